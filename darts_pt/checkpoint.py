@@ -1,0 +1,107 @@
+"""Checkpoints: written whole or not at all, verified when read, and in the original's format.
+
+A checkpoint is a dict. The original's keys, kept so that files can be exchanged both ways: epoch (epochs completed),
+state_dict, alpha (a list, one tensor per cell type), optimizer, arch_optimizer, scheduler. Ours, for exact resume:
+generators and decisions. Every record of the file carries a CRC-32, which is verified before anything is used.
+"""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from darts_pt.errors import UserError
+from darts_pt.files import atomic_path
+
+SEARCH_KEYS = ("epoch", "state_dict", "alpha", "optimizer", "arch_optimizer")
+
+
+def name(epoch: int) -> str:
+    """The file name of the checkpoint after `epoch` epochs."""
+    return f"checkpoint_{epoch}.pth.tar"
+
+
+def save(checkpoint: dict[str, Any], folder: Path, epoch: int) -> Path:
+    """Write `checkpoint` into `folder`; an interruption leaves the old file or the new one, never a part."""
+    path = folder / name(epoch)
+    with atomic_path(path) as temporary:
+        # A stream instead of the temporary's name: the archive would carry that name, and equal runs unequal files.
+        with open(temporary, "wb") as stream:
+            torch.save(checkpoint, stream)
+    return path
+
+
+def read(path: Path, required: Iterable[str] = SEARCH_KEYS) -> dict[str, Any]:
+    """The checkpoint at `path`, on the CPU. Nothing in the file is executed.
+
+    Raises:
+        UserError: there is no such file, it is damaged, it holds anything but plain data and tensors, or keys are missing.
+    """
+    if not path.is_file():
+        raise UserError(f"no checkpoint {path}: expected a file that a search has written; check the path")
+    damaged = _damage(path)
+    if damaged:
+        raise UserError(f"checkpoint {path} is damaged ({damaged}): restore it or resume from an earlier epoch")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError, AttributeError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(
+            f"checkpoint {path} cannot be read as plain data ({reason[:160]}): expected a search's checkpoint"
+        ) from None
+    if not isinstance(checkpoint, dict):
+        raise UserError(
+            f"checkpoint {path} holds a {type(checkpoint).__name__}: expected a dict with the keys {_list(required)}"
+        )
+    missing = [key for key in required if key not in checkpoint]
+    if missing:
+        raise UserError(
+            f"checkpoint {path} lacks {_list(missing)}: expected a search's checkpoint with the keys {_list(required)}"
+        )
+    return checkpoint
+
+
+def _damage(path: Path) -> str | None:
+    """What is wrong with the bytes of a file, or None. Files from before PyTorch 1.6 have no checksums to compare."""
+    if path.stat().st_size == 0:
+        return "it is empty"
+    with open(path, "rb") as stream:
+        if stream.read(2) != b"PK":
+            return None
+    try:
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()
+    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, ValueError, RuntimeError) as error:
+        return str(error) or type(error).__name__
+    return f"checksum mismatch in its record {broken}" if broken else None
+
+
+def _list(keys: Iterable[str]) -> str:
+    return ", ".join(keys)
+
+
+def load_weights(module: torch.nn.Module, state_dict: Any, path: Path) -> None:
+    """Load a checkpoint's `state_dict` into `module`; a mismatch is one line that names the first difference."""
+    expected = module.state_dict()
+    if not isinstance(state_dict, dict):
+        raise UserError(f"checkpoint {path}: its state_dict is a {type(state_dict).__name__}, expected tensors by name")
+    for key, tensor in expected.items():
+        if key not in state_dict:
+            raise UserError(f"checkpoint {path} has no weights {key}: it was made for another space or size")
+        found = state_dict[key]
+        if not isinstance(found, torch.Tensor) or found.shape != tensor.shape:
+            shape = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
+            raise UserError(
+                f"checkpoint {path}: {key} has shape {shape}, expected {tuple(tensor.shape)}: it was made for another size"
+            )
+    surplus = next((key for key in state_dict if key not in expected), None)
+    if surplus is not None:
+        raise UserError(
+            f"checkpoint {path} has weights {surplus} that this network lacks: it was made for another space"
+        )
+    module.load_state_dict(state_dict)

@@ -1,0 +1,225 @@
+"""Training a derived network from scratch on the whole training set: where an architecture's test accuracy comes from."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from darts_pt import checkpoint as checkpoints
+from darts_pt.data import DataSet, passes
+from darts_pt.device import Generators
+from darts_pt.errors import UserError
+from darts_pt.search import Metrics
+
+Precision = Literal["fp32", "tf32", "bf16"]
+CHECKPOINT_KEYS = ("epoch", "state_dict", "optimizer", "scheduler", "generators")
+
+if TYPE_CHECKING:
+    from darts_pt.experiment import Experiment
+
+
+class EvaluationNetwork(nn.Module):
+    """A network of one architecture; a search space derives its own."""
+
+    def forward(self, images: Tensor, drop_path_prob: float = 0.0) -> tuple[Tensor, Tensor | None]:
+        """Class logits [batch, classes], and those of the auxiliary head in train mode where there is one."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How a derived network is trained.
+
+    Attributes:
+        learning_rate: SGD's initial learning rate; it follows a cosine to 0, one step per epoch.
+        nesterov: whether SGD's momentum is Nesterov's.
+        grad_clip: the largest norm of the gradient; 0 does not clip.
+        auxiliary_weight: weight of the auxiliary head's loss.
+        drop_path_prob: what the probability of dropping a path grows to, linearly over the epochs, from 0.
+        precision: fp32; tf32 convolutions and products on GPUs that have them; or bf16 autocast.
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    momentum: float = 0.9
+    nesterov: bool = False
+    weight_decay: float = 3e-4
+    grad_clip: float = 0.0
+    auxiliary_weight: float = 0.0
+    drop_path_prob: float = 0.0
+    precision: Precision = "fp32"
+
+
+class NetworkTraining:
+    """A derived network in training: everything that changes from step to step, and how to save and restore it."""
+
+    def __init__(
+        self,
+        network: EvaluationNetwork,
+        data: DataSet,
+        generators: Generators,
+        options: TrainingOptions,
+        fast: bool = False,
+    ) -> None:
+        if options.batch_size > len(data.train):
+            raise UserError(
+                f"--batch_size {options.batch_size} is larger than the training set ({len(data.train)} images): "
+                f"expected at most {len(data.train)}"
+            )
+        self.network = network
+        self.data = data
+        self.generators = generators
+        self.options = options
+        self.fast = fast
+        self.optimizer = torch.optim.SGD(
+            network.parameters(),
+            lr=options.learning_rate,
+            momentum=options.momentum,
+            weight_decay=options.weight_decay,
+            nesterov=options.nesterov,
+        )
+        self.scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, options.epochs)
+        self.epoch = 0
+        self.best_accuracy = 0.0
+        self.seconds = 0.0
+        self.dtype = next(network.parameters()).dtype
+        self.device = data.train.labels.device
+
+    def step(self, images: Tensor, labels: Tensor, drop_path_prob: float) -> tuple[Tensor, Tensor]:
+        """One step of SGD; the loss and the number of correct predictions, as tensors on the device."""
+        self.optimizer.zero_grad(set_to_none=True)
+        with self._autocast():
+            logits, auxiliary_logits = self.network(images, drop_path_prob)
+            loss = F.cross_entropy(logits, labels)
+            total = loss
+            if auxiliary_logits is not None:
+                total = loss + self.options.auxiliary_weight * F.cross_entropy(auxiliary_logits, labels)
+        total.backward()
+        if self.options.grad_clip > 0:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.options.grad_clip)
+        self.optimizer.step()
+        return loss.detach(), (logits.detach().argmax(dim=1) == labels).sum()
+
+    def train_epoch(self, experiment: Experiment, report_freq: int) -> Metrics:
+        """One pass over the training set, in random order; the device is read every `report_freq` steps only."""
+        self.network.train()
+        order = torch.arange(len(self.data.train), device=self.device)
+        batches = list(passes(order, self.options.batch_size, self.generators["batches"]))[: 1 if self.fast else None]
+        drop_path_prob = self.options.drop_path_prob * self.epoch / self.options.epochs
+        total, loss = 0, torch.zeros((), dtype=torch.float64, device=self.device)
+        correct = torch.zeros((), dtype=torch.int64, device=self.device)
+        description = f"epoch {self.epoch + 1}/{self.options.epochs}"
+        for step, indices in enumerate(experiment.progress(batches, description, len(batches)), start=1):
+            images, labels = self.data.batch(
+                self.data.train, indices, self.data.augmentation, self.generators, self.dtype
+            )
+            batch_loss, batch_correct = self.step(images, labels, drop_path_prob)
+            loss, correct, total = (
+                loss + batch_loss.double() * len(indices),
+                correct + batch_correct,
+                total + len(indices),
+            )
+            if step % report_freq == 0:
+                experiment.log.info(
+                    "%s step %d/%d: train loss %.4f", description, step, len(batches), loss.item() / total
+                )
+        self.scheduler.step()
+        self.epoch += 1
+        return Metrics(100.0 * correct.item() / total, loss.item() / total)
+
+    @torch.no_grad()
+    def test(self) -> Metrics:
+        """Accuracy and loss on the whole test set in eval mode."""
+        self.network.eval()
+        order = torch.arange(len(self.data.test), device=self.device)
+        batches = list(passes(order, min(self.options.batch_size, len(order)), None))[: 1 if self.fast else None]
+        total, loss, correct = 0, 0.0, 0
+        for indices in batches:
+            images, labels = self.data.batch(self.data.test, indices, None, self.generators, self.dtype)
+            with self._autocast():
+                logits = self.network(images)[0]
+            loss += F.cross_entropy(logits.float(), labels, reduction="sum").item()
+            correct += int((logits.argmax(dim=1) == labels).sum())
+            total += len(labels)
+        return Metrics(100.0 * correct / total, loss / total)
+
+    def to_checkpoint(self) -> dict[str, Any]:
+        """Plain data that :meth:`restore` takes up exactly."""
+        return {
+            "epoch": self.epoch,
+            "state_dict": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "generators": self.generators.state(),
+            "best_accuracy": self.best_accuracy,
+        }
+
+    def restore(self, path: Path) -> None:
+        """Continue from a checkpoint of the same training."""
+        checkpoint = checkpoints.read(path, CHECKPOINT_KEYS)
+        checkpoints.load_weights(self.network, checkpoint["state_dict"], path)
+        self.optimizer.load_state_dict(checkpoint["optimizer"])
+        self.scheduler.load_state_dict(checkpoint["scheduler"])
+        self.generators.restore(checkpoint["generators"])
+        self.epoch = int(checkpoint["epoch"])
+        self.best_accuracy = float(checkpoint.get("best_accuracy", 0.0))
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bf16")
+
+
+def train_network(
+    training: NetworkTraining, experiment: Experiment, ckpt_interval: int, report_freq: int
+) -> dict[str, Any]:
+    """Train to the last epoch, test after each, save at intervals and at the end.
+
+    Returns:
+        A summary: last and best test accuracy (percent), the last losses (nats) and seconds of training in this run.
+    """
+    if training.options.precision == "tf32":
+        torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.allow_tf32 = True
+    last = train = None
+    while training.epoch < training.options.epochs:
+        learning_rate = training.optimizer.param_groups[0]["lr"]
+        start = time.perf_counter()
+        train = training.train_epoch(experiment, report_freq)
+        training.seconds += time.perf_counter() - start
+        last = training.test()
+        training.best_accuracy = max(training.best_accuracy, last.accuracy)
+        experiment.record(
+            "epoch",
+            {
+                "learning_rate": learning_rate,
+                "train_accuracy": train.accuracy,
+                "train_loss": train.loss,
+                "test_accuracy": last.accuracy,
+                "test_loss": last.loss,
+                "best_test_accuracy": training.best_accuracy,
+            },
+            epoch=training.epoch,
+        )
+        if not math.isfinite(train.loss):
+            raise UserError(
+                f"the training loss became {train.loss} in epoch {training.epoch}: try a smaller --learning_rate"
+            )
+        if training.epoch % ckpt_interval == 0 or training.epoch == training.options.epochs:
+            checkpoints.save(training.to_checkpoint(), experiment.folder, training.epoch)
+    if last is None:
+        last = training.test()
+    return {
+        "epochs": training.epoch,
+        "test_accuracy": last.accuracy,
+        "test_loss": last.loss,
+        "best_test_accuracy": training.best_accuracy,
+        "train_loss": train.loss if train else None,
+        "seconds": training.seconds,
+    }

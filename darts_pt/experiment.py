@@ -1,0 +1,313 @@
+"""The experiment folder: what it is called, what is in it, and everything a run writes there but its checkpoints.
+
+log.txt                         what the run said
+metrics.jsonl                   the same in numbers, one JSON object per line
+config.json                     options, seed, versions, git commit, device, command line
+runs/                           TensorBoard
+scripts/                        a copy of the code that ran
+checkpoint_{epoch}.pth.tar      see checkpoint.py
+log_resume-….txt, log_resume-…/ one selection from this supernet: its log, and all its other files
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import math
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, Any
+
+from darts_pt.errors import UserError
+from darts_pt.files import Lock, atomic_write
+from darts_pt.progress import Progress
+from darts_pt.provenance import PACKAGES, copy_code, describe_run
+
+if TYPE_CHECKING:
+    import torch
+    from torch.utils.tensorboard.writer import SummaryWriter
+
+PROJECT = "darts-pt"
+"""Under the key `project` of config.json: the sign that a folder is an experiment of ours."""
+
+_LOCK = ".lock"
+_OURS = (
+    "log.txt",
+    "metrics.jsonl",
+    "config.json",
+    "runs",
+    "scripts",
+    "checkpoint_*.pth.tar",
+    "log_resume-*",
+    "genotype*",
+    "summary*",
+    "selection*",
+    "cells*",
+    "cell_*",
+    "state_dump*",
+)
+"""What runs write into an experiment's folder, and hence what --overwrite takes away."""
+
+logger = logging.getLogger(__name__)
+
+
+class Experiment:
+    """An open experiment folder; use it in a `with` statement.
+
+    While it is open, what the project's modules log goes to its log file and to standard output.
+
+    Attributes:
+        folder: where everything goes, the checkpoints of the run included.
+        log: a logger; `experiment.log.info("…")`.
+        progress: `progress(iterable, description, total=None)` shows how far a loop is.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        options: Any,
+        *,
+        device: torch.device | None = None,
+        resume: bool = False,
+        overwrite: bool = False,
+        log_file: Path | None = None,
+        tensorboard: bool = True,
+    ) -> None:
+        """Makes the folder, or opens it again.
+
+        Check everything else about the options first: from here on there is a folder.
+
+        Args:
+            options: the resolved options, a dataclass or mapping, kept in config.json.
+            device: where the run computes.
+            resume: go on in a folder that exists; its log and metrics are appended to.
+            overwrite: replace the experiment in the folder, if there is one.
+            log_file: log.txt in the folder by default.
+            tensorboard: write runs/ as well.
+
+        Raises:
+            UserError: the folder exists (without `resume` or `overwrite`), does not exist (with `resume`), holds
+                something else than an experiment, or is in use by another run.
+        """
+        self.folder = folder
+        self.log = logger
+        self.progress = Progress(logger)
+        self._log_file = log_file or folder / "log.txt"
+        self._log_handlers: list[logging.Handler] = []
+        self._writer: SummaryWriter | None = None
+        self._tensorboard = tensorboard
+        self._is_new = self._opened(resume, overwrite)
+        self._configure(options, device, resume)
+        self._metrics: IO[bytes] = (folder / "metrics.jsonl").open("ab")
+        self._start_logging()
+
+    @classmethod
+    def selection(
+        cls, experiment: Path, name: str, options: Any, *, device: torch.device | None = None, resume: bool = False,
+        overwrite: bool = False, tensorboard: bool = True,
+    ) -> Experiment:  # fmt: skip
+        """A selection inside the folder of the search it starts from; `name` comes from :func:`selection_name`.
+
+        It logs to `name`.txt beside the search's log.txt; all else goes into the folder `name`.
+        """
+        return cls(
+            experiment / name,
+            options,
+            device=device,
+            resume=resume,
+            overwrite=overwrite,
+            log_file=experiment / f"{name}.txt",
+            tensorboard=tensorboard,
+        )
+
+    def _opened(self, resume: bool, overwrite: bool) -> bool:
+        """Makes and locks the folder; whether it has been made, or emptied, just now."""
+        folder = self.folder
+        if folder.exists() and not folder.is_dir():
+            raise UserError(f"{folder} is a file; an experiment needs that name for its folder: move it away")
+        if resume and not is_experiment(folder):
+            raise UserError(
+                f"cannot resume: {folder} is not an experiment folder (it has no config.json of this project)"
+            )
+        used = folder.is_dir() and any(path.name != _LOCK for path in folder.iterdir())
+        if used and not resume and not is_experiment(folder):
+            raise UserError(
+                f"{folder} holds files that no experiment wrote; move them away, or choose another --expid_tag"
+            )
+        if used and not resume and not overwrite:
+            raise UserError(
+                f"the experiment {folder} exists; --overwrite replaces it, --expid_tag or --log_tag gives another name"
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = Lock(folder / _LOCK, f"the experiment {folder}")
+        if not resume:
+            self._remove_files()
+        return not resume
+
+    def _remove_files(self) -> None:
+        """Removes what a run wrote; files of other names stay."""
+        for path in [self._log_file, *(path for pattern in _OURS for path in self.folder.glob(pattern))]:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+    def _configure(self, options: Any, device: torch.device | None, resume: bool) -> None:
+        """Writes config.json and the copy of the code; a resumed experiment's tells of each process that worked on it."""
+        path = self.folder / "config.json"
+        runs = json.loads(path.read_text(encoding="utf-8")).get("runs", []) if resume else []
+        plain = dataclasses.asdict(options) if dataclasses.is_dataclass(options) else dict(options)  # type: ignore[arg-type]
+        run = describe_run(device)
+        config = {"project": PROJECT, "options": plain, "seed": plain.get("seed"), **run, "runs": [*runs, run]}
+        atomic_write(path, json.dumps(as_json(config), indent=2) + "\n")
+        copy_code(self.folder / "scripts")
+
+    def _start_logging(self) -> None:
+        file = logging.FileHandler(self._log_file, encoding="utf-8")
+        file.setFormatter(_Formatter("%(asctime)s %(message)s"))
+        self._log_handlers = [file]
+        screen = _ScreenHandler()
+        screen.setFormatter(_Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+        if not any(isinstance(other, _ScreenHandler) for other in logger.handlers):
+            self._log_handlers.append(screen)
+        for handler in self._log_handlers:
+            for name in PACKAGES:
+                package = logging.getLogger(name)
+                package.setLevel(logging.INFO)
+                package.addHandler(handler)
+                package.propagate = False  # A library's handler on the root logger must not say it all again.
+
+    def record(self, kind: str, values: Mapping[str, Any], *, epoch: int, step: int | None = None) -> None:
+        """Appends one line to metrics.jsonl and draws the numbers in TensorBoard, at `step` or else at `epoch`.
+
+        The line is {"kind", "epoch", "step", "values"}; there is no time in it, so that two equal runs leave equal
+        files. Numbers that JSON does not know are written as "nan", "inf" and "-inf".
+
+        Args:
+            kind: what was measured, as in "search" or "selection".
+            values: name -> number, tensor, list, text or a mapping of such; TensorBoard gets every number that has a
+                name, as kind/name or kind/name/name.
+        """
+        plain = as_json(values)
+        line = json.dumps({"kind": kind, "epoch": epoch, "step": step, "values": plain}, allow_nan=False)
+        self._metrics.write(line.encode() + b"\n")
+        self._metrics.flush()
+        if self._tensorboard:
+            for name, number in _numbers(kind, plain):
+                self._board().add_scalar(name, number, epoch if step is None else step)
+
+    def _board(self) -> SummaryWriter:
+        if self._writer is None:
+            from torch.utils.tensorboard.writer import SummaryWriter  # Costs a second or more.
+
+            self._writer = SummaryWriter(str(self.folder / "runs"))
+        return self._writer
+
+    @property
+    def metrics_size(self) -> int:
+        """Length of metrics.jsonl in bytes: kept in a checkpoint, it says which lines came before it."""
+        return self._metrics.tell()
+
+    def rewind(self, metrics_size: int) -> None:
+        """Forgets what was recorded after a checkpoint that a resumed run goes on from.
+
+        Raises:
+            UserError: the file is shorter than that, so it is not the one the checkpoint was made with.
+        """
+        if metrics_size > self.metrics_size:
+            raise UserError(
+                f"{self.folder / 'metrics.jsonl'} has lost lines: {self.metrics_size} of {metrics_size} bytes"
+            )
+        self._metrics.truncate(metrics_size)
+
+    def close(self) -> None:
+        """Ends logging and gives up the lock; once is enough, more often does no harm."""
+        self.progress.stop()
+        if self._writer is not None:
+            self._writer.close()
+        for handler in self._log_handlers:
+            for name in PACKAGES:
+                package = logging.getLogger(name)
+                package.removeHandler(handler)
+                package.propagate = not package.handlers
+            handler.close()
+        self._log_handlers = []
+        self._metrics.close()
+        self._lock.release()
+
+    def __enter__(self) -> Experiment:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        nothing_done = self._is_new and self._metrics.tell() == 0 and not list(self.folder.glob("checkpoint_*"))
+        if error is not None and self._log_handlers:
+            # On the screen the command says it; the file should tell the end of the story too.
+            told = logging.LogRecord(logger.name, logging.ERROR, __file__, 0, "stopped: %s", (_told(error),), None)
+            self._log_handlers[0].handle(told)
+        self.close()
+        if isinstance(error, UserError) and nothing_done:
+            self._remove_files()
+            (self.folder / _LOCK).unlink(missing_ok=True)
+            if not any(self.folder.iterdir()):
+                self.folder.rmdir()
+
+
+class _ScreenHandler(logging.StreamHandler):
+    """Writes to what sys.stdout is at that moment, so that lines go above a progress bar and not into it."""
+
+    @property
+    def stream(self) -> Any:
+        return sys.stdout
+
+    @stream.setter
+    def stream(self, _: Any) -> None:
+        pass
+
+
+class _Formatter(logging.Formatter):
+    """Says the level where it matters."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        return text if record.levelno < logging.WARNING else text.replace(record.message, f"warning: {record.message}")
+
+
+def _told(error: BaseException) -> str:
+    return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}".rstrip(": ")
+
+
+def as_json(value: Any) -> Any:
+    """`value` as JSON knows it: tensors and arrays as lists, paths as text, NaN and infinity as "nan", "inf", "-inf"."""
+    if hasattr(value, "tolist"):  # Tensors, arrays and NumPy's scalars.
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): as_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [as_json(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    return value if value is None or isinstance(value, bool | int | str) else str(value)
+
+
+def _numbers(name: str, value: Any) -> Iterator[tuple[str, float]]:
+    """The numbers in nested mappings, under their joined names; infinities and NaN are numbers too."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _numbers(f"{name}/{key}", item)
+    elif value in ("nan", "inf", "-inf") or (isinstance(value, int | float) and not isinstance(value, bool)):
+        yield name, float(value)
+
+
+def is_experiment(folder: Path) -> bool:
+    """Whether a run of this project made `folder`, or the original did: only such a folder is replaced or resumed."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(config, dict) and config.get("project") == PROJECT

@@ -1,0 +1,93 @@
+"""Files that are whole or not there: atomic writes, and a lock that a dead process does not hold."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+
+from darts_pt.errors import UserError
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Gives a temporary path in the same folder; what is written there becomes `path` when the block ends well.
+
+    The file is flushed to the disk before it is renamed, and the folder after, so that after a power loss either the
+    former or the new content is there, never a part. If the block raises, `path` is as it was and nothing is left.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(_usual_mode(path))
+        _flush(temporary)
+        temporary.replace(path)
+        _flush(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def atomic_write(path: Path, content: bytes | str) -> None:
+    """Writes a whole file (text as UTF-8): a reader, or a crash, never sees a part of it."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def _usual_mode(path: Path) -> int:
+    """The mode `path` has, or that a new file gets; mkstemp's own is readable by its owner alone."""
+    with suppress(FileNotFoundError):
+        return path.stat().st_mode & 0o777
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+def _flush(path: Path) -> None:
+    """Asks the system to have a file, or a folder's list of names, on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class Lock:
+    """An exclusive lock on a file; it ends with the process that holds it, however that ends.
+
+    Raises:
+        UserError: another process holds it; the message names `what` and that process.
+    """
+
+    def __init__(self, path: Path, what: str) -> None:
+        self._handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(self._handle, 32).decode("ascii", "replace").strip() or "unknown"
+            self.release()
+            raise UserError(
+                f"{what} is in use by another run (process {holder}); wait until it ends, or stop it"
+            ) from None
+        os.ftruncate(self._handle, 0)
+        os.write(self._handle, f"{os.getpid()}\n".encode())
+
+    def release(self) -> None:
+        """Lets others in. The file stays: removing it would let two processes lock two files of one name."""
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+    def __enter__(self) -> Lock:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()

@@ -1,0 +1,211 @@
+"""Typed options that become the command line: a frozen dataclass per command, a sentence under each field as its help.
+
+Everything here must stay cheap to import: `--help` answers before torch is loaded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import io
+import math
+import os
+import re
+import sys
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_type_hints
+
+import tyro
+
+from darts_pt.errors import UserError
+from darts_pt.provenance import PROJECT_ROOT
+from darts_pt.suggestions import did_you_mean, listed
+
+Options = TypeVar("Options")
+Number = TypeVar("Number", int, float)
+
+Dataset = Literal["cifar10", "cifar100", "svhn", "imagenet16-120", "folder", "digits"]
+
+USER_ERROR_CODE = 2
+INTERRUPTED_CODE = 130
+"""What a shell reports for a program that Ctrl-C ended."""
+
+_USERS_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+"""Failures of the system that the user can mend and a traceback does not explain: disk full, no permission."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """What every run has: seed, device, data, and where its files go."""
+
+    seed: int = 1
+    """Seed of every random choice; two runs with the same seed on the CPU are identical."""
+    gpu: str = "auto"
+    """Device: auto (the least used GPU, or the CPU where there is none), the index of a GPU, or cpu."""
+    dataset: Dataset = "cifar10"
+    """Data set; digits needs no download and is small, folder reads your own images from --data."""
+    data: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """For --dataset folder: a folder of images sorted into one folder per class."""
+    data_root: Annotated[Path, tyro.conf.arg(metavar="DIR")] = PROJECT_ROOT / "data"
+    """Where the data sets and benchmark files are, and where data sets are downloaded to."""
+    image_size: Annotated[int | None, tyro.conf.arg(metavar="PIXELS")] = None
+    """Height and width the images get; by default the data set's own (32 for folder)."""
+    experiments: Annotated[Path, tyro.conf.arg(metavar="DIR")] = PROJECT_ROOT / "experiments"
+    """Where the experiment folders go."""
+    expid_tag: Annotated[str | None, tyro.conf.arg(metavar="TAG")] = None
+    """Appended to the name of the experiment folder."""
+    log_tag: Annotated[str | None, tyro.conf.arg(metavar="TAG")] = None
+    """Appended to the name of the selection's log and folder."""
+    overwrite: bool = False
+    """Replace the experiment folder if it exists; without it that is an error."""
+    fast: bool = False
+    """Try the code out: one batch per epoch and per evaluation."""
+    report_freq: Annotated[int, tyro.conf.arg(metavar="STEPS")] = 50
+    """Log the running loss and accuracy once in so many steps."""
+
+    def __post_init__(self) -> None:
+        in_range("seed", self.seed, 0, 2**63 - 1)
+        positive("report_freq", self.report_freq)
+        if self.image_size is not None:
+            positive("image_size", self.image_size)
+        if self.dataset == "folder" and self.data is None:
+            raise UserError("--dataset folder needs --data DIR, a folder that holds one folder of images per class")
+        if self.dataset != "folder" and self.data is not None:
+            raise UserError(f"--data is for --dataset folder; {self.dataset} is looked for under --data_root")
+        for name in ("expid_tag", "log_tag"):
+            tag = getattr(self, name)
+            if tag is not None and not re.fullmatch(r"[A-Za-z0-9._+=-]{1,64}", tag):
+                raise UserError(f"--{name}: expected up to 64 letters, digits and . _ + = - , got {tag!r}")
+
+
+def positive(name: str, value: Number) -> Number:
+    """`value`; UserError unless it is above 0 and finite. `name` is the option's, without dashes."""
+    if not (value > 0 and math.isfinite(value)):
+        raise UserError(f"--{name}: expected a number above 0, got {value}")
+    return value
+
+
+def in_range(name: str, value: Number, low: float, high: float) -> Number:
+    """`value`; UserError unless low <= value <= high."""
+    if not low <= value <= high:
+        raise UserError(f"--{name}: expected a number from {low} to {high}, got {value}")
+    return value
+
+
+def one_of(name: str, value: str, expected: Collection[str]) -> str:
+    """`value`; UserError, with what is close to it, unless it is in `expected`."""
+    if value not in expected:
+        raise UserError(f"--{name}: unknown {value!r}{did_you_mean(value, expected)}; expected {listed(expected)}")
+    return value
+
+
+def run_command(
+    options_type: type[Options],
+    main: Callable[[Options], object],
+    argv: Sequence[str] | None = None,
+    prog: str | None = None,
+) -> None:
+    """The frame of every command: options from the command line, then `main(options)`.
+
+    What the user can mend is printed as one line, `error: …`, and ends the process with code 2; Ctrl-C ends it with
+    130. Anything else is a defect of the software and keeps its traceback.
+
+    Args:
+        options_type: a frozen dataclass; its docstring opens the help.
+        main: the work; it imports torch itself, late, so that `--help` is quick.
+        argv: the arguments; the process's own by default.
+        prog: what the user typed to get here; `python -m package.module` by default.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # A terminal without UTF-8 must not end a run.
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        main(parse(options_type, sys.argv[1:] if argv is None else argv, prog or _module_command()))
+    except UserError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED_CODE)
+    except OSError as error:
+        if error.errno not in _USERS_TROUBLE:
+            raise
+        _fail(f"{error.strerror}: {error.filename}" if error.filename else str(error))
+
+
+def parse(options_type: type[Options], argv: Sequence[str], prog: str) -> Options:
+    """The options that `argv` says; `--some_key` and `--some-key` are the same.
+
+    Raises:
+        UserError: unknown option (with close matches), bad or missing value.
+        SystemExit: after `--help`, with code 0.
+    """
+    _check_names(options_type, argv)
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            options = tyro.cli(options_type, args=list(argv), prog=prog, use_underscores=True)
+    except SystemExit as end:
+        if end.code in (0, None):
+            raise
+        raise UserError(f"{_in_one_line(complaint.getvalue())} (--help explains every option)") from None
+    for name, value in vars(options).items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UserError(f"--{name}: expected a finite number, got {value}")
+    return options
+
+
+def _check_names(options_type: type, argv: Sequence[str]) -> None:
+    """Refuses options that are not there; tyro would too, but tells it in a box of several lines."""
+    known = _option_names(options_type)
+    for argument in argv:
+        name = argument.partition("=")[0]
+        if re.match(r"--?[A-Za-z]", name) and "--" + name.lstrip("-").replace("-", "_") not in known and name != "-h":
+            close = did_you_mean("--" + name.lstrip("-").replace("-", "_"), sorted(known))
+            raise UserError(f"unknown option {name}{close or '; --help lists them all'}")
+
+
+def _option_names(options_type: type) -> set[str]:
+    """Every option the dataclass accepts, with underscores: fields, their aliases, and --no_… of the switches."""
+    hints = get_type_hints(options_type, include_extras=True)
+    names = {"--help"}
+    for field in dataclasses.fields(options_type):  # pyright: ignore[reportArgumentType]
+        hint = hints[field.name]
+        names.add(f"--{field.name}")
+        names |= {f"--no_{field.name}"} if (hint is bool or getattr(hint, "__origin__", None) is bool) else set()
+        for extra in getattr(hint, "__metadata__", ()):
+            aliases = getattr(extra, "aliases", None) or ()
+            names |= {"--" + alias.lstrip("-").replace("-", "_") for alias in aliases}
+    return names
+
+
+def _in_one_line(box: str) -> str:
+    """What tyro's boxed message says, without the box and the advice below it."""
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", box).splitlines()
+    inside = [line.strip("│| ").strip() for line in lines if line[:1] in "│|"]
+    body: list[str] = []
+    for line in inside:
+        if line and not line.strip("─-"):  # The rule between the message and the help.
+            break
+        body.append(line)
+    text = " ".join(body) or " ".join(lines)
+    text = re.sub(r"invalid literal for int\(\) with base 10:", "expected a whole number, got", text)
+    text = re.sub(r"could not convert string to float:", "expected a number, got", text)
+    text = re.sub(r"Missing value for argument '(\S+?)'\..*", r"\1: a value is missing", text)
+    text = re.sub(r"(?i)unrecognized (options|arguments): ", "unexpected ", text)
+    return text.removeprefix("Error parsing ").strip()
+
+
+def _module_command() -> str:
+    """`python -m package.module` of the running program."""
+    spec: Any = getattr(sys.modules.get("__main__"), "__spec__", None)
+    if spec is None:
+        return os.path.basename(sys.argv[0])
+    return f"python -m {spec.name.removesuffix('.__main__')}"
+
+
+def _fail(message: str) -> None:
+    print(f"error: {' '.join(message.splitlines())}", file=sys.stderr)
+    sys.exit(USER_ERROR_CODE)

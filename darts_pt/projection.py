@@ -1,0 +1,173 @@
+"""The selection loop: events that make the supernet discrete bit by bit, and tuning epochs between them (Algorithm 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from darts_pt import checkpoint as checkpoints
+from darts_pt.search import Metrics, SupernetTraining, run_epoch
+from darts_pt.selection import EdgeOrder, Event, SelectionRule, pick, schedule
+from darts_pt.supernet import CellType, Decisions
+
+if TYPE_CHECKING:
+    from darts_pt.experiment import Experiment
+
+
+def project(
+    training: SupernetTraining,
+    rule: SelectionRule,
+    experiment: Experiment,
+    interval: int,
+    order: EdgeOrder,
+    report_freq: int,
+    after_epoch: Callable[[int], dict[str, Any]],
+) -> Decisions:
+    """Decide every edge, from the training's present epoch on; the state is saved just before each event.
+
+    Args:
+        interval: tuning epochs between events.
+        order: in which order edges are decided.
+        after_epoch: gets the epochs completed and returns what else to record.
+
+    Returns:
+        The complete decisions, which are also `training.decisions`.
+    """
+    events, epochs = schedule(training.supernet.cell_types, interval)
+    for epoch in range(training.epoch, epochs):
+        due = [event for event in events if event.epoch == epoch]
+        if due:
+            checkpoints.save(training.to_checkpoint(), experiment.folder, epoch)
+        for event in due:
+            _carry_out(event, len(events), training, rule, experiment, order)
+        batches = training.pass_over_train_half()
+        train = run_epoch(training, experiment, batches, f"tuning epoch {epoch + 1}/{epochs}", report_freq)
+        training.epoch = epoch + 1
+        valid = training.evaluate(training.valid_batches())
+        record = {
+            "train_accuracy": train.accuracy,
+            "train_loss": train.loss,
+            "valid_accuracy": valid.accuracy,
+            "valid_loss": valid.loss,
+        }
+        experiment.record("epoch", record | after_epoch(training.epoch), epoch=training.epoch)
+    checkpoints.save(training.to_checkpoint(), experiment.folder, epochs)
+    return training.decisions
+
+
+def select_at_once(training: SupernetTraining, rule: SelectionRule, experiment: Experiment) -> Decisions:
+    """Carry out all events on the supernet as it is, without tuning: how DARTS selects by magnitude."""
+    events, _ = schedule(training.supernet.cell_types, 1)
+    for event in events:
+        _carry_out(event._replace(epoch=training.epoch), len(events), training, rule, experiment, "order")
+    return training.decisions
+
+
+def _carry_out(
+    event: Event, count: int, training: SupernetTraining, rule: SelectionRule, experiment: Experiment, order: EdgeOrder
+) -> None:
+    """One event: every cell type that still has something to decide decides it."""
+    for cell_type in training.supernet.cell_types:
+        if event.kind == "operation":
+            undecided = training.decisions.undecided_edges(cell_type)
+            decide = _decide_operation
+        else:
+            undecided = training.decisions.undecided_nodes(cell_type)
+            decide = _decide_edges
+        if undecided:
+            chosen = pick(undecided, order, training.generators["order"])
+            experiment.log.info("event %d/%d", event.index + 1, count)
+            decide(event, training, rule, experiment, cell_type, chosen)
+
+
+def _decide_operation(
+    event: Event,
+    training: SupernetTraining,
+    rule: SelectionRule,
+    experiment: Experiment,
+    cell_type: CellType,
+    edge: int,
+) -> None:
+    choice = rule.operation(training.architect, training.decisions, cell_type, edge)
+    training.decisions = training.decisions.with_operation(cell_type.name, edge, choice.operation)
+    names = cell_type.operations[edge]
+    label = edge_label(cell_type, edge)
+    log_scores(experiment, f"{label}: supernet without …", names, choice.scores)
+    experiment.log.info("%s keeps %s", label, names[choice.operation])
+    if names[choice.operation] == "none":
+        _warn_of_none(experiment, cell_type, label)
+    experiment.record(
+        "operation_event",
+        {
+            "event": event.index,
+            "cell_type": cell_type.name,
+            "edge": edge,
+            "kept": names[choice.operation],
+            "candidates": list(names),
+            **_columns(choice.scores),
+        },
+        epoch=training.epoch,
+    )
+
+
+def _decide_edges(
+    event: Event,
+    training: SupernetTraining,
+    rule: SelectionRule,
+    experiment: Experiment,
+    cell_type: CellType,
+    node: int,
+) -> None:
+    choice = rule.edges(training.architect, training.decisions, cell_type, node)
+    training.decisions = training.decisions.with_edges(cell_type.name, node, choice.kept)
+    rounds = choice.rounds or []
+    for round_ in rounds:
+        labels = [edge_label(cell_type, edge) for edge in round_.edges]
+        log_scores(experiment, f"{cell_type.name} node {node}: supernet without …", labels, round_.scores)
+        experiment.log.info("%s node %d drops %s", cell_type.name, node, edge_label(cell_type, round_.dropped))
+    kept = [edge_label(cell_type, edge) for edge in choice.kept]
+    experiment.log.info("%s node %d keeps %s", cell_type.name, node, ", ".join(kept))
+    experiment.record(
+        "topology_event",
+        {
+            "event": event.index,
+            "cell_type": cell_type.name,
+            "node": node,
+            "kept": list(choice.kept),
+            "rounds": [
+                {"edges": list(round_.edges), "dropped": round_.dropped, **_columns(round_.scores)} for round_ in rounds
+            ],
+        },
+        epoch=training.epoch,
+    )
+
+
+def _warn_of_none(experiment: Experiment, cell_type: CellType, label: str) -> None:
+    consequence = (
+        "" if cell_type.inputs_kept is None else "; the genotype will hold the first other operation in its place"
+    )
+    experiment.log.warning("%s keeps none, as the original may decide too%s", label, consequence)
+
+
+def edge_label(cell_type: CellType, edge: int) -> str:
+    """For example 'normal edge 5 (3<-1)'."""
+    return f"{cell_type.name} edge {edge} ({cell_type.edges[edge].target}<-{cell_type.edges[edge].source})"
+
+
+def log_scores(
+    experiment: Experiment, title: str, labels: tuple[str, ...] | list[str], scores: list[Metrics] | None
+) -> None:
+    """The scores of all candidates as a table in the log."""
+    if scores is None:
+        return
+    width = max(len(label) for label in labels)
+    experiment.log.info("%s", title)
+    experiment.log.info("  %-*s  accuracy %%      loss", width, "")
+    for label, metrics in zip(labels, scores, strict=True):
+        experiment.log.info("  %-*s  %10.3f  %8.5f", width, label, metrics.accuracy, metrics.loss)
+
+
+def _columns(scores: list[Metrics] | None) -> dict[str, list[float]]:
+    if scores is None:
+        return {}
+    return {"accuracy": [metrics.accuracy for metrics in scores], "loss": [metrics.loss for metrics in scores]}

@@ -1,0 +1,158 @@
+"""The options of the commands that every search space has: search, selection, evaluation training.
+
+A field that is None takes its value from the preset of the space and data set (:func:`with_preset`); spaces add their own
+fields. Cheap to import, like :mod:`darts_pt.options`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import tyro
+
+from darts_pt.options import Dataset, RunOptions, in_range, positive
+
+Options = TypeVar("Options", bound=RunOptions)
+
+
+def with_preset(options: Options, preset: Mapping[str, Any]) -> Options:
+    """`options` with every field that the user left open filled from `preset`."""
+    open_fields = {field.name for field in dataclasses.fields(options) if getattr(options, field.name) is None}
+    return dataclasses.replace(options, **{name: value for name, value in preset.items() if name in open_fields})
+
+
+@dataclass(frozen=True, kw_only=True)
+class SupernetOptions(RunOptions):
+    """How a supernet's weights and alpha are trained, in search and in the tuning epochs of selection."""
+
+    batch_size: int | None = None
+    """Images per batch of each half (64; digits 32)."""
+    learning_rate: float = 0.025
+    """Initial learning rate of the weights; selection tunes at a tenth of it."""
+    learning_rate_min: float = 0.001
+    """Learning rate at the end of the search's cosine."""
+    momentum: float = 0.9
+    """Momentum of the weights' SGD."""
+    weight_decay: float = 3e-4
+    """Weight decay of the weights."""
+    grad_clip: float = 5.0
+    """Largest norm of the gradient by all weights."""
+    arch_learning_rate: float = 3e-4
+    """Learning rate of alpha (Adam)."""
+    arch_weight_decay: float = 1e-3
+    """Weight decay of alpha."""
+    train_portion: float = 0.5
+    """Share of the training set that trains the weights; the rest is the valid half."""
+    cutout: bool = False
+    """Cut a random square out of every training image."""
+    cutout_length: int = 16
+    """Side of that square in pixels."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.batch_size is not None:
+            positive("batch_size", self.batch_size)
+        for name in ("learning_rate", "grad_clip", "cutout_length"):
+            positive(name, getattr(self, name))
+        for name in ("learning_rate_min", "weight_decay", "arch_learning_rate", "arch_weight_decay"):
+            in_range(name, getattr(self, name), 0, 1e6)
+        in_range("momentum", self.momentum, 0, 0.9999)
+        if not 0 < self.train_portion < 1:
+            in_range("train_portion", self.train_portion, 0.01, 0.99)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions(SupernetOptions):
+    """What a search has in every space."""
+
+    epochs: int | None = None
+    """Epochs of search; by default the paper's, fewer for digits."""
+    ckpt_interval: int | None = None
+    """Epochs between checkpoints; the last epoch is always saved."""
+    resume_epoch: int = 0
+    """Continue the experiment from its checkpoint of this epoch; -1 is the latest, 0 starts anew."""
+    resume_expid: Annotated[str | None, tyro.conf.arg(metavar="EXPID")] = None
+    """The experiment to continue, if its name is not the one that the other options make."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("epochs", "ckpt_interval", "init_channels"):
+            if getattr(self, name, None) is not None:
+                positive(name, getattr(self, name))
+        in_range("resume_epoch", self.resume_epoch, -1, 10**6)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectionOptions(SupernetOptions):
+    """What a selection has in every space."""
+
+    dataset: Dataset | None = None  # type: ignore[assignment]
+    """Data set; by default the one that the search used."""
+    resume_expid: Annotated[str, tyro.conf.arg(metavar="EXPID")]
+    """The search to select from: the name of its experiment folder, or a path to it."""
+    resume_epoch: int | None = None
+    """Select from the checkpoint of this epoch; -1 is the latest. By default the last of the preset."""
+    selection: Literal["pt", "magnitude", "pt-mag"] = "pt"
+    """pt: by perturbation; magnitude: by alpha, at once; pt-mag: by alpha, with the events and tuning of pt."""
+    proj_intv: int = 5
+    """Tuning epochs between two selection events."""
+    edge_decision: Literal["random", "order", "reverse"] = "random"
+    """The order in which edges are decided."""
+    proj_batches: Literal["fresh", "cached"] = "fresh"
+    """fresh: every candidate is scored on newly shuffled and augmented images, as in the original; cached: all candidates
+    of an event on the same ones."""
+    ckpt_interval: None = None
+    """Selection saves before every event; this is accepted for the search's sake and ignored."""
+    dev_resume_epoch: int | None = None
+    """Continue an interrupted selection from its checkpoint of this epoch (-1: the latest)."""
+    dev_resume_log: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
+    """The selection to continue: the name of its folder or log inside the experiment."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        positive("proj_intv", self.proj_intv)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(RunOptions):
+    """What training a derived network has in every space."""
+
+    epochs: int | None = None
+    """Epochs of training."""
+    batch_size: int | None = None
+    """Images per batch."""
+    learning_rate: float | None = None
+    """Initial learning rate; it follows a cosine to 0."""
+    momentum: float = 0.9
+    """Momentum of SGD."""
+    weight_decay: float | None = None
+    """Weight decay."""
+    grad_clip: float | None = None
+    """Largest norm of the gradient; 0 does not clip."""
+    ckpt_interval: int | None = None
+    """Epochs between checkpoints; the last epoch is always saved."""
+    resume_epoch: int = 0
+    """Continue from the checkpoint of this epoch; -1 is the latest, 0 starts anew."""
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
+    """Arithmetic: fp32; tf32 on GPUs that have it; bf16 autocast."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("epochs", "batch_size", "learning_rate", "ckpt_interval"):
+            if getattr(self, name) is not None:
+                positive(name, getattr(self, name))
+        for name in ("weight_decay", "grad_clip"):
+            if getattr(self, name) is not None:
+                in_range(name, getattr(self, name), 0, 1e6)
+        in_range("momentum", self.momentum, 0, 0.9999)
+        in_range("resume_epoch", self.resume_epoch, -1, 10**6)
+
+
+def path_or_none(text: str | None) -> Path | None:
+    """`text` as a path if it names something that exists."""
+    path = Path(text).expanduser() if text else None
+    return path if path is not None and path.exists() else None

@@ -1,0 +1,207 @@
+"""What the method asks of a supernet: cell types, their edges and operations, and a forward pass under mixing weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Alpha = dict[str, Tensor]
+"""Architecture parameters: cell type name -> float tensor [edges, operations]."""
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A directed edge of a cell's graph; nodes are numbered from the cell's first input on."""
+
+    source: int
+    target: int
+
+
+@dataclass(frozen=True)
+class CellType:
+    """One kind of cell: its graph and the candidate operations of every edge. Cells of one type share alpha.
+
+    Attributes:
+        name: the key of this type in alpha, mixing weights and decisions.
+        edges: the edges, grouped by target, in the order of alpha's rows.
+        operations: for every edge, the candidate operations in the order of alpha's columns.
+        inputs_kept: how many incoming edges a node keeps in the final architecture; None keeps all.
+    """
+
+    name: str
+    edges: tuple[Edge, ...]
+    operations: tuple[tuple[str, ...], ...]
+    inputs_kept: int | None = None
+
+    @cached_property
+    def incoming(self) -> dict[int, tuple[int, ...]]:
+        """Node -> the indices of the edges that enter it."""
+        nodes: dict[int, tuple[int, ...]] = {}
+        for index, edge in enumerate(self.edges):
+            nodes[edge.target] = (*nodes.get(edge.target, ()), index)
+        return nodes
+
+    @cached_property
+    def choosing_nodes(self) -> tuple[int, ...]:
+        """The nodes that have more incoming edges than they may keep: those a topology event decides."""
+        if self.inputs_kept is None:
+            return ()
+        return tuple(node for node, edges in self.incoming.items() if len(edges) > self.inputs_kept)
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """What selection has fixed so far; immutable. Paper section 4.1, Algorithm 1.
+
+    Attributes:
+        operations: cell type -> edge -> the operation it keeps.
+        edges: cell type -> node -> the incoming edges it keeps.
+    """
+
+    operations: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
+    edges: Mapping[str, Mapping[int, tuple[int, ...]]] = field(default_factory=dict)
+
+    def with_operation(self, cell_type: str, edge: int, operation: int) -> Decisions:
+        """These decisions and one more: `edge` keeps `operation`."""
+        decided = {**self.operations.get(cell_type, {}), edge: operation}
+        return replace(self, operations={**self.operations, cell_type: decided})
+
+    def with_edges(self, cell_type: str, node: int, kept: tuple[int, ...]) -> Decisions:
+        """These decisions and one more: of the edges into `node`, those in `kept` stay."""
+        decided = {**self.edges.get(cell_type, {}), node: tuple(sorted(kept))}
+        return replace(self, edges={**self.edges, cell_type: decided})
+
+    def undecided_edges(self, cell_type: CellType) -> list[int]:
+        """The edges that have no operation yet, ascending."""
+        decided = self.operations.get(cell_type.name, {})
+        return [edge for edge in range(len(cell_type.edges)) if edge not in decided]
+
+    def undecided_nodes(self, cell_type: CellType) -> list[int]:
+        """The nodes whose incoming edges are still to be chosen, ascending."""
+        decided = self.edges.get(cell_type.name, {})
+        return [node for node in cell_type.choosing_nodes if node not in decided]
+
+    def dropped_edges(self, cell_type: CellType) -> set[int]:
+        """The edges that lost at their node."""
+        decided = self.edges.get(cell_type.name, {})
+        return {edge for node, kept in decided.items() for edge in cell_type.incoming[node] if edge not in kept}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for checkpoints and JSON."""
+        return {
+            "operations": {name: dict(edges) for name, edges in self.operations.items()},
+            "edges": {name: {node: list(kept) for node, kept in nodes.items()} for name, nodes in self.edges.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Decisions:
+        """The inverse of :meth:`to_dict`; keys may have become strings (JSON)."""
+        return cls(
+            {name: {int(e): int(o) for e, o in edges.items()} for name, edges in plain["operations"].items()},
+            {name: {int(n): tuple(k) for n, k in nodes.items()} for name, nodes in plain["edges"].items()},
+        )
+
+
+ActiveOperations = tuple[tuple[int, ...], ...]
+"""Per edge, the operations that are computed. Hashable, so that a cell can keep one plan per pattern."""
+
+
+@dataclass(frozen=True)
+class MixingWeights:
+    """The weight of every candidate operation in its edge's sum.
+
+    Attributes:
+        values: cell type -> float tensor [edges, operations].
+        active: cell type -> per edge, the operations whose weight may differ from 0. It lives on the host: what is
+            computed never depends on reading the device. An operation outside it costs nothing and is not trained.
+    """
+
+    values: Mapping[str, Tensor]
+    active: Mapping[str, ActiveOperations]
+
+    def without_operation(self, cell_type: str, edge: int, operation: int) -> MixingWeights:
+        """The same weights with one operation removed: its weight is 0 and the others are not renormalised."""
+        return self._without(cell_type, edge, (operation,))
+
+    def without_edge(self, cell_type: str, edge: int) -> MixingWeights:
+        """The same weights with a whole edge removed."""
+        return self._without(cell_type, edge, tuple(range(self.values[cell_type].shape[1])))
+
+    def _without(self, cell_type: str, edge: int, removed: tuple[int, ...]) -> MixingWeights:
+        values = self.values[cell_type].clone()
+        values[edge, list(removed)] = 0.0
+        active = list(self.active[cell_type])
+        active[edge] = tuple(operation for operation in active[edge] if operation not in removed)
+        return MixingWeights({**self.values, cell_type: values}, {**self.active, cell_type: tuple(active)})
+
+
+def mixing_weights(cell_types: tuple[CellType, ...], alpha: Alpha, decisions: Decisions) -> MixingWeights:
+    """softmax(alpha) per edge; the row of a decided edge is one-hot, that of a dropped edge is zero.
+
+    Differentiable by alpha; decided rows have gradient 0, as in the original.
+    """
+    values = {cell.name: torch.softmax(alpha[cell.name], dim=-1) for cell in cell_types}
+    return fixed_by(decisions, cell_types, values)
+
+
+def fixed_by(decisions: Decisions, cell_types: tuple[CellType, ...], values: Mapping[str, Tensor]) -> MixingWeights:
+    """Any mixing weights (softmax, perturbed, sampled …) with the decided rows put in their place."""
+    fixed: dict[str, Tensor] = {}
+    active: dict[str, ActiveOperations] = {}
+    for cell in cell_types:
+        rows = values[cell.name]
+        operations = [tuple(range(len(names))) for names in cell.operations]
+        chosen = dict.fromkeys(decisions.dropped_edges(cell), None) | {
+            edge: operation
+            for edge, operation in decisions.operations.get(cell.name, {}).items()
+            if edge not in decisions.dropped_edges(cell)
+        }
+        if chosen:
+            is_fixed = torch.zeros(len(cell.edges), 1, dtype=torch.bool)
+            one_hot = torch.zeros(rows.shape, dtype=rows.dtype)
+            for edge, operation in chosen.items():
+                is_fixed[edge] = True
+                operations[edge] = () if operation is None else (operation,)
+                if operation is not None:
+                    one_hot[edge, operation] = 1.0
+            rows = torch.where(is_fixed.to(rows.device), one_hot.to(rows.device), rows)
+        fixed[cell.name] = rows
+        active[cell.name] = tuple(operations)
+    return MixingWeights(fixed, active)
+
+
+def initial_alpha(
+    cell_types: tuple[CellType, ...],
+    generator: torch.Generator,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> Alpha:
+    """Alpha as the original draws it: 1e-3 · N(0, 1), one leaf tensor [edges, operations] per cell type."""
+    return {
+        cell.name: (1e-3 * torch.randn(len(cell.edges), len(cell.operations[0]), generator=generator))
+        .to(device, dtype)
+        .requires_grad_()
+        for cell in cell_types
+    }
+
+
+class Supernet(nn.Module):
+    """A network that holds every candidate operation of every edge.
+
+    A search space derives from this class; it says which cell types there are and computes the logits.
+    """
+
+    cell_types: tuple[CellType, ...]
+
+    def forward(self, images: Tensor, mixing: MixingWeights) -> Tensor:
+        """Class logits [batch, classes] of normalised images [batch, 3, height, width]."""
+        raise NotImplementedError
+
+    def genotype(self, mixing: MixingWeights) -> Any:
+        """The architecture that these mixing weights stand for; `str` of it is what users know it by."""
+        raise NotImplementedError

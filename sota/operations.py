@@ -1,0 +1,168 @@
+"""The candidate operations of S1–S5 as modules, named as in the original's checkpoints.
+
+They compute what they say and are used as they are by the derived networks; the supernet holds the same modules for
+their parameters, and computes many of them at once (:mod:`sota.mixed`).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from darts_pt.mixed import BatchNorm2d
+
+OPERATIONS = (
+    "none",
+    "skip_connect",
+    "max_pool_3x3",
+    "avg_pool_3x3",
+    "sep_conv_3x3",
+    "sep_conv_5x5",
+    "dil_conv_3x3",
+    "dil_conv_5x5",
+    "noise",
+    "sep_conv_7x7",
+    "conv_7x1_1x7",
+)
+"""Every operation there is; S1–S5 use all but the last two (`sota.spaces`)."""
+
+
+def _kernel_size(name: str) -> int:
+    return int(name[-1])
+
+
+def _stage(c_in: int, c_out: int, kernel_size: int, stride: int, dilation: int, affine: bool) -> list[nn.Module]:
+    """ReLU, depthwise convolution, pointwise convolution, batch norm."""
+    padding = dilation * (kernel_size - 1) // 2
+    return [
+        nn.ReLU(),
+        nn.Conv2d(c_in, c_in, kernel_size, stride, padding, dilation, groups=c_in, bias=False),
+        nn.Conv2d(c_in, c_out, 1, bias=False),
+        BatchNorm2d(c_out, affine=affine),
+    ]
+
+
+class ReLUConvBN(nn.Module):
+    """ReLU, 1x1 convolution, batch norm: brings a cell's input [batch, C_in, H, W] to the cell's C_out channels."""
+
+    def __init__(self, c_in: int, c_out: int, affine: bool) -> None:
+        super().__init__()
+        self.op = nn.Sequential(
+            nn.ReLU(),
+            nn.Conv2d(c_in, c_out, 1, bias=False),
+            BatchNorm2d(c_out, affine=affine),
+        )
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.op(inputs)
+
+
+class FactorizedReduce(nn.Module):
+    """[batch, C_in, H, W] -> [batch, C_out, ceil(H/2), ceil(W/2)]: two 1x1 convolutions of stride 2, one pixel apart."""
+
+    def __init__(self, c_in: int, c_out: int, affine: bool) -> None:
+        super().__init__()
+        self.conv_1 = nn.Conv2d(c_in, c_out // 2, 1, stride=2, bias=False)
+        self.conv_2 = nn.Conv2d(c_in, c_out - c_out // 2, 1, stride=2, bias=False)
+        self.bn = BatchNorm2d(c_out, affine=affine)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.bn(self.convolve(torch.relu(inputs)))
+
+    def convolve(self, inputs: Tensor) -> Tensor:
+        """The two convolutions of an input that has passed its ReLU.
+
+        A map of odd size has one row and column less after the shift; the original fails there, here it is padded by 0.
+        """
+        height, width = inputs.shape[2:]
+        shifted = nn.functional.pad(inputs[:, :, 1:, 1:], (0, width % 2, 0, height % 2))
+        return torch.cat([self.conv_1(inputs), self.conv_2(shifted)], dim=1)
+
+
+class SepConv(nn.Module):
+    """ReLU, depthwise convolution, pointwise convolution, batch norm; twice, the stride in the first."""
+
+    def __init__(self, channels: int, kernel_size: int, stride: int, affine: bool) -> None:
+        super().__init__()
+        first = _stage(channels, channels, kernel_size, stride, dilation=1, affine=affine)
+        second = _stage(channels, channels, kernel_size, stride=1, dilation=1, affine=affine)
+        self.op = nn.Sequential(*first, *second)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.op(inputs)
+
+
+class DilConv(nn.Module):
+    """ReLU, depthwise convolution of dilation 2, pointwise convolution, batch norm."""
+
+    def __init__(self, channels: int, kernel_size: int, stride: int, affine: bool) -> None:
+        super().__init__()
+        self.op = nn.Sequential(*_stage(channels, channels, kernel_size, stride, dilation=2, affine=affine))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.op(inputs)
+
+
+class Zero(nn.Module):
+    """The operation none: zeros of the output's shape."""
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return torch.zeros_like(inputs[:, :, :: self.stride, :: self.stride])
+
+
+class Noise(nn.Module):
+    """N(0, 1) of the output's shape, drawn anew at each call; the input has no influence (S4).
+
+    The numbers come from `generator`, which whoever runs the network sets; it must be on the input's device.
+    """
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.generator: torch.Generator | None = None
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if self.generator is None:
+            raise RuntimeError("the operation noise needs a torch.Generator: set the network's noise_generator")
+        return torch.empty_like(inputs[:, :, :: self.stride, :: self.stride]).normal_(generator=self.generator)
+
+
+def pooling(name: str, stride: int) -> nn.Module:
+    """`max_pool_3x3` or `avg_pool_3x3`: padding 1, the average without counting the padding."""
+    if name == "max_pool_3x3":
+        return nn.MaxPool2d(3, stride, padding=1)
+    return nn.AvgPool2d(3, stride, padding=1, count_include_pad=False)
+
+
+def operation(name: str, channels: int, stride: int, affine: bool, normalised_pooling: bool = False) -> nn.Module:
+    """The module of one operation: [batch, channels, H, W] -> [batch, channels, H/stride, W/stride].
+
+    Args:
+        affine: whether batch norms have a scale and a shift: in derived networks, not in the supernet.
+        normalised_pooling: whether a batch norm that is not affine follows the poolings: in the supernet only.
+    """
+    if name == "none":
+        return Zero(stride)
+    if name == "skip_connect":
+        return nn.Identity() if stride == 1 else FactorizedReduce(channels, channels, affine)
+    if name == "noise":
+        return Noise(stride)
+    if name.endswith("_pool_3x3"):
+        pool = pooling(name, stride)
+        return nn.Sequential(pool, BatchNorm2d(channels, affine=False)) if normalised_pooling else pool
+    if name.startswith("sep_conv_"):
+        return SepConv(channels, _kernel_size(name), stride, affine)
+    if name.startswith("dil_conv_"):
+        return DilConv(channels, _kernel_size(name), stride, affine)
+    if name == "conv_7x1_1x7":
+        return nn.Sequential(
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, (1, 7), (1, stride), padding=(0, 3), bias=False),
+            nn.Conv2d(channels, channels, (7, 1), (stride, 1), padding=(3, 0), bias=False),
+            BatchNorm2d(channels, affine=affine),
+        )
+    raise ValueError(f"unknown operation {name!r}")

@@ -1,0 +1,106 @@
+"""The search spaces S1–S5 as data: the candidate operations of every edge of the two cell types.
+
+S1–S4: Zela et al., *Understanding and Robustifying Differentiable Architecture Search*, ICLR 2020. S5: the space of
+DARTS (Liu et al., ICLR 2019), without the operation none.
+"""
+
+from __future__ import annotations
+
+from darts_pt.errors import UserError
+from darts_pt.supernet import CellType, Edge
+
+INPUTS = 2
+NODES = 4
+"""Intermediate nodes; they are numbered 2 to 5 after the cell's inputs 0 and 1."""
+
+EDGES = tuple(Edge(source, target) for target in range(INPUTS, INPUTS + NODES) for source in range(target))
+"""2<-0, 2<-1, 3<-0, 3<-1, 3<-2, …, 5<-4: the order of alpha's rows."""
+
+INPUTS_KEPT = 2
+"""Incoming edges of a node in the final architecture."""
+
+Candidates = tuple[tuple[str, ...], ...]
+
+
+def _every_edge(*operations: str) -> Candidates:
+    return (operations,) * len(EDGES)
+
+
+_S1_NORMAL = """
+    skip_connect dil_conv_3x3
+    skip_connect dil_conv_5x5
+    skip_connect dil_conv_5x5
+    skip_connect sep_conv_3x3
+    skip_connect dil_conv_3x3
+    max_pool_3x3 skip_connect
+    skip_connect sep_conv_3x3
+    skip_connect sep_conv_3x3
+    skip_connect dil_conv_3x3
+    skip_connect sep_conv_3x3
+    max_pool_3x3 skip_connect
+    skip_connect dil_conv_3x3
+    dil_conv_3x3 dil_conv_5x5
+    dil_conv_3x3 dil_conv_5x5
+"""
+
+_S1_REDUCE = """
+    max_pool_3x3 avg_pool_3x3
+    max_pool_3x3 dil_conv_3x3
+    max_pool_3x3 avg_pool_3x3
+    max_pool_3x3 avg_pool_3x3
+    skip_connect dil_conv_5x5
+    max_pool_3x3 avg_pool_3x3
+    max_pool_3x3 sep_conv_3x3
+    skip_connect dil_conv_3x3
+    skip_connect dil_conv_5x5
+    max_pool_3x3 avg_pool_3x3
+    max_pool_3x3 avg_pool_3x3
+    skip_connect dil_conv_5x5
+    skip_connect dil_conv_5x5
+    skip_connect dil_conv_5x5
+"""
+
+
+def _table(text: str) -> Candidates:
+    """One edge per line."""
+    return tuple(tuple(line.split()) for line in text.strip().splitlines())
+
+
+_S2 = _every_edge("skip_connect", "sep_conv_3x3")
+_S3 = _every_edge("none", "skip_connect", "sep_conv_3x3")
+_S4 = _every_edge("noise", "sep_conv_3x3")
+_S5 = _every_edge(
+    "max_pool_3x3",
+    "avg_pool_3x3",
+    "skip_connect",
+    "sep_conv_3x3",
+    "sep_conv_5x5",
+    "dil_conv_3x3",
+    "dil_conv_5x5",
+)
+
+SPACES: dict[str, tuple[CellType, CellType]] = {
+    name: (
+        CellType("normal", EDGES, normal, INPUTS_KEPT),
+        CellType("reduce", EDGES, reduce, INPUTS_KEPT),
+    )
+    for name, (normal, reduce) in {
+        "s1": (_table(_S1_NORMAL), _table(_S1_REDUCE)),
+        "s2": (_S2, _S2),
+        "s3": (_S3, _S3),
+        "s4": (_S4, _S4),
+        "s5": (_S5, _S5),
+    }.items()
+}
+"""Space name -> its cell types, normal and reduction."""
+
+
+def cell_types(space: str) -> tuple[CellType, CellType]:
+    """The normal and the reduction cell of a space.
+
+    Raises:
+        UserError: there is no such space.
+    """
+    if space not in SPACES:
+        raise UserError(f"unknown space '{space}': expected one of {', '.join(SPACES)}")
+    return SPACES[space]

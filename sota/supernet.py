@@ -1,0 +1,103 @@
+"""The supernet of S1–S5: a stem, L cells of which two are reduction cells, a linear classifier."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from darts_pt.mixed import BatchNorm2d
+from darts_pt.supernet import ActiveOperations, CellType, MixingWeights, Supernet
+from sota.genotypes import Genotype, genotype
+from sota.operations import FactorizedReduce, ReLUConvBN, operation
+from sota.spaces import INPUTS, NODES, cell_types
+
+STEM_MULTIPLIER = 3
+
+
+def reduction_cells(layers: int) -> set[int]:
+    """The cells that halve the resolution and double the channels: at a third and at two thirds of the depth."""
+    return {layers // 3, 2 * layers // 3}
+
+
+class MixedOperation(nn.Module):
+    """The candidate operations of one edge."""
+
+    def __init__(self, names: tuple[str, ...], channels: int, stride: int) -> None:
+        super().__init__()
+        self._ops = nn.ModuleList(
+            operation(name, channels, stride, affine=False, normalised_pooling=True) for name in names
+        )
+
+
+class Cell(nn.Module):
+    """Two inputs, four nodes; a node is the sum of its incoming edges, an edge the weighted sum of its operations."""
+
+    def __init__(
+        self, cell_type: CellType, c_prev_prev: int, c_prev: int, channels: int, reduction: bool, reduction_prev: bool
+    ) -> None:
+        super().__init__()
+        self.type = cell_type
+        self.reduction = reduction
+        if reduction_prev:
+            self.preprocess0 = FactorizedReduce(c_prev_prev, channels, affine=False)
+        else:
+            self.preprocess0 = ReLUConvBN(c_prev_prev, channels, affine=False)
+        self.preprocess1 = ReLUConvBN(c_prev, channels, affine=False)
+        self._ops = nn.ModuleList(
+            MixedOperation(names, channels, stride=2 if reduction and edge.source < INPUTS else 1)
+            for edge, names in zip(cell_type.edges, cell_type.operations, strict=True)
+        )
+
+    def forward(self, previous_previous: Tensor, previous: Tensor, weights: Tensor, active: ActiveOperations) -> Tensor:
+        nodes = [self.preprocess0(previous_previous), self.preprocess1(previous)]
+        empty = nodes[1][:, :, :: 1 + self.reduction, :: 1 + self.reduction]
+        for node in range(INPUTS, INPUTS + NODES):
+            total = torch.zeros_like(empty)
+            for edge in self.type.incoming[node]:
+                for index in active[edge]:
+                    module = self._ops[edge]._ops[index]
+                    total = total + weights[edge, index] * module(nodes[self.type.edges[edge].source])
+            nodes.append(total)
+        return torch.cat(nodes[INPUTS:], dim=1)
+
+
+class SotaSupernet(Supernet):
+    """The supernet of one of S1–S5; parameters and buffers have the original's names and order.
+
+    Args:
+        space: 's1' … 's5'.
+        init_channels: channels C of the first cells.
+        layers: cells L.
+        num_classes: outputs of the classifier.
+    """
+
+    def __init__(self, space: str, init_channels: int = 16, layers: int = 8, num_classes: int = 10) -> None:
+        super().__init__()
+        self.space = space
+        self.cell_types = cell_types(space)
+        normal, reduce = self.cell_types
+        channels, c_prev_prev, c_prev = init_channels, STEM_MULTIPLIER * init_channels, STEM_MULTIPLIER * init_channels
+        self.stem = nn.Sequential(nn.Conv2d(3, c_prev, 3, padding=1, bias=False), BatchNorm2d(c_prev))
+        self.cells = nn.ModuleList()
+        reduction_prev = False
+        for layer in range(layers):
+            reduction = layer in reduction_cells(layers)
+            channels *= 2 if reduction else 1
+            self.cells.append(
+                Cell(reduce if reduction else normal, c_prev_prev, c_prev, channels, reduction, reduction_prev)
+            )
+            reduction_prev = reduction
+            c_prev_prev, c_prev = c_prev, NODES * channels
+        self.classifier = nn.Linear(c_prev, num_classes)
+
+    def forward(self, images: Tensor, mixing: MixingWeights) -> Tensor:
+        """Class logits [batch, classes] of normalised images [batch, 3, height, width]."""
+        previous_previous = previous = self.stem(images)
+        for cell in self.cells:
+            name = cell.type.name
+            output = cell(previous_previous, previous, mixing.values[name], mixing.active[name])
+            previous_previous, previous = previous, output
+        return self.classifier(previous.mean(dim=(2, 3)))
+
+    def genotype(self, mixing: MixingWeights) -> Genotype:
+        return genotype(mixing.values, self.cell_types)
