@@ -5,9 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from darts_pt.mixed import BatchNorm2d
-
-OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
-"""The candidates of every edge, in the order of alpha's columns."""
+from nasbench201.architecture import OPERATIONS
 
 NONE, SKIP_CONNECT, NOR_CONV_1X1, NOR_CONV_3X3, AVG_POOL_3X3 = range(len(OPERATIONS))
 

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from darts_pt.mixed import BatchNorm2d
 from darts_pt.supernet import ActiveOperations, CellType, Edge, MixingWeights, Supernet
-from nasbench201.operations import NONE, OPERATIONS, ResidualBlock, candidate
+from nasbench201.architecture import OPERATIONS, SOURCES, architecture_string
+from nasbench201.operations import NONE, candidate
+from nasbench201.skeleton import skeleton
 
-EDGES = tuple(Edge(source, target) for target in range(1, 4) for source in range(target))
+EDGES = tuple(Edge(source, target) for target, sources in enumerate(SOURCES, start=1) for source in sources)
 """1<-0, 2<-0, 2<-1, 3<-0, 3<-1, 3<-2: node 0 is the cell's input, node 3 its output."""
 
 CELL = CellType("cell", EDGES, (OPERATIONS,) * len(EDGES))
@@ -58,18 +59,9 @@ class NasBench201Supernet(Supernet):
 
     def __init__(self, init_channels: int = 16, cells_per_stage: int = 5, num_classes: int = 10) -> None:
         super().__init__()
-        self.stem = nn.Sequential(
-            nn.Conv2d(3, init_channels, kernel_size=3, padding=1, bias=False), BatchNorm2d(init_channels)
+        self.stem, self.cells, self.lastact, self.classifier = skeleton(
+            Cell, init_channels, cells_per_stage, num_classes
         )
-        self.cells = nn.ModuleList()
-        channels = init_channels
-        for stage in range(3):
-            if stage > 0:
-                self.cells.append(ResidualBlock(channels, 2 * channels))
-                channels *= 2
-            self.cells.extend(Cell(channels) for _ in range(cells_per_stage))
-        self.lastact = nn.Sequential(BatchNorm2d(channels), nn.ReLU())
-        self.classifier = nn.Linear(channels, num_classes)
 
     def forward(self, images: Tensor, mixing: MixingWeights) -> Tensor:
         """Class logits [batch, classes] of normalised images [batch, 3, height, width]."""
@@ -78,6 +70,10 @@ class NasBench201Supernet(Supernet):
         for block in self.cells:
             hidden = block(hidden, weights, active) if isinstance(block, Cell) else block(hidden)
         return self.classifier(self.lastact(hidden).mean(dim=(2, 3)))
+
+    def genotype(self, mixing: MixingWeights) -> str:
+        """The architecture string of the operation with the largest weight on every edge; on ties the first."""
+        return architecture_string([OPERATIONS[index] for index in mixing.values[CELL.name].argmax(dim=1).tolist()])
 
 
 def sizes_of(state_dict: Mapping[str, Tensor]) -> tuple[int, int, int]:
