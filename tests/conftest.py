@@ -1,0 +1,53 @@
+"""What the tests share: real data of a size that costs nothing, and an experiment to run in."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import settings
+
+from darts_pt import data
+from darts_pt.data import DataSet, Images
+from darts_pt.experiment import Experiment
+
+settings.register_profile("repeatable", derandomize=True, deadline=None, print_blob=True)
+settings.load_profile("repeatable")
+torch.set_num_threads(1)
+
+GOLDEN = Path(__file__).resolve().parents[1].parent / "shared" / "golden"
+"""Where the original's records are, on the machines that have them."""
+
+
+@pytest.fixture(scope="session")
+def digits() -> DataSet:
+    """scikit-learn's 1,797 handwritten digits, all of them."""
+    return data.load("digits")
+
+
+@pytest.fixture(scope="session")
+def few_digits(digits: DataSet) -> DataSet:
+    """96 digits to train on (two halves of 48) and 40 to test."""
+    return dataclasses.replace(
+        digits,
+        train=Images(digits.train.pixels[:96], digits.train.labels[:96]),
+        test=Images(digits.test.pixels[:40], digits.test.labels[:40]),
+    )
+
+
+@pytest.fixture
+def experiment(tmp_path: Path) -> Iterator[Experiment]:
+    """An open experiment in an empty folder, without TensorBoard (whose import takes seconds)."""
+    with Experiment(tmp_path / "experiment", {"seed": 0}, tensorboard=False) as opened:
+        yield opened
+
+
+@pytest.fixture
+def golden() -> Path:
+    """The folder of the original's records; without it the test is skipped."""
+    if not GOLDEN.is_dir():
+        pytest.skip(f"the original's records are not at hand: {GOLDEN} is not a folder")
+    return GOLDEN
