@@ -1,0 +1,128 @@
+"""The compact benchmark table: one Parquet file of a row per architecture, read column by column in milliseconds.
+
+Columns: `architecture`, `number` (:func:`nasbench201.isomorphism.code` of it), and results named
+`dataset/epochs/quantity/seed`, such as `cifar10/200/test_accuracy/777`; the mean over the seeds is `…/mean`.
+Quantities: {train,valid,test}_{accuracy,loss} (percent, nats), `seconds` (of training), and, under the data set alone,
+`dataset/parameters` and `dataset/flops`. What is unknown is null. Pages carry checksums; the facts (where the table
+came from) are JSON in the file's metadata.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from darts_pt.errors import UserError
+from darts_pt.files import atomic_path
+from nasbench201 import isomorphism
+from nasbench201.architecture import operations_of
+
+_FACTS = b"nasbench201.table"
+FORMAT_VERSION = 1
+SPLITS = ("train", "valid", "test")
+QUANTITIES = (*(f"{split}_{metric}" for split in SPLITS for metric in ("accuracy", "loss")), "seconds")
+MEAN = "mean"
+
+
+class ResultColumn(NamedTuple):
+    """The name of a column of results, taken apart."""
+
+    dataset: str
+    epochs: int
+    quantity: str
+    seed: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.dataset}/{self.epochs}/{self.quantity}/{self.seed}"
+
+
+def result_column(name: str) -> ResultColumn | None:
+    """A column's name taken apart; None for the columns that are no results."""
+    parts = name.split("/")
+    if len(parts) != 4 or not parts[1].isdecimal() or parts[2] not in QUANTITIES:
+        return None
+    return ResultColumn(parts[0], int(parts[1]), parts[2], parts[3])
+
+
+def write_table(
+    path: Path, architectures: Sequence[str], columns: Mapping[str, np.ndarray], facts: Mapping[str, Any]
+) -> None:
+    """Write a table whole or not at all.
+
+    Args:
+        columns: name -> one number per architecture; NaN where it is unknown.
+        facts: plain data on where the numbers came from.
+
+    Raises:
+        UserError: for a text that is no architecture, or one that occurs twice.
+    """
+    numbers = [isomorphism.code(operations_of(text)) for text in architectures]
+    if len(set(numbers)) < len(numbers):
+        twice = next(text for text in architectures if list(architectures).count(text) > 1)
+        raise UserError(f"the architecture {twice} occurs twice")
+    arrays: dict[str, pa.Array] = {"architecture": pa.array(architectures, pa.string()), "number": pa.array(numbers)}
+    for name, values in columns.items():
+        # NaN becomes null: that is what it means, and other readers of Parquet understand it.
+        arrays[name] = pa.array(values, mask=np.isnan(values))
+    table = pa.table(arrays)
+    content = json.dumps({"format": FORMAT_VERSION, **facts}, ensure_ascii=False)
+    table = table.replace_schema_metadata({_FACTS: content.encode()})
+    with atomic_path(path) as temporary:
+        pq.write_table(
+            table,
+            temporary,
+            compression="zstd",
+            use_dictionary=False,
+            column_encoding={name: "BYTE_STREAM_SPLIT" for name in columns if pa.types.is_floating(table[name].type)},
+            write_page_checksum=True,
+        )
+
+
+class TableFile:
+    """An open table: names of the columns at once, their values when asked for.
+
+    Raises:
+        UserError: the file is missing, truncated, damaged, or of another kind.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if not path.is_file():
+            raise UserError(f"{path}: there is no such table; make one with: python -m nasbench201.table import FILE")
+        try:
+            self._file = pq.ParquetFile(path, memory_map=True, page_checksum_verification=True)
+            self.facts: dict[str, Any] = json.loads((self._file.schema_arrow.metadata or {})[_FACTS])
+        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+            raise self._broken(error) from error
+        if self.facts.get("format") != FORMAT_VERSION:
+            raise UserError(
+                f"{path} is a table of format {self.facts.get('format')}, expected {FORMAT_VERSION}: import it again"
+            )
+        self.names: tuple[str, ...] = tuple(self._file.schema_arrow.names)
+
+    def values(self, name: str) -> np.ndarray:
+        """A column of numbers, float64 [rows]; NaN where the file has none."""
+        return self._read(name).to_numpy(zero_copy_only=False).astype(np.float64)
+
+    def _read(self, name: str) -> pa.Array:
+        try:
+            return self._file.read(columns=[name]).column(0).combine_chunks()
+        except (pa.ArrowException, OSError) as error:
+            raise self._broken(error) from error
+
+    def _broken(self, error: Exception) -> UserError:
+        if isinstance(error, KeyError):
+            reason = "it is Parquet, but not of this project"
+        else:
+            reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        return UserError(
+            f"{self.path} is no benchmark table, or a damaged one ({reason}): make it anew with "
+            "python -m nasbench201.table import FILE"
+        )
