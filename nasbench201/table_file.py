@@ -69,8 +69,9 @@ def write_table(
         raise UserError(f"the architecture {twice} occurs twice")
     arrays: dict[str, pa.Array] = {"architecture": pa.array(architectures, pa.string()), "number": pa.array(numbers)}
     for name, values in columns.items():
-        # NaN becomes null: that is what it means, and other readers of Parquet understand it.
-        arrays[name] = pa.array(values, mask=np.isnan(values))
+        # NaN becomes null: that is what it means, and other readers of Parquet understand it. From a list, since
+        # pyarrow imports pandas, where it is installed, to look at an array: that takes seconds.
+        arrays[name] = pa.array([None if value != value else value for value in values.tolist()], pa.float64())
     table = pa.table(arrays)
     content = json.dumps({"format": FORMAT_VERSION, **facts}, ensure_ascii=False)
     table = table.replace_schema_metadata({_FACTS: content.encode()})
@@ -80,7 +81,7 @@ def write_table(
             temporary,
             compression="zstd",
             use_dictionary=False,
-            column_encoding={name: "BYTE_STREAM_SPLIT" for name in columns if pa.types.is_floating(table[name].type)},
+            column_encoding={name: "BYTE_STREAM_SPLIT" for name in columns},
             write_page_checksum=True,
         )
 
@@ -109,7 +110,9 @@ class TableFile:
 
     def values(self, name: str) -> np.ndarray:
         """A column of numbers, float64 [rows]; NaN where the file has none."""
-        return self._read(name).to_numpy(zero_copy_only=False).astype(np.float64)
+        array = self._read(name).cast(pa.float64()).fill_null(float("nan"))
+        buffer = array.buffers()[1]  # Array.to_numpy would import pandas
+        return np.frombuffer(buffer, np.float64, len(array), array.offset * 8) if buffer else np.empty(0)
 
     def _read(self, name: str) -> pa.Array:
         try:
