@@ -56,7 +56,7 @@ def stratified_order(labels: Tensor, generator: torch.Generator) -> Tensor:
     rank = torch.arange(len(labels)) - first[of_class]
     # An image's place within its class, from 0 to 1; images at one place (one per class) follow in random order.
     place = torch.empty(len(labels), dtype=torch.float64)
-    place[by_class] = (rank + 0.5) / counts[of_class]
+    place[by_class] = (rank.double() + 0.5) / counts[of_class]
     return shuffled[torch.argsort(place[shuffled], stable=True)]
 
 
