@@ -79,6 +79,10 @@ class FixedAlpha(Architect):
         """Nothing: the operations keep about equal weights."""
 
 
+METHODS: dict[str, type[Architect]] = {"darts": Architect, "blank": FixedAlpha}
+"""The search methods by the names that `--method` takes."""
+
+
 class StepResult(NamedTuple):
     """What one weight step reports, as tensors on the device: reading them is left to the caller."""
 

@@ -8,6 +8,7 @@ generators and decisions. Every record of the file carries a CRC-32, which is ve
 from __future__ import annotations
 
 import pickle
+import re
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -24,6 +25,28 @@ SEARCH_KEYS = ("epoch", "state_dict", "alpha", "optimizer", "arch_optimizer")
 def name(epoch: int) -> str:
     """The file name of the checkpoint after `epoch` epochs."""
     return f"checkpoint_{epoch}.pth.tar"
+
+
+def epochs_in(folder: Path) -> list[int]:
+    """The epochs of which `folder` has checkpoints, ascending."""
+    found = (re.fullmatch(r"checkpoint_(\d+)\.pth\.tar", path.name) for path in folder.glob("checkpoint_*.pth.tar"))
+    return sorted(int(match.group(1)) for match in found if match)
+
+
+def find(folder: Path, epoch: int, option: str = "--resume_epoch") -> Path:
+    """The checkpoint of an epoch, or the latest one (-1).
+
+    Raises:
+        UserError: there is no such checkpoint; it lists those that there are.
+    """
+    epochs = epochs_in(folder)
+    if epoch == -1 and epochs:
+        return folder / name(epochs[-1])
+    if epoch not in epochs:
+        there = f"it has those of epochs {', '.join(map(str, epochs))}" if epochs else "it has none"
+        wanted = "a checkpoint" if epoch == -1 else f"a checkpoint of epoch {epoch}"
+        raise UserError(f"{option} {epoch}: {folder} does not have {wanted}; {there}")
+    return folder / name(epoch)
 
 
 def save(checkpoint: dict[str, Any], folder: Path, epoch: int) -> Path:

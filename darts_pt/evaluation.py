@@ -162,8 +162,8 @@ class NetworkTraining:
             "best_accuracy": self.best_accuracy,
         }
 
-    def restore(self, path: Path) -> None:
-        """Continue from a checkpoint of the same training."""
+    def restore(self, path: Path) -> dict[str, Any]:
+        """Continue from a checkpoint of the same training, and return it."""
         checkpoint = checkpoints.read(path, CHECKPOINT_KEYS)
         checkpoints.load_weights(self.network, checkpoint["state_dict"], path)
         self.optimizer.load_state_dict(checkpoint["optimizer"])
@@ -171,6 +171,7 @@ class NetworkTraining:
         self.generators.restore(checkpoint["generators"])
         self.epoch = int(checkpoint["epoch"])
         self.best_accuracy = float(checkpoint.get("best_accuracy", 0.0))
+        return checkpoint
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bf16")
@@ -212,7 +213,8 @@ def train_network(
                 f"the training loss became {train.loss} in epoch {training.epoch}: try a smaller --learning_rate"
             )
         if training.epoch % ckpt_interval == 0 or training.epoch == training.options.epochs:
-            checkpoints.save(training.to_checkpoint(), experiment.folder, training.epoch)
+            state = training.to_checkpoint() | {"metrics_size": experiment.metrics_size}
+            checkpoints.save(state, experiment.folder, training.epoch)
     if last is None:
         last = training.test()
     return {

@@ -52,7 +52,11 @@ class RunOptions:
     data_root: Annotated[Path, tyro.conf.arg(metavar="DIR")] = PROJECT_ROOT / "data"
     """Where the data sets and benchmark files are, and where data sets are downloaded to."""
     image_size: Annotated[int | None, tyro.conf.arg(metavar="PIXELS")] = None
-    """Height and width the images get; by default the data set's own (32 for folder)."""
+    """For --dataset folder: the side to which its images are resized; by default they must all have one size."""
+    cutout: bool = False
+    """Cut a random square out of every training image."""
+    cutout_length: Annotated[int, tyro.conf.arg(metavar="PIXELS")] = 16
+    """Side of that square."""
     experiments: Annotated[Path, tyro.conf.arg(metavar="DIR")] = PROJECT_ROOT / "experiments"
     """Where the experiment folders go."""
     expid_tag: Annotated[str | None, tyro.conf.arg(metavar="TAG")] = None
@@ -69,11 +73,12 @@ class RunOptions:
     def __post_init__(self) -> None:
         in_range("seed", self.seed, 0, 2**63 - 1)
         positive("report_freq", self.report_freq)
+        positive("cutout_length", self.cutout_length)
         if self.image_size is not None:
             positive("image_size", self.image_size)
         if self.dataset == "folder" and self.data is None:
             raise UserError("--dataset folder needs --data DIR, a folder that holds one folder of images per class")
-        if self.dataset != "folder" and self.data is not None:
+        if self.dataset not in ("folder", None) and self.data is not None:
             raise UserError(f"--data is for --dataset folder; {self.dataset} is looked for under --data_root")
         for name in ("expid_tag", "log_tag"):
             tag = getattr(self, name)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from darts_pt import checkpoint as checkpoints
-from darts_pt.search import Metrics, SupernetTraining, run_epoch
+from darts_pt.search import Metrics, SupernetTraining, log_epoch, run_epoch, save
 from darts_pt.selection import EdgeOrder, Event, SelectionRule, pick, schedule
 from darts_pt.supernet import CellType, Decisions
 
@@ -37,7 +36,7 @@ def project(
     for epoch in range(training.epoch, epochs):
         due = [event for event in events if event.epoch == epoch]
         if due:
-            checkpoints.save(training.to_checkpoint(), experiment.folder, epoch)
+            save(training, experiment)
         for event in due:
             _carry_out(event, len(events), training, rule, experiment, order)
         batches = training.pass_over_train_half()
@@ -50,8 +49,9 @@ def project(
             "valid_accuracy": valid.accuracy,
             "valid_loss": valid.loss,
         }
+        log_epoch(experiment, f"tuning epoch {training.epoch}/{epochs}", record)
         experiment.record("epoch", record | after_epoch(training.epoch), epoch=training.epoch)
-    checkpoints.save(training.to_checkpoint(), experiment.folder, epochs)
+    save(training, experiment)
     return training.decisions
 
 

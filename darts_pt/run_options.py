@@ -14,15 +14,23 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
 
+from darts_pt.errors import UserError
 from darts_pt.options import Dataset, RunOptions, in_range, positive
 
 Options = TypeVar("Options", bound=RunOptions)
+Value = TypeVar("Value")
 
 
 def with_preset(options: Options, preset: Mapping[str, Any]) -> Options:
     """`options` with every field that the user left open filled from `preset`."""
     open_fields = {field.name for field in dataclasses.fields(options) if getattr(options, field.name) is None}
     return dataclasses.replace(options, **{name: value for name, value in preset.items() if name in open_fields})
+
+
+def given(value: Value | None) -> Value:
+    """The value of an option that a preset has filled."""
+    assert value is not None, "the preset leaves an option open"
+    return value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,30 +53,30 @@ class SupernetOptions(RunOptions):
     """Learning rate of alpha (Adam)."""
     arch_weight_decay: float = 1e-3
     """Weight decay of alpha."""
-    train_portion: float = 0.5
+    train_portion: float | None = 0.5
     """Share of the training set that trains the weights; the rest is the valid half."""
-    cutout: bool = False
-    """Cut a random square out of every training image."""
-    cutout_length: int = 16
-    """Side of that square in pixels."""
+    method: Literal["darts", "blank"] | None = None
+    """darts: alpha is stepped on the valid half; blank: alpha stays as it was initialised (the paper's fix alpha)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.batch_size is not None:
             positive("batch_size", self.batch_size)
-        for name in ("learning_rate", "grad_clip", "cutout_length"):
+        for name in ("learning_rate", "grad_clip"):
             positive(name, getattr(self, name))
         for name in ("learning_rate_min", "weight_decay", "arch_learning_rate", "arch_weight_decay"):
             in_range(name, getattr(self, name), 0, 1e6)
         in_range("momentum", self.momentum, 0, 0.9999)
-        if not 0 < self.train_portion < 1:
-            in_range("train_portion", self.train_portion, 0.01, 0.99)
+        if self.train_portion is not None and not 0 < self.train_portion < 1:
+            raise UserError(f"--train_portion: expected a number between 0 and 1, got {self.train_portion}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchOptions(SupernetOptions):
     """What a search has in every space."""
 
+    method: Literal["darts", "blank"] = "darts"
+    """darts: alpha is stepped on the valid half; blank: alpha stays as it was initialised (the paper's fix alpha)."""
     epochs: int | None = None
     """Epochs of search; by default the paper's, fewer for digits."""
     ckpt_interval: int | None = None
@@ -91,7 +99,11 @@ class SelectionOptions(SupernetOptions):
     """What a selection has in every space."""
 
     dataset: Dataset | None = None  # type: ignore[assignment]
-    """Data set; by default the one that the search used."""
+    """Data set; by default the one that the search used, as are its half sizes, batch size and method."""
+    train_portion: float | None = None
+    """Share of the training set that trains the weights; the rest is the valid half. By default as in the search."""
+    method: Literal["darts", "blank"] | None = None
+    """How alpha is stepped between the events; by default as in the search."""
     resume_expid: Annotated[str, tyro.conf.arg(metavar="EXPID")]
     """The search to select from: the name of its experiment folder, or a path to it."""
     resume_epoch: int | None = None
@@ -115,6 +127,15 @@ class SelectionOptions(SupernetOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         positive("proj_intv", self.proj_intv)
+        for name in ("resume_epoch", "dev_resume_epoch"):
+            if getattr(self, name) is not None:
+                in_range(name, getattr(self, name), -1, 10**6)
+        if self.dev_resume_log is not None and self.dev_resume_epoch is None:
+            raise UserError("--dev_resume_log goes with --dev_resume_epoch: name the epoch too, -1 for the latest")
+
+    def criterion_names(self) -> list[str]:
+        """The criteria of this selection, as they stand in the names of its files."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)

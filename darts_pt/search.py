@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -261,10 +261,27 @@ def search(
         if evaluates_test:
             test = training.evaluate(training.test_batches())
             record |= {"test_accuracy": test.accuracy, "test_loss": test.loss}
+        log_epoch(experiment, f"epoch {training.epoch}/{epochs}", record)
         record |= after_epoch(training.epoch)
         experiment.record("epoch", record, epoch=training.epoch)
         if training.epoch % ckpt_interval == 0 or training.epoch == epochs:
-            checkpoints.save(training.to_checkpoint(), experiment.folder, training.epoch)
+            save(training, experiment)
+
+
+def log_epoch(experiment: Experiment, description: str, record: Mapping[str, float]) -> None:
+    """One line with an epoch's accuracies and losses, of whatever was evaluated."""
+    parts = [
+        f"{name} {record[f'{name}_accuracy']:.2f} % (loss {record[f'{name}_loss']:.4f})"
+        for name in ("train", "valid", "test")
+        if f"{name}_accuracy" in record
+    ]
+    experiment.log.info("%s: %s", description, ", ".join(parts))
+
+
+def save(training: SupernetTraining, experiment: Experiment) -> Path:
+    """Write the checkpoint of the training's epoch, with how far the metrics had been written."""
+    state = training.to_checkpoint() | {"metrics_size": experiment.metrics_size}
+    return checkpoints.save(state, experiment.folder, training.epoch)
 
 
 def run_epoch(

@@ -128,18 +128,30 @@ class Perturbation:
     """PT: choose by the supernet's performance without the candidate.
 
     Attributes:
-        batches: the valid half, asked for anew for every candidate.
+        batches: the valid half.
         operation_criterion: cell type name -> what is compared when an edge's operation is chosen.
         edge_criterion: cell type name -> what is compared in topology events.
+        same_batches: all candidates of a comparison see the same images; else they are asked for anew for each
+            candidate, newly shuffled and augmented, as in the original.
     """
 
     batches: BatchSource
     operation_criterion: dict[str, Criterion]
     edge_criterion: dict[str, Criterion]
+    same_batches: bool = False
+
+    def _batch_source(self) -> BatchSource:
+        """The valid half for one comparison."""
+        if not self.same_batches:
+            return self.batches
+        drawn = list(self.batches())
+        return lambda: drawn
 
     def operation(self, architect: Architect, decisions: Decisions, cell_type: CellType, edge: int) -> OperationChoice:
         """Keep the operation that is missed the most."""
-        scores = score_operations(architect.supernet, architect.mixing(decisions), cell_type, edge, self.batches)
+        scores = score_operations(
+            architect.supernet, architect.mixing(decisions), cell_type, edge, self._batch_source()
+        )
         return OperationChoice(most_missed(scores, self.operation_criterion[cell_type.name]), scores)
 
     def edges(self, architect: Architect, decisions: Decisions, cell_type: CellType, node: int) -> EdgesChoice:
@@ -151,7 +163,7 @@ class Perturbation:
         remaining = cell_type.incoming[node]
         rounds = []
         while len(remaining) > (cell_type.inputs_kept or len(remaining)):
-            scores = score_edges(architect.supernet, mixing, cell_type, remaining, self.batches)
+            scores = score_edges(architect.supernet, mixing, cell_type, remaining, self._batch_source())
             dropped = remaining[least_missed(scores, self.edge_criterion[cell_type.name])]
             rounds.append(TopologyRound(remaining, scores, dropped))
             remaining = tuple(edge for edge in remaining if edge != dropped)

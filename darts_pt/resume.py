@@ -1,0 +1,66 @@
+"""Finding what an earlier run left: experiments by name, their options, their genotypes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from darts_pt.checkpoint import epochs_in
+from darts_pt.errors import UserError
+from darts_pt.experiment import as_json, is_experiment
+from darts_pt.suggestions import did_you_mean, listed
+
+FREE_OPTIONS = frozenset(
+    ("gpu", "data", "data_root", "experiments", "overwrite", "report_freq", "ckpt_interval", "log_tag")
+    + ("resume_epoch", "resume_expid", "dev_resume_epoch", "dev_resume_log")
+)
+"""Options that may differ when a run is resumed: they do not change what it computes."""
+
+
+def find_experiment(root: Path, expid: str, option: str = "--resume_expid") -> Path:
+    """The experiment folder that `expid` names: a name under `root`, or a path.
+
+    Raises:
+        UserError: there is none; it names those that are close, or that there are.
+    """
+    for folder in (root / expid, Path(expid).expanduser()):
+        if folder.is_dir() and (is_experiment(folder) or epochs_in(folder)):
+            return folder
+    there = sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+    close = did_you_mean(expid, there) or (f"; there are {listed(there)}" if there else ", which has none yet")
+    raise UserError(f"{option} {expid}: no such experiment in {root}{close}")
+
+
+def options_of(experiment: Path) -> dict[str, Any]:
+    """The resolved options an experiment was run with; empty if the original made it, which leaves none.
+
+    Raises:
+        UserError: config.json is there but broken.
+    """
+    path = experiment / "config.json"
+    if not path.is_file():
+        return {}
+    try:
+        options = json.loads(path.read_text(encoding="utf-8"))["options"]
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise UserError(f"{path} is not readable ({error}): restore it, or run the search again") from None
+    if not isinstance(options, dict):
+        raise UserError(f"{path} holds no options: restore it, or run the search again")
+    return {name: Path(value) if name == "data" and value else value for name, value in options.items()}
+
+
+def check_same_options(experiment: Path, options: Mapping[str, Any]) -> None:
+    """A resumed run must go on as it began.
+
+    Raises:
+        UserError: naming the first option that differs from what the experiment was started with.
+    """
+    began = options_of(experiment)
+    for name, value in as_json(options).items():
+        if name not in FREE_OPTIONS and name in began and as_json(began[name]) != value:
+            raise UserError(
+                f"--{name} is {value} but {experiment.name} was started with {began[name]}: "
+                "a resumed run must go on with the same options"
+            )

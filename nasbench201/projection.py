@@ -1,0 +1,18 @@
+"""`python -m nasbench201.projection`: select an architecture from a trained supernet, by perturbation or magnitude."""
+
+from __future__ import annotations
+
+from darts_pt.options import run_command
+from nasbench201.space import NasBench201SelectionOptions, NasBench201Space
+
+
+def main(options: NasBench201SelectionOptions) -> None:
+    """Select, and say what to do next."""
+    from darts_pt.commands import run_selection
+
+    selected = run_selection(NasBench201Space(options.data_root), options)
+    print(f"next: bash exp_scripts/eval.sh --arch '{selected.genotype}'")
+
+
+if __name__ == "__main__":
+    run_command(NasBench201SelectionOptions, main)

@@ -1,0 +1,118 @@
+"""NAS-Bench-201 as the commands see it: options, presets, folders, look-ups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from darts_pt.errors import UserError
+from darts_pt.options import RunOptions, positive
+from darts_pt.run_options import SearchOptions, SelectionOptions, given
+from darts_pt.space import SearchSpace
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from darts_pt.device import Generators
+    from darts_pt.selection import Criterion
+    from nasbench201.supernet import NasBench201Supernet
+
+PAPER = {"epochs": 100, "batch_size": 64, "train_portion": 0.5, "init_channels": 16, "cells_per_stage": 5}
+"""The search of the paper (SPEC: NAS-Bench-201)."""
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "digits": {"epochs": 50, "batch_size": 32, "train_portion": 0.5, "init_channels": 8, "cells_per_stage": 1}
+}
+"""Data set -> what is smaller there: digits has 8 pixels a side and 1,197 training images."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SizeOptions(RunOptions):
+    """The size of a network of this space."""
+
+    init_channels: int | None = None
+    """Channels C of the first stage; the next two have 2C and 4C (16; digits 8)."""
+    cells_per_stage: int | None = None
+    """Cells N in each of the three stages (5; digits 1)."""
+    max_nodes: Literal[4] = 4
+    """Nodes of a cell; NAS-Bench-201 has four."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("init_channels", "cells_per_stage"):
+            if getattr(self, name) is not None:
+                positive(name, getattr(self, name))
+
+
+@dataclass(frozen=True, kw_only=True)
+class NasBench201SearchOptions(SizeOptions, SearchOptions):
+    """Train a supernet in the NAS-Bench-201 space: the first step of DARTS, and of DARTS-PT.
+
+    Next: nasbench201.projection selects an architecture from the supernet.
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class NasBench201SelectionOptions(SizeOptions, SelectionOptions):
+    """Select an architecture of NAS-Bench-201 from a supernet that nasbench201.train_search has trained.
+
+    Next: nasbench201.train trains the architecture from scratch.
+    """
+
+    proj_crit: Annotated[Literal["acc", "loss"], tyro.conf.arg(aliases=["--crit"])] = "acc"
+    """What a removal is judged by: the supernet's accuracy or its loss on the valid half."""
+
+    def criterion_names(self) -> list[str]:
+        return [self.proj_crit] if self.selection == "pt" else []
+
+
+class NasBench201Space(SearchSpace[NasBench201SearchOptions, NasBench201SelectionOptions]):
+    """The commands' view of NAS-Bench-201."""
+
+    def __init__(self, data_root: Path) -> None:
+        self._data_root = data_root
+        self._tables: dict[str, Any] = {}
+
+    def experiments(self, options: NasBench201SearchOptions | NasBench201SelectionOptions) -> Path:
+        return options.experiments / "nasbench201"
+
+    def search_folder(self, options: NasBench201SearchOptions) -> Path:
+        parts = [f"search-{options.method}-201-{options.seed}"]
+        parts += [options.dataset] if options.dataset != "cifar10" else []
+        parts += [options.expid_tag] if options.expid_tag else []
+        return self.experiments(options) / "-".join(parts)
+
+    def preset(self, options: NasBench201SearchOptions | NasBench201SelectionOptions) -> dict[str, Any]:
+        return PRESETS.get(options.dataset or "", PAPER) | {"ckpt_interval": 20}
+
+    def supernet(
+        self,
+        options: NasBench201SearchOptions | NasBench201SelectionOptions,
+        num_classes: int,
+        generators: Generators,
+    ) -> NasBench201Supernet:
+        from nasbench201.supernet import NasBench201Supernet
+
+        return NasBench201Supernet(given(options.init_channels), given(options.cells_per_stage), num_classes)
+
+    def sizes(self, state_dict: Mapping[str, Tensor], path: Path) -> dict[str, Any]:
+        from nasbench201.supernet import sizes_of
+
+        try:
+            init_channels, cells_per_stage, _ = sizes_of(state_dict)
+        except (KeyError, ValueError, IndexError, AttributeError):
+            raise UserError(
+                f"checkpoint {path} holds no NAS-Bench-201 supernet: expected one that darts-201.sh or blank-201.sh "
+                "has written; for S1–S5 use the -sota scripts"
+            ) from None
+        return {"init_channels": init_channels, "cells_per_stage": cells_per_stage}
+
+    def criteria(self, options: NasBench201SelectionOptions) -> tuple[dict[str, Criterion], dict[str, Criterion]]:
+        return {"cell": options.proj_crit}, {}
+
+    def plain(self, genotype: str) -> dict[str, Any]:
+        return {"space": "nasbench201", "genotype": genotype}

@@ -1,0 +1,72 @@
+"""`python -m nasbench201.train`: train one architecture of NAS-Bench-201 from scratch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from darts_pt.options import run_command
+from darts_pt.run_options import TrainOptions, given, with_preset
+from nasbench201.architecture import OPERATIONS, operations_of
+from nasbench201.space import SizeOptions
+
+if TYPE_CHECKING:
+    from darts_pt.data import DataSet
+    from darts_pt.evaluation import EvaluationNetwork
+
+PROTOCOL = {
+    "epochs": 200,
+    "batch_size": 256,
+    "learning_rate": 0.1,
+    "weight_decay": 5e-4,
+    "grad_clip": 0.0,
+    "ckpt_interval": 20,
+    "init_channels": 16,
+    "cells_per_stage": 5,
+}
+"""How NAS-Bench-201 trains its architectures (Dong & Yang, ICLR 2020, table 1)."""
+
+PRESETS = {"digits": PROTOCOL | {"epochs": 40, "batch_size": 64, "init_channels": 8, "cells_per_stage": 1}}
+
+
+@dataclass(frozen=True, kw_only=True)
+class NasBench201TrainOptions(SizeOptions, TrainOptions):
+    """Train an architecture of NAS-Bench-201 from scratch on the whole training set, by the benchmark's protocol.
+
+    SGD with Nesterov momentum, cosine to 0, random crop and flip.
+    """
+
+    arch: str
+    """The architecture: |op~0|+|op~0|op~1|+|op~0|op~1|op~2|."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        operations_of(self.arch)
+
+
+def folder_of(options: NasBench201TrainOptions) -> Path:
+    """The experiment folder; the architecture is named by its operations' numbers, 0 (none) to 4 (avg_pool_3x3)."""
+    digits = "".join(str(OPERATIONS.index(name)) for name in operations_of(options.arch))
+    tag = f"-{options.expid_tag}" if options.expid_tag else ""
+    return options.experiments / "nasbench201" / "eval" / f"{options.dataset}-{digits}-{options.seed}{tag}"
+
+
+def main(options: NasBench201TrainOptions) -> dict[str, Any]:
+    """Train; the summary says accuracies, parameters and seconds."""
+    options = with_preset(options, PRESETS.get(options.dataset, PROTOCOL))
+    from darts_pt.commands import run_training, training_options
+    from nasbench201.network import NasBench201Network, count_parameters
+
+    def network(data: DataSet) -> EvaluationNetwork:
+        sizes = given(options.init_channels), given(options.cells_per_stage)
+        return NasBench201Network(operations_of(options.arch), *sizes, data.classes)
+
+    def describe(model: EvaluationNetwork, data: DataSet) -> dict[str, Any]:
+        return {"architecture": options.arch, "parameters": count_parameters(model)}
+
+    return run_training(options, training_options(options, nesterov=True), folder_of(options), network, describe)
+
+
+if __name__ == "__main__":
+    run_command(NasBench201TrainOptions, main)

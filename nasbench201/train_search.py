@@ -1,0 +1,18 @@
+"""`python -m nasbench201.train_search`: train a supernet of the NAS-Bench-201 space."""
+
+from __future__ import annotations
+
+from darts_pt.options import run_command
+from nasbench201.space import NasBench201SearchOptions, NasBench201Space
+
+
+def main(options: NasBench201SearchOptions) -> None:
+    """Search, and say what to do next."""
+    from darts_pt.commands import run_search
+
+    searched = run_search(NasBench201Space(options.data_root), options)
+    print(f"next: bash exp_scripts/{options.method}-proj-201.sh --resume_expid {searched.folder.name}")
+
+
+if __name__ == "__main__":
+    run_command(NasBench201SearchOptions, main)
