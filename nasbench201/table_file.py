@@ -67,11 +67,9 @@ def write_table(
     if len(set(numbers)) < len(numbers):
         twice = next(text for text in architectures if list(architectures).count(text) > 1)
         raise UserError(f"the architecture {twice} occurs twice")
-    arrays: dict[str, pa.Array] = {"architecture": pa.array(architectures, pa.string()), "number": pa.array(numbers)}
+    arrays = {"architecture": _strings(architectures), "number": _numbers(np.array(numbers))}
     for name, values in columns.items():
-        # NaN becomes null: that is what it means, and other readers of Parquet understand it. From a list, since
-        # pyarrow imports pandas, where it is installed, to look at an array: that takes seconds.
-        arrays[name] = pa.array([None if value != value else value for value in values.tolist()], pa.float64())
+        arrays[name] = _numbers(values)
     table = pa.table(arrays)
     content = json.dumps({"format": FORMAT_VERSION, **facts}, ensure_ascii=False)
     table = table.replace_schema_metadata({_FACTS: content.encode()})
@@ -110,16 +108,7 @@ class TableFile:
 
     def values(self, name: str) -> np.ndarray:
         """A column of numbers, float64 [rows]; NaN where the file has none."""
-        array = self._read(name).cast(pa.float64())
-        # By hand, since Array.to_numpy and fill_null import pandas where it is installed.
-        known, content = array.buffers()
-        if content is None:
-            return np.empty(0)
-        values = np.frombuffer(content, np.float64, len(array), array.offset * 8)
-        if array.null_count == 0 or known is None:
-            return values
-        bits = np.unpackbits(np.frombuffer(known, np.uint8), bitorder="little")
-        return np.where(bits[array.offset : array.offset + len(array)] == 1, values, np.nan)
+        return _values(self._read(name))
 
     def _read(self, name: str) -> pa.Array:
         try:
@@ -136,3 +125,30 @@ class TableFile:
             f"{self.path} is no benchmark table, or a damaged one ({reason}): make it anew with "
             "python -m nasbench201.table import FILE"
         )
+
+
+# To and from Arrow by its buffers: pa.array and Array.to_numpy import pandas, where it is installed, which takes seconds.
+
+
+def _strings(texts: Sequence[str]) -> pa.Array:
+    encoded = [text.encode() for text in texts]
+    ends = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
+    return pa.Array.from_buffers(pa.string(), len(texts), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))])
+
+
+def _numbers(values: np.ndarray) -> pa.Array:
+    """NaN becomes null: that is what it means, and other readers of Parquet understand it."""
+    values = np.ascontiguousarray(values, np.float64)
+    known = pa.py_buffer(np.packbits(~np.isnan(values), bitorder="little"))
+    return pa.Array.from_buffers(pa.float64(), len(values), [known, pa.py_buffer(values)])
+
+
+def _values(array: pa.Array) -> np.ndarray:
+    known, content = array.cast(pa.float64()).buffers()
+    if content is None:
+        return np.empty(0)
+    values = np.frombuffer(content, np.float64, len(array), array.offset * 8)
+    if array.null_count == 0 or known is None:
+        return values
+    bits = np.unpackbits(np.frombuffer(known, np.uint8), bitorder="little")
+    return np.where(bits[array.offset : array.offset + len(array)] == 1, values, np.nan)
