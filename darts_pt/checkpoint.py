@@ -7,7 +7,7 @@ generators and decisions. Every record of the file carries a CRC-32, which is ve
 
 from __future__ import annotations
 
-import pickle
+import math
 import re
 import zipfile
 from collections.abc import Iterable
@@ -72,10 +72,11 @@ def read(path: Path, required: Iterable[str] = SEARCH_KEYS) -> dict[str, Any]:
         raise UserError(f"checkpoint {path} is damaged ({damaged}): restore it or resume from an earlier epoch")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError, AttributeError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    except PermissionError:
+        raise
+    except Exception as error:  # a file that is no checkpoint, or a hostile one, can raise anything
         raise UserError(
-            f"checkpoint {path} cannot be read as plain data ({reason[:160]}): expected a search's checkpoint"
+            f"checkpoint {path} cannot be read as plain data ({_first_line(error)}): expected a search's checkpoint"
         ) from None
     if not isinstance(checkpoint, dict):
         raise UserError(
@@ -99,9 +100,16 @@ def _damage(path: Path) -> str | None:
     try:
         with zipfile.ZipFile(path) as archive:
             broken = archive.testzip()
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, ValueError, RuntimeError) as error:
-        return str(error) or type(error).__name__
+    except PermissionError:
+        raise
+    except Exception as error:  # damage can lead the reader of the archive anywhere
+        return _first_line(error)
     return f"checksum mismatch in its record {broken}" if broken else None
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:160] if lines else type(error).__name__
 
 
 def _list(keys: Iterable[str]) -> str:
@@ -127,4 +135,45 @@ def load_weights(module: torch.nn.Module, state_dict: Any, path: Path) -> None:
         raise UserError(
             f"checkpoint {path} has weights {surplus} that this network lacks: it was made for another space"
         )
-    module.load_state_dict(state_dict)
+    try:
+        module.load_state_dict(state_dict)
+    except (RuntimeError, TypeError, NotImplementedError) as error:
+        raise UserError(f"checkpoint {path}: its weights are of no use ({_first_line(error)})") from None
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, state: Any, path: Path, whose: str) -> None:
+    """Load an optimiser's state; one that belongs to other parameters is one line. `whose`: "alpha", "the weights"."""
+    try:
+        optimizer.load_state_dict(state)
+        for group in optimizer.param_groups:
+            if not all(_is_number(group[key]) for key in ("lr", "weight_decay", "momentum", "eps") if key in group):
+                raise ValueError("its learning rate, decay or momentum is no number")
+            for parameter in group["params"]:
+                for key, value in optimizer.state[parameter].items():
+                    if isinstance(value, torch.Tensor) and value.numel() != 1 and value.shape != parameter.shape:
+                        raise ValueError(f"{key} has shape {tuple(value.shape)}, expected {tuple(parameter.shape)}")
+    except Exception as error:  # plain data of any kind may stand where the state should
+        raise UserError(f"checkpoint {path}: the optimiser of {whose} does not fit ({_first_line(error)})") from None
+
+
+def load_scheduler(scheduler: torch.optim.lr_scheduler.LRScheduler, state: Any, path: Path) -> None:
+    """Take up where a learning-rate schedule stood; its length and its end stay those of this run's options."""
+    counters = ("last_epoch", "_step_count")
+    if not isinstance(state, dict) or not all(_is_count(state.get(counter)) for counter in counters):
+        raise UserError(f"checkpoint {path}: its scheduler does not say where it stands")
+    scheduler.load_state_dict({counter: state[counter] for counter in counters})
+
+
+def epoch_of(checkpoint: dict[str, Any], path: Path) -> int:
+    """The epochs completed when `checkpoint` was saved."""
+    if not _is_count(checkpoint["epoch"]):
+        raise UserError(f"checkpoint {path}: its epoch is {checkpoint['epoch']!r}, expected a whole number from 0")
+    return checkpoint["epoch"]
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)

@@ -96,6 +96,8 @@ class Generators:
         Raises:
             UserError: if a state does not fit the stream's device: CPU and CUDA keep different generators.
         """
+        if not isinstance(state, dict) or not all(isinstance(saved, Tensor) for saved in state.values()):
+            raise UserError("the checkpoint's random state is damaged: expected a state per random stream")
         for name, generator in self._streams.items():
             if name not in state:
                 generator.manual_seed(stream_seed(self.seed, name))

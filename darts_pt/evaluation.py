@@ -166,10 +166,10 @@ class NetworkTraining:
         """Continue from a checkpoint of the same training, and return it."""
         checkpoint = checkpoints.read(path, CHECKPOINT_KEYS)
         checkpoints.load_weights(self.network, checkpoint["state_dict"], path)
-        self.optimizer.load_state_dict(checkpoint["optimizer"])
-        self.scheduler.load_state_dict(checkpoint["scheduler"])
+        checkpoints.load_optimizer(self.optimizer, checkpoint["optimizer"], path, "the weights")
+        checkpoints.load_scheduler(self.scheduler, checkpoint["scheduler"], path)
         self.generators.restore(checkpoint["generators"])
-        self.epoch = int(checkpoint["epoch"])
+        self.epoch = checkpoints.epoch_of(checkpoint, path)
         self.best_accuracy = float(checkpoint.get("best_accuracy", 0.0))
         return checkpoint
 

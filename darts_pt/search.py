@@ -173,25 +173,38 @@ class SupernetTraining:
     def restore(self, checkpoint: dict[str, Any], path: Path) -> None:
         """Continue from a checkpoint of the same kind of run."""
         self.restore_supernet(checkpoint, path)
-        try:
-            self.weight_optimizer.load_state_dict(checkpoint["optimizer"])
-            if self.scheduler and checkpoint.get("scheduler"):
-                self.scheduler.load_state_dict(checkpoint["scheduler"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"checkpoint {path}: its weight optimiser does not fit this network ({error})") from None
-        self.epoch = int(checkpoint["epoch"])
-        self.decisions = Decisions.from_dict(checkpoint.get("decisions") or Decisions().to_dict())
+        checkpoints.load_optimizer(self.weight_optimizer, checkpoint["optimizer"], path, "the weights")
+        if self.scheduler and checkpoint.get("scheduler"):
+            checkpoints.load_scheduler(self.scheduler, checkpoint["scheduler"], path)
+        self.epoch = checkpoints.epoch_of(checkpoint, path)
+        self.decisions = self._decisions_of(checkpoint, path)
         if "generators" in checkpoint:
             self.generators.restore(checkpoint["generators"])
+
+    def _decisions_of(self, checkpoint: dict[str, Any], path: Path) -> Decisions:
+        """What had been decided when the checkpoint was saved; the original's and a search's say nothing."""
+        plain = checkpoint.get("decisions")
+        if plain is None:
+            return Decisions()
+        try:
+            decisions = Decisions.from_dict(plain)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            decisions = None
+        if decisions is None or not decisions.fit(self.supernet.cell_types):
+            raise UserError(f"checkpoint {path}: its decisions do not fit this space's edges, operations and nodes")
+        return decisions
 
     def restore_supernet(self, checkpoint: dict[str, Any], path: Path) -> None:
         """Weights, alpha and alpha's optimiser: what selection takes over from a search, the original's included."""
         checkpoints.load_weights(self.supernet, checkpoint["state_dict"], path)
         cell_types = self.supernet.cell_types
-        if len(checkpoint["alpha"]) != len(cell_types):
-            raise UserError(f"checkpoint {path} has {len(checkpoint['alpha'])} alphas, expected {len(cell_types)}")
+        alphas = checkpoint["alpha"]
+        if not isinstance(alphas, list | tuple) or not all(isinstance(alpha, Tensor) for alpha in alphas):
+            raise UserError(f"checkpoint {path}: its alpha is no list of tensors, one per cell type")
+        if len(alphas) != len(cell_types):
+            raise UserError(f"checkpoint {path} has {len(alphas)} alphas, expected {len(cell_types)}")
         with torch.no_grad():
-            for cell, saved in zip(cell_types, checkpoint["alpha"], strict=True):
+            for cell, saved in zip(cell_types, alphas, strict=True):
                 alpha = self.architect.alpha[cell.name]
                 if saved.shape != alpha.shape:
                     raise UserError(
@@ -199,10 +212,7 @@ class SupernetTraining:
                         f"expected {tuple(alpha.shape)}: it was made for another space"
                     )
                 alpha.copy_(saved)
-        try:
-            self.architect.optimizer.load_state_dict(checkpoint["arch_optimizer"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"checkpoint {path}: alpha's optimiser does not fit ({error})") from None
+        checkpoints.load_optimizer(self.architect.optimizer, checkpoint["arch_optimizer"], path, "alpha")
 
 
 @torch.no_grad()

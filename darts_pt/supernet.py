@@ -91,6 +91,23 @@ class Decisions:
         decided = self.edges.get(cell_type.name, {})
         return {edge for node, kept in decided.items() for edge in cell_type.incoming[node] if edge not in kept}
 
+    def fit(self, cell_types: tuple[CellType, ...]) -> bool:
+        """Whether they speak of edges, operations and nodes that these cell types have."""
+        cells = {cell.name: cell for cell in cell_types}
+        if not self.operations.keys() | self.edges.keys() <= cells.keys():
+            return False
+        return all(
+            0 <= edge < len(cells[name].edges) and 0 <= operation < len(cells[name].operations[edge])
+            for name, decided in self.operations.items()
+            for edge, operation in decided.items()
+        ) and all(
+            node in cells[name].choosing_nodes
+            and set(kept) <= set(cells[name].incoming[node])
+            and len(set(kept)) == cells[name].inputs_kept
+            for name, decided in self.edges.items()
+            for node, kept in decided.items()
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data for checkpoints and JSON."""
         return {
