@@ -1,0 +1,102 @@
+"""`python -m nasbench201.demo`: the whole method on the digits that ship with scikit-learn, in minutes on a CPU.
+
+One DARTS supernet is searched; one architecture is selected from it by magnitude and one by perturbation; both are
+trained from scratch and compared.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from darts_pt.options import run_command
+from darts_pt.provenance import PROJECT_ROOT
+from nasbench201.space import NasBench201SearchOptions, NasBench201SelectionOptions, NasBench201Space
+from nasbench201.train import NasBench201TrainOptions
+from nasbench201.train import main as train
+
+if TYPE_CHECKING:
+    from darts_pt.commands import Selected
+
+TAG = "demo"
+SELECTIONS: dict[Literal["magnitude", "pt"], str] = {"magnitude": "magnitude (DARTS)", "pt": "perturbation (PT)"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoOptions:
+    """Search, select by magnitude and by perturbation, train both, compare: all on digits, in minutes on a CPU."""
+
+    seed: int = 1
+    """Seed of every random choice."""
+    gpu: str = "auto"
+    """Device: auto (the least used GPU, or the CPU where there is none), the index of a GPU, or cpu."""
+    experiments: Annotated[Path, tyro.conf.arg(metavar="DIR")] = PROJECT_ROOT / "experiments"
+    """Where the experiment folders go; those of an earlier demo are replaced."""
+    fast: bool = False
+    """Only try whether it runs: one batch per epoch and per evaluation."""
+
+
+def main(options: DemoOptions) -> None:
+    """The demo from end to end."""
+    from darts_pt.commands import run_search, run_selection
+
+    common: dict[str, Any] = {
+        **dataclasses.asdict(options),
+        "dataset": "digits",
+        "expid_tag": TAG,
+        "overwrite": True,
+    }
+    space = NasBench201Space(PROJECT_ROOT / "data")
+    print("1/4 search: a supernet with every candidate operation on every edge", flush=True)
+    searched = run_search(space, NasBench201SearchOptions(**common))
+    selected: dict[str, Selected] = {}
+    for number, selection in enumerate(SELECTIONS, start=2):
+        print(f"{number}/4 selection by {SELECTIONS[selection]}", flush=True)
+        selected[selection] = run_selection(
+            space, NasBench201SelectionOptions(**common, resume_expid=searched.folder.name, selection=selection)
+        )
+    print("4/4 evaluation: both architectures from scratch", flush=True)
+    trained: dict[str, dict[str, Any]] = {}
+    for result in selected.values():
+        if result.genotype not in trained:
+            trained[result.genotype] = train(NasBench201TrainOptions(**common, arch=result.genotype))
+    compare(space, selected, trained)
+    print(f"\nfiles:  {options.experiments / 'nasbench201'} (search-…-{TAG}, eval/)")
+    print("next:   bash exp_scripts/darts-201.sh        the same search at the paper's size, on CIFAR-10")
+    print("        bash exp_scripts/darts-201.sh --help every option; README.md has the table of scripts")
+
+
+def compare(space: NasBench201Space, selected: dict[str, Selected], trained: dict[str, dict[str, Any]]) -> None:
+    """Print what the two selections came to."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="One supernet, two selections (digits)")
+    known = {name: space.look_up(result.genotype, "digits") for name, result in selected.items()}
+    extra = list(dict.fromkeys(key for numbers in known.values() for key in numbers))
+    for column in ("selection", "supernet valid %", "test % from scratch", "parameters", *extra):
+        table.add_column(column, justify="left" if column == "selection" else "right")
+    for name, result in selected.items():
+        summary = trained[result.genotype]
+        cells = [f"{result.valid.accuracy:.2f}" if result.valid else "", f"{summary['test_accuracy']:.2f}"]
+        cells += [f"{summary['parameters']:,}", *(_cell(known[name].get(key)) for key in extra)]
+        table.add_row(SELECTIONS[name], *cells)  # type: ignore[index]
+    console = Console()
+    console.print()
+    console.print(table)
+    for name, result in selected.items():
+        console.print(f"{SELECTIONS[name]}: {result.genotype}", markup=False, highlight=False, soft_wrap=True)  # type: ignore[index]
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.2f}" if isinstance(value, float) else f"{value:,}"
+
+
+if __name__ == "__main__":
+    run_command(DemoOptions, main)
