@@ -37,6 +37,18 @@ _USERS_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.E
 """Failures of the system that the user can mend and a traceback does not explain: disk full, no permission."""
 
 
+_PLAIN_WORDS = (
+    (r"no type matching .*? from \['(.*?)'\]\..*<class 'int'>.*", r"expected a whole number, got '\1'"),
+    (r"no type matching .*? from \['(.*?)'\]\..*<class 'float'>.*", r"expected a number, got '\1'"),
+    (r"Missing from .*?: (--\S+) .*", r"\1 is missing: it is required"),
+    (r"invalid literal for int\(\) with base 10:", "expected a whole number, got"),
+    (r"could not convert string to float:", "expected a number, got"),
+    (r"Missing value for argument '(\S+?)'\..*", r"\1: a value is missing"),
+    (r"(?i)unrecognized (options|arguments): ", "unexpected "),
+)
+"""What tyro says of a bad value (a pattern) and how it is said here."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
     """What every run has: seed, device, data, and where its files go."""
@@ -196,10 +208,8 @@ def _in_one_line(box: str) -> str:
             break
         body.append(line)
     text = " ".join(body) or " ".join(lines)
-    text = re.sub(r"invalid literal for int\(\) with base 10:", "expected a whole number, got", text)
-    text = re.sub(r"could not convert string to float:", "expected a number, got", text)
-    text = re.sub(r"Missing value for argument '(\S+?)'\..*", r"\1: a value is missing", text)
-    text = re.sub(r"(?i)unrecognized (options|arguments): ", "unexpected ", text)
+    for pattern, plain in _PLAIN_WORDS:
+        text = re.sub(pattern, plain, text)
     return text.removeprefix("Error parsing ").strip()
 
 

@@ -20,6 +20,11 @@ from darts_pt.options import Dataset, RunOptions, in_range, positive
 Options = TypeVar("Options", bound=RunOptions)
 Value = TypeVar("Value")
 
+_PRESET = "(default: the preset's)"
+PresetInt = Annotated[int | None, tyro.conf.arg(metavar="INT", help_behavior_hint=_PRESET)]
+PresetFloat = Annotated[float | None, tyro.conf.arg(metavar="FLOAT", help_behavior_hint=_PRESET)]
+"""Options that take their value from the preset where the user gives none."""
+
 
 def with_preset(options: Options, preset: Mapping[str, Any]) -> Options:
     """`options` with every field that the user left open filled from `preset`."""
@@ -37,7 +42,7 @@ def given(value: Value | None) -> Value:
 class SupernetOptions(RunOptions):
     """How a supernet's weights and alpha are trained, in search and in the tuning epochs of selection."""
 
-    batch_size: int | None = None
+    batch_size: PresetInt = None
     """Images per batch of each half (64; digits 32)."""
     learning_rate: float = 0.025
     """Initial learning rate of the weights; selection tunes at a tenth of it."""
@@ -77,9 +82,9 @@ class SearchOptions(SupernetOptions):
 
     method: Literal["darts", "blank"] = "darts"
     """darts: alpha is stepped on the valid half; blank: alpha stays as it was initialised (the paper's fix alpha)."""
-    epochs: int | None = None
+    epochs: PresetInt = None
     """Epochs of search; by default the paper's, fewer for digits."""
-    ckpt_interval: int | None = None
+    ckpt_interval: PresetInt = None
     """Epochs between checkpoints; the last epoch is always saved."""
     resume_epoch: int = 0
     """Continue the experiment from its checkpoint of this epoch; -1 is the latest, 0 starts anew."""
@@ -100,13 +105,13 @@ class SelectionOptions(SupernetOptions):
 
     dataset: Dataset | None = None  # type: ignore[assignment]
     """Data set; by default the one that the search used, as are its half sizes, batch size and method."""
-    train_portion: float | None = None
+    train_portion: PresetFloat = None
     """Share of the training set that trains the weights; the rest is the valid half. By default as in the search."""
     method: Literal["darts", "blank"] | None = None
     """How alpha is stepped between the events; by default as in the search."""
     resume_expid: Annotated[str, tyro.conf.arg(metavar="EXPID")]
     """The search to select from: the name of its experiment folder, or a path to it."""
-    resume_epoch: int | None = None
+    resume_epoch: PresetInt = None
     """Select from the checkpoint of this epoch; -1 is the latest. By default the last of the preset."""
     selection: Literal["pt", "magnitude", "pt-mag"] = "pt"
     """pt: by perturbation; magnitude: by alpha, at once; pt-mag: by alpha, with the events and tuning of pt."""
@@ -119,7 +124,7 @@ class SelectionOptions(SupernetOptions):
     of an event on the same ones."""
     ckpt_interval: None = None
     """Selection saves before every event; this is accepted for the search's sake and ignored."""
-    dev_resume_epoch: int | None = None
+    dev_resume_epoch: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
     """Continue an interrupted selection from its checkpoint of this epoch (-1: the latest)."""
     dev_resume_log: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
     """The selection to continue: the name of its folder or log inside the experiment."""
@@ -142,19 +147,19 @@ class SelectionOptions(SupernetOptions):
 class TrainOptions(RunOptions):
     """What training a derived network has in every space."""
 
-    epochs: int | None = None
+    epochs: PresetInt = None
     """Epochs of training."""
-    batch_size: int | None = None
+    batch_size: PresetInt = None
     """Images per batch."""
-    learning_rate: float | None = None
+    learning_rate: PresetFloat = None
     """Initial learning rate; it follows a cosine to 0."""
     momentum: float = 0.9
     """Momentum of SGD."""
-    weight_decay: float | None = None
+    weight_decay: PresetFloat = None
     """Weight decay."""
-    grad_clip: float | None = None
+    grad_clip: PresetFloat = None
     """Largest norm of the gradient; 0 does not clip."""
-    ckpt_interval: int | None = None
+    ckpt_interval: PresetInt = None
     """Epochs between checkpoints; the last epoch is always saved."""
     resume_epoch: int = 0
     """Continue from the checkpoint of this epoch; -1 is the latest, 0 starts anew."""

@@ -11,7 +11,7 @@ import tyro
 
 from darts_pt.errors import UserError
 from darts_pt.options import RunOptions, positive
-from darts_pt.run_options import SearchOptions, SelectionOptions, given
+from darts_pt.run_options import PresetInt, SearchOptions, SelectionOptions, given
 from darts_pt.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -34,9 +34,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 class SizeOptions(RunOptions):
     """The size of a network of this space."""
 
-    init_channels: int | None = None
+    init_channels: PresetInt = None
     """Channels C of the first stage; the next two have 2C and 4C (16; digits 8)."""
-    cells_per_stage: int | None = None
+    cells_per_stage: PresetInt = None
     """Cells N in each of the three stages (5; digits 1)."""
     max_nodes: Literal[4] = 4
     """Nodes of a cell; NAS-Bench-201 has four."""
@@ -49,7 +49,7 @@ class SizeOptions(RunOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NasBench201SearchOptions(SizeOptions, SearchOptions):
+class NasBench201SearchOptions(SearchOptions, SizeOptions):
     """Train a supernet in the NAS-Bench-201 space: the first step of DARTS, and of DARTS-PT.
 
     Next: nasbench201.projection selects an architecture from the supernet.
@@ -57,7 +57,7 @@ class NasBench201SearchOptions(SizeOptions, SearchOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NasBench201SelectionOptions(SizeOptions, SelectionOptions):
+class NasBench201SelectionOptions(SelectionOptions, SizeOptions):
     """Select an architecture of NAS-Bench-201 from a supernet that nasbench201.train_search has trained.
 
     Next: nasbench201.train trains the architecture from scratch.

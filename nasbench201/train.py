@@ -31,7 +31,7 @@ PRESETS = {"digits": PROTOCOL | {"epochs": 40, "batch_size": 64, "init_channels"
 
 
 @dataclass(frozen=True, kw_only=True)
-class NasBench201TrainOptions(SizeOptions, TrainOptions):
+class NasBench201TrainOptions(TrainOptions, SizeOptions):
     """Train an architecture of NAS-Bench-201 from scratch on the whole training set, by the benchmark's protocol.
 
     SGD with Nesterov momentum, cosine to 0, random crop and flip.
