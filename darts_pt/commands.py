@@ -90,7 +90,7 @@ def run_selection(space: SearchSpace[Any, Selection], options: Selection) -> Sel
     path = checkpoints.find(searched, _resume_epoch(space, options, searched))
     checkpoint = checkpoints.read(path)
     options = with_preset(options, space.sizes(checkpoint["state_dict"], path))
-    options = with_preset(options, space.preset(options))
+    options = with_preset(options, {"method": "darts", **space.preset(options)})
 
     device, data = _device_and_data(options)
     generators = Generators(options.seed, device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from darts_pt.device import Generators
     from darts_pt.selection import Criterion
     from nasbench201.supernet import NasBench201Supernet
+    from nasbench201.table import Table
 
 PAPER = {"epochs": 100, "batch_size": 64, "train_portion": 0.5, "init_channels": 16, "cells_per_stage": 5}
 """The search of the paper (SPEC: NAS-Bench-201)."""
@@ -75,7 +77,7 @@ class NasBench201Space(SearchSpace[NasBench201SearchOptions, NasBench201Selectio
 
     def __init__(self, data_root: Path) -> None:
         self._data_root = data_root
-        self._tables: dict[str, Any] = {}
+        self._tables: dict[str, Table | None] = {}
 
     def experiments(self, options: NasBench201SearchOptions | NasBench201SelectionOptions) -> Path:
         return options.experiments / "nasbench201"
@@ -113,6 +115,30 @@ class NasBench201Space(SearchSpace[NasBench201SearchOptions, NasBench201Selectio
 
     def criteria(self, options: NasBench201SelectionOptions) -> tuple[dict[str, Criterion], dict[str, Criterion]]:
         return {"cell": options.proj_crit}, {}
+
+    def look_up(self, genotype: str, dataset: str) -> dict[str, Any]:
+        """True accuracies (%) on all data sets of the table; rank and regret (% points) on the run's own."""
+        table = self._table(dataset)
+        if table is None:
+            return {}
+        found = table.look_up(genotype)
+        known: dict[str, Any] = {
+            f"{name} {split}": accuracy for name, splits in found.items() for split, accuracy in splits.items()
+        }
+        if "test" in found.get(dataset, {}):
+            standing = table.standing(genotype, dataset)
+            known |= {"rank": standing.rank, "regret": standing.regret}
+        return known
+
+    def _table(self, dataset: str) -> Table | None:
+        """The benchmark table for a data set; that there is none is said once."""
+        if dataset not in self._tables:
+            from nasbench201.table import TABLE_HINT, find_table
+
+            self._tables[dataset] = find_table(self._data_root, dataset)
+            if self._tables[dataset] is None:
+                logging.getLogger(__name__).info(TABLE_HINT)
+        return self._tables[dataset]
 
     def plain(self, genotype: str) -> dict[str, Any]:
         return {"space": "nasbench201", "genotype": genotype}
