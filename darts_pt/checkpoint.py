@@ -63,7 +63,8 @@ def read(path: Path, required: Iterable[str] = SEARCH_KEYS) -> dict[str, Any]:
     """The checkpoint at `path`, on the CPU. Nothing in the file is executed.
 
     Raises:
-        UserError: there is no such file, it is damaged, it holds anything but plain data and tensors, or keys are missing.
+        UserError: there is no such file, it is damaged, it holds anything but plain data and tensors, keys are missing,
+            or its epoch is no number.
     """
     if not path.is_file():
         raise UserError(f"no checkpoint {path}: expected a file that a search has written; check the path")
@@ -87,6 +88,8 @@ def read(path: Path, required: Iterable[str] = SEARCH_KEYS) -> dict[str, Any]:
         raise UserError(
             f"checkpoint {path} lacks {_list(missing)}: expected a search's checkpoint with the keys {_list(required)}"
         )
+    if "epoch" in required:
+        epoch_of(checkpoint, path)
     return checkpoint
 
 

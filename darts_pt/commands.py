@@ -98,7 +98,7 @@ def run_selection(space: SearchSpace[Any, Selection], options: Selection) -> Sel
     training.restore_supernet(checkpoint, path)
     learning_rate = options.learning_rate * TUNING_FRACTION
     training.weight_optimizer = training.options.optimizer(training.supernet, learning_rate)
-    name = selection_name(options, int(checkpoint["epoch"]))
+    name = selection_name(options, checkpoint["epoch"])
     resumed: dict[str, Any] = {}
     resumes = options.dev_resume_epoch is not None
     if resumes:

@@ -174,8 +174,12 @@ class Magnitude:
     """The baseline: choose by alpha, the largest mixing weight (DARTS; the paper's PT-Mag when the supernet is tuned)."""
 
     def operation(self, architect: Architect, decisions: Decisions, cell_type: CellType, edge: int) -> OperationChoice:
-        """Keep the operation with the largest alpha."""
-        return OperationChoice(int(architect.alpha[cell_type.name][edge].argmax()), None)
+        """Keep the operation with the largest alpha; other than none where nodes choose edges, as genotypes are read."""
+        row = architect.alpha[cell_type.name][edge].detach().clone()
+        names = cell_type.operations[edge]
+        if cell_type.inputs_kept is not None and "none" in names:
+            row[names.index("none")] = -torch.inf
+        return OperationChoice(int(row.argmax()), None)
 
     def edges(self, architect: Architect, decisions: Decisions, cell_type: CellType, node: int) -> EdgesChoice:
         """Keep the edges whose best operation other than none has the largest mixing weight; on ties the first."""
@@ -214,7 +218,7 @@ def schedule(cell_types: tuple[CellType, ...], interval: int) -> tuple[list[Even
     operation_events = max(len(cell.edges) for cell in cell_types)
     topology_events = max(len(cell.choosing_nodes) for cell in cell_types)
     count = operation_events + topology_events
-    epochs = interval * (count - 1) + (1 if topology_events else 0)
+    epochs = max(1, interval * (count - 1) + (1 if topology_events else 0))
     events = [
         Event(index, min(index * interval, epochs - 1), "operation" if index < operation_events else "topology")
         for index in range(count)
