@@ -73,6 +73,7 @@ def run_search(space: SearchSpace[Search, Any], options: Search) -> Selected:
             options.report_freq,
             lambda epoch: _describe(space, training, data, experiment),
             space.evaluates_test,
+            options.evaluate_train,
         )
         return _finish(space, training, experiment, None)
 

@@ -86,6 +86,8 @@ class SearchOptions(SupernetOptions):
     """Epochs of search; by default the paper's, fewer for digits."""
     ckpt_interval: PresetInt = None
     """Epochs between checkpoints; the last epoch is always saved."""
+    evaluate_train: bool = False
+    """After each epoch evaluate the whole train half too, as the original does; it only serves the log."""
     resume_epoch: int = 0
     """Continue the experiment from its checkpoint of this epoch; -1 is the latest, 0 starts anew."""
     resume_expid: Annotated[str | None, tyro.conf.arg(metavar="EXPID")] = None

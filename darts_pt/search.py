@@ -117,7 +117,14 @@ class SupernetTraining:
 
     def valid_batches(self) -> Iterator[Batch]:
         """The whole valid half once, in random order, with the training augmentation, as in the original."""
-        indices = passes(self.halves.valid, self.options.batch_size, self.generators["batches"])
+        return self._whole(self.halves.valid)
+
+    def train_batches(self) -> Iterator[Batch]:
+        """The whole train half once, likewise."""
+        return self._whole(self.halves.train)
+
+    def _whole(self, half: Tensor) -> Iterator[Batch]:
+        indices = passes(half, self.options.batch_size, self.generators["batches"])
         return (self.batch(chunk) for chunk in self._limited(indices))
 
     def test_batches(self) -> Iterator[Batch]:
@@ -243,6 +250,7 @@ def search(
     report_freq: int,
     after_epoch: Callable[[int], dict[str, Any]],
     evaluates_test: bool = False,
+    evaluates_train: bool = False,
 ) -> None:
     """Train the supernet from its present epoch to `epochs`; every figure goes to the log, metrics and TensorBoard.
 
@@ -251,6 +259,7 @@ def search(
         report_freq: steps between log lines.
         after_epoch: gets the epochs completed and returns what else to record (genotype, look-ups).
         evaluates_test: also evaluate the test set after each epoch (the S1–S5 spaces do, as in the original).
+        evaluates_train: also evaluate the whole train half.
     """
     for epoch in range(training.epoch, epochs):
         learning_rate = training.weight_optimizer.param_groups[0]["lr"]
@@ -268,9 +277,11 @@ def search(
             "valid_accuracy": valid.accuracy,
             "valid_loss": valid.loss,
         }
-        if evaluates_test:
-            test = training.evaluate(training.test_batches())
-            record |= {"test_accuracy": test.accuracy, "test_loss": test.loss}
+        evaluated = {"train_half": training.train_batches} if evaluates_train else {}
+        evaluated |= {"test": training.test_batches} if evaluates_test else {}
+        for name, batches in evaluated.items():
+            metrics = training.evaluate(batches())
+            record |= {f"{name}_accuracy": metrics.accuracy, f"{name}_loss": metrics.loss}
         log_epoch(experiment, f"epoch {training.epoch}/{epochs}", record)
         record |= after_epoch(training.epoch)
         experiment.record("epoch", record, epoch=training.epoch)
@@ -282,7 +293,7 @@ def log_epoch(experiment: Experiment, description: str, record: Mapping[str, flo
     """One line with an epoch's accuracies and losses, of whatever was evaluated."""
     parts = [
         f"{name} {record[f'{name}_accuracy']:.2f} % (loss {record[f'{name}_loss']:.4f})"
-        for name in ("train", "valid", "test")
+        for name in ("train", "valid", "train_half", "test")
         if f"{name}_accuracy" in record
     ]
     experiment.log.info("%s: %s", description, ", ".join(parts))
