@@ -245,9 +245,8 @@ def _score_comparisons(title: str, ours: Tensor, theirs: Tensor) -> Iterator[Com
 
 def network_comparisons(record: dict[str, Any]) -> Iterator[Comparison]:
     """The derived S-space network on one batch: train mode with gradients, then eval mode from the initial state."""
-    from sota.network import SotaNetwork
-
     from sota.genotypes import published
+    from sota.network import SotaNetwork
 
     config = record["config"]
     network = SotaNetwork(

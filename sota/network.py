@@ -1,0 +1,150 @@
+"""The network of one genotype, as it is trained from scratch: the supernet's shape with the chosen operations only."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from darts_pt.evaluation import EvaluationNetwork
+from darts_pt.mixed import BatchNorm2d
+from sota.genotypes import Gene, Genotype
+from sota.operations import FactorizedReduce, ReLUConvBN, operation
+from sota.spaces import INPUTS, INPUTS_KEPT, NODES
+from sota.supernet import STEM_MULTIPLIER, reduction_cells
+
+GENES = INPUTS_KEPT * NODES
+
+
+class ChosenCell(nn.Module):
+    """Two inputs, four nodes; a node is the sum of two operations, the output the concatenation of the nodes."""
+
+    def __init__(
+        self,
+        genes: tuple[Gene, ...],
+        c_prev_prev: int,
+        c_prev: int,
+        channels: int,
+        reduction: bool,
+        reduction_prev: bool,
+    ) -> None:
+        super().__init__()
+        if reduction_prev:
+            self.preprocess0 = FactorizedReduce(c_prev_prev, channels, affine=True)
+        else:
+            self.preprocess0 = ReLUConvBN(c_prev_prev, channels, affine=True)
+        self.preprocess1 = ReLUConvBN(c_prev, channels, affine=True)
+        self._sources = [source for _, source in genes]
+        self._ops = nn.ModuleList(
+            operation(name, channels, stride=2 if reduction and source < INPUTS else 1, affine=True)
+            for name, source in genes
+        )
+
+    def forward(self, previous_previous: Tensor, previous: Tensor, kept_paths: Tensor | None) -> Tensor:
+        """The cell's output [batch, 4·channels, H, W].
+
+        Args:
+            kept_paths: for drop-path, the factor [8, batch, 1, 1, 1] of every gene and image: 0 where it is dropped.
+        """
+        nodes = [self.preprocess0(previous_previous), self.preprocess1(previous)]
+        for node in range(NODES):
+            terms = []
+            for gene in range(INPUTS_KEPT * node, INPUTS_KEPT * (node + 1)):
+                module = self._ops[gene]
+                term = module(nodes[self._sources[gene]])
+                if kept_paths is not None and not isinstance(module, nn.Identity):
+                    term = term * kept_paths[gene]
+                terms.append(term)
+            nodes.append(terms[0] + terms[1])
+        return torch.cat(nodes[INPUTS:], dim=1)
+
+
+class AuxiliaryHead(nn.Module):
+    """A classifier on the maps after the second reduction, for a second loss in training.
+
+    It expects 8×8 maps (32-pixel images), pooled 5×5 with stride 3 to 2×2. Maps of another size, which the original
+    cannot take, are brought to 2×2 by adaptive average pooling.
+    """
+
+    POOLED = 2
+
+    def __init__(self, channels: int, num_classes: int) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.ReLU(),
+            nn.AvgPool2d(5, stride=3, count_include_pad=False),
+            nn.Conv2d(channels, 128, 1, bias=False),
+            BatchNorm2d(128),
+            nn.ReLU(),
+            nn.Conv2d(128, 768, self.POOLED, bias=False),
+            BatchNorm2d(768),
+            nn.ReLU(),
+        )
+        self.classifier = nn.Linear(768, num_classes)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        relu, pool = self.features[0], self.features[1]
+        if maps.shape[2:] == (8, 8):
+            hidden = pool(relu(maps))
+        else:
+            hidden = nn.functional.adaptive_avg_pool2d(relu(maps), self.POOLED)
+        return self.classifier(self.features[2:](hidden).flatten(1))
+
+
+class SotaNetwork(EvaluationNetwork):
+    """The network of a genotype for images of about 32 pixels (DARTS, section 3.2); names as in the original.
+
+    Args:
+        init_channels: channels C of the first cells; 36 in the paper for CIFAR-10 with `layers` 20.
+        layers: cells L, of which those at L//3 and 2L//3 are reduction cells.
+        auxiliary: whether there is an auxiliary head, after cell 2L//3.
+
+    Attributes:
+        drop_path_generator: where the dropped paths come from; on the network's device. None is torch's global one.
+    """
+
+    def __init__(
+        self, genotype: Genotype, init_channels: int, layers: int, num_classes: int, auxiliary: bool = False
+    ) -> None:
+        super().__init__()
+        self.drop_path_generator: torch.Generator | None = None
+        channels, c_prev_prev, c_prev = init_channels, STEM_MULTIPLIER * init_channels, STEM_MULTIPLIER * init_channels
+        self.stem = nn.Sequential(nn.Conv2d(3, c_prev, 3, padding=1, bias=False), BatchNorm2d(c_prev))
+        self.cells = nn.ModuleList()
+        self._auxiliary_cell = 2 * layers // 3
+        reduction_prev = False
+        head = None
+        for layer in range(layers):
+            reduction = layer in reduction_cells(layers)
+            channels *= 2 if reduction else 1
+            genes = genotype.reduce if reduction else genotype.normal
+            self.cells.append(ChosenCell(genes, c_prev_prev, c_prev, channels, reduction, reduction_prev))
+            reduction_prev = reduction
+            c_prev_prev, c_prev = c_prev, NODES * channels
+            if auxiliary and layer == self._auxiliary_cell:
+                head = AuxiliaryHead(c_prev, num_classes)
+        self.auxiliary_head = head
+        self.classifier = nn.Linear(c_prev, num_classes)
+
+    def forward(self, images: Tensor, drop_path_prob: float = 0.0) -> tuple[Tensor, Tensor | None]:
+        """Logits [batch, classes], and those of the auxiliary head in train mode where there is one.
+
+        Args:
+            images: normalised, [batch, 3, height, width].
+            drop_path_prob: probability with which an operation other than the identity is left out for an image, in
+                train mode; what is kept is scaled up by 1 / (1 - probability).
+        """
+        kept_paths = self._kept_paths(images, drop_path_prob) if self.training and drop_path_prob > 0 else None
+        auxiliary_logits = None
+        previous_previous = previous = self.stem(images)
+        for layer, cell in enumerate(self.cells):
+            output = cell(previous_previous, previous, None if kept_paths is None else kept_paths[layer])
+            previous_previous, previous = previous, output
+            if layer == self._auxiliary_cell and self.auxiliary_head is not None and self.training:
+                auxiliary_logits = self.auxiliary_head(output)
+        return self.classifier(previous.mean(dim=(2, 3))), auxiliary_logits
+
+    def _kept_paths(self, images: Tensor, drop_path_prob: float) -> Tensor:
+        """Drop-path's factors [cells, genes, batch, 1, 1, 1] for all paths of one forward pass, drawn at once."""
+        keep = 1.0 - drop_path_prob
+        kept = torch.empty(len(self.cells), GENES, len(images), 1, 1, 1, dtype=images.dtype, device=images.device)
+        return kept.bernoulli_(keep, generator=self.drop_path_generator).div_(keep)
