@@ -1,0 +1,48 @@
+"""A drawing of the cell of a NAS-Bench-201 architecture.
+
+python -m nasbench201.visualize '|nor_conv_3x3~0|+|…|+|…|' -o cell.svg
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from darts_pt.options import run_command
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisualizeOptions:
+    """Draw the cell of a NAS-Bench-201 architecture."""
+
+    arch: Annotated[str, tyro.conf.Positional]
+    """The architecture: '|op~0|+|op~0|op~1|+|op~0|op~1|op~2|', in quotes."""
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("cell.svg")
+    """The file to draw into; its ending, .svg, .png or .pdf, says the format."""
+
+
+def draw(architecture: str, path: Path) -> None:
+    """Draw the cell into `path` (SVG, PNG or PDF by its ending).
+
+    Raises:
+        UserError: it is no architecture string, or not such a path.
+    """
+    from darts_pt.drawing import cell_graph, save_drawing
+    from nasbench201.architecture import SOURCES, operations_of
+
+    pairs = [(source, target) for target, sources in enumerate(SOURCES, start=1) for source in sources]
+    edges = [(*pair, name) for pair, name in zip(pairs, operations_of(architecture), strict=True)]
+    cell = cell_graph(edges, {0: "input", len(SOURCES): "output"})
+    save_drawing({"Cell": cell}, path, description=architecture)
+
+
+def main(options: VisualizeOptions) -> None:
+    draw(options.arch, options.output)
+    print(options.output)
+
+
+if __name__ == "__main__":
+    run_command(VisualizeOptions, main)

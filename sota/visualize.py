@@ -1,0 +1,57 @@
+"""Drawings of the cells of a genotype.
+
+python -m sota.visualize darts_pt_s5_0 -o cells.svg
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from darts_pt.options import run_command
+
+if TYPE_CHECKING:
+    from networkx import MultiDiGraph
+
+    from sota.genotypes import Gene, Genotype
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisualizeOptions:
+    """Draw the normal and the reduction cell of an architecture of S1–S5."""
+
+    arch: Annotated[str, tyro.conf.Positional]
+    """A published name such as darts_pt_s5_0, or a genotype file."""
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("cells.svg")
+    """The file to draw into; its ending, .svg, .png or .pdf, says the format."""
+
+
+def draw(genotype: Genotype, path: Path) -> None:
+    """Draw both cells into `path` (SVG, PNG or PDF by its ending)."""
+    from darts_pt.drawing import save_drawing
+
+    cells = {"Normal cell": _graph(genotype.normal), "Reduction cell": _graph(genotype.reduce)}
+    save_drawing(cells, path, description=str(genotype))
+
+
+def _graph(genes: tuple[Gene, ...]) -> MultiDiGraph:
+    from darts_pt.drawing import cell_graph
+    from sota.genotypes import CONCAT
+    from sota.spaces import INPUTS, INPUTS_KEPT
+
+    edges = [(source, INPUTS + index // INPUTS_KEPT, name) for index, (name, source) in enumerate(genes)]
+    return cell_graph(edges, {0: "$c_{k-2}$", 1: "$c_{k-1}$"}, CONCAT, output="$c_k$")
+
+
+def main(options: VisualizeOptions) -> None:
+    from sota.genotypes import published
+
+    draw(published(options.arch), options.output)
+    print(options.output)
+
+
+if __name__ == "__main__":
+    run_command(VisualizeOptions, main)
