@@ -33,6 +33,9 @@ from darts_pt.supernet import Decisions, initial_alpha
 TUNING_FRACTION = 0.1
 """Selection tunes at this fraction of the search's initial learning rate, constant."""
 
+CUTOUT_IMAGE = 32
+"""Side of the images that --cutout_length is meant for; others get a hole in proportion, or 16 would wipe out digits."""
+
 Options = TypeVar("Options", bound=RunOptions)
 
 
@@ -309,7 +312,8 @@ def _device_and_data(options: RunOptions) -> tuple[torch.device, DataSet]:
     device = pick_device(options.gpu)
     data = load(options.dataset, options.data_root, device, options.image_size, options.data)
     if options.cutout:
-        augmentation = dataclasses.replace(data.augmentation, cutout=options.cutout_length)
+        side = max(1, round(options.cutout_length * data.train.pixels.shape[-1] / CUTOUT_IMAGE))
+        augmentation = dataclasses.replace(data.augmentation, cutout=side)
         data = dataclasses.replace(data, augmentation=augmentation)
     return device, data
 

@@ -32,6 +32,9 @@ class EvaluationNetwork(nn.Module):
         """Class logits [batch, classes], and those of the auxiliary head in train mode where there is one."""
         raise NotImplementedError
 
+    def draw_from(self, generators: Generators) -> None:
+        """Told before training where random numbers of the forward pass come from (drop-path, noise)."""
+
 
 @dataclass(frozen=True)
 class TrainingOptions:
@@ -75,6 +78,7 @@ class NetworkTraining:
                 f"expected at most {len(data.train)}"
             )
         self.network = network
+        self.network.draw_from(generators)
         self.data = data
         self.generators = generators
         self.options = options

@@ -68,7 +68,7 @@ class RunOptions:
     cutout: bool = False
     """Cut a random square out of every training image."""
     cutout_length: Annotated[int, tyro.conf.arg(metavar="PIXELS")] = 16
-    """Side of that square."""
+    """Side of that square where images have 32 pixels; images of other sizes get one in proportion."""
     experiments: Annotated[Path, tyro.conf.arg(metavar="DIR")] = PROJECT_ROOT / "experiments"
     """Where the experiment folders go."""
     expid_tag: Annotated[str | None, tyro.conf.arg(metavar="TAG")] = None

@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from darts_pt.device import Generators
 from darts_pt.evaluation import EvaluationNetwork
 from darts_pt.mixed import BatchNorm2d
 from sota.genotypes import Gene, Genotype
-from sota.operations import FactorizedReduce, ReLUConvBN, operation
+from sota.operations import FactorizedReduce, Noise, ReLUConvBN, operation
 from sota.spaces import INPUTS, INPUTS_KEPT, NODES
 from sota.supernet import STEM_MULTIPLIER, reduction_cells
 
@@ -97,16 +98,13 @@ class SotaNetwork(EvaluationNetwork):
         init_channels: channels C of the first cells; 36 in the paper for CIFAR-10 with `layers` 20.
         layers: cells L, of which those at L//3 and 2L//3 are reduction cells.
         auxiliary: whether there is an auxiliary head, after cell 2L//3.
-
-    Attributes:
-        drop_path_generator: where the dropped paths come from; on the network's device. None is torch's global one.
     """
 
     def __init__(
         self, genotype: Genotype, init_channels: int, layers: int, num_classes: int, auxiliary: bool = False
     ) -> None:
         super().__init__()
-        self.drop_path_generator: torch.Generator | None = None
+        self._drop_path_generator: torch.Generator | None = None
         channels, c_prev_prev, c_prev = init_channels, STEM_MULTIPLIER * init_channels, STEM_MULTIPLIER * init_channels
         self.stem = nn.Sequential(nn.Conv2d(3, c_prev, 3, padding=1, bias=False), BatchNorm2d(c_prev))
         self.cells = nn.ModuleList()
@@ -125,6 +123,13 @@ class SotaNetwork(EvaluationNetwork):
         self.auxiliary_head = head
         self.classifier = nn.Linear(c_prev, num_classes)
 
+    def draw_from(self, generators: Generators) -> None:
+        """Drop-path and the operation noise (S4) each have a stream of their own."""
+        self._drop_path_generator = generators["drop_path"]
+        for module in self.modules():
+            if isinstance(module, Noise):
+                module.generator = generators["noise"]
+
     def forward(self, images: Tensor, drop_path_prob: float = 0.0) -> tuple[Tensor, Tensor | None]:
         """Logits [batch, classes], and those of the auxiliary head in train mode where there is one.
 
@@ -132,6 +137,9 @@ class SotaNetwork(EvaluationNetwork):
             images: normalised, [batch, 3, height, width].
             drop_path_prob: probability with which an operation other than the identity is left out for an image, in
                 train mode; what is kept is scaled up by 1 / (1 - probability).
+
+        Raises:
+            RuntimeError: something is random, and :meth:`draw_from` has not been called.
         """
         kept_paths = self._kept_paths(images, drop_path_prob) if self.training and drop_path_prob > 0 else None
         auxiliary_logits = None
@@ -145,6 +153,8 @@ class SotaNetwork(EvaluationNetwork):
 
     def _kept_paths(self, images: Tensor, drop_path_prob: float) -> Tensor:
         """Drop-path's factors [cells, genes, batch, 1, 1, 1] for all paths of one forward pass, drawn at once."""
+        if self._drop_path_generator is None:
+            raise RuntimeError("drop-path needs random numbers: call draw_from first")
         keep = 1.0 - drop_path_prob
         kept = torch.empty(len(self.cells), GENES, len(images), 1, 1, 1, dtype=images.dtype, device=images.device)
-        return kept.bernoulli_(keep, generator=self.drop_path_generator).div_(keep)
+        return kept.bernoulli_(keep, generator=self._drop_path_generator).div_(keep)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -9,7 +13,7 @@ from darts_pt.mixed import BatchNorm2d
 from darts_pt.supernet import ActiveOperations, CellType, MixingWeights, Supernet
 from sota.genotypes import Genotype, genotype
 from sota.operations import FactorizedReduce, ReLUConvBN, operation
-from sota.spaces import INPUTS, NODES, cell_types
+from sota.spaces import INPUTS, NODES, SPACES, cell_types
 
 STEM_MULTIPLIER = 3
 
@@ -101,3 +105,37 @@ class SotaSupernet(Supernet):
 
     def genotype(self, mixing: MixingWeights) -> Genotype:
         return genotype(mixing.values, self.cell_types)
+
+
+def sizes_of(state_dict: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Space, init_channels and layers of the supernet that this state dict belongs to.
+
+    The original's checkpoints say none of them; the names and shapes do.
+
+    Raises:
+        KeyError: the state dict is of no supernet of S1–S5.
+    """
+    layers = 1 + max(int(name.split(".")[1]) for name in state_dict if name.startswith("cells."))
+    reduction = min(reduction_cells(layers))
+    spaces = [
+        space
+        for space in SPACES
+        if _operation_names(state_dict, reduction) == _names_in_space(space)["reduce"]
+        and (reduction == 0 or _operation_names(state_dict, 0) == _names_in_space(space)["normal"])
+    ]
+    if not spaces:
+        raise KeyError("its operations are of no space")
+    return {"space": spaces[0], "init_channels": state_dict["stem.0.weight"].shape[0] // STEM_MULTIPLIER, "layers": layers}
+
+
+def _operation_names(state_dict: Mapping[str, Tensor], cell: int) -> set[str]:
+    """The names of the weights of one cell's operations: they tell which operation an edge has where."""
+    prefix = f"cells.{cell}._ops."
+    return {name.removeprefix(prefix) for name in state_dict if name.startswith(prefix)}
+
+
+@lru_cache(maxsize=len(SPACES))
+def _names_in_space(space: str) -> dict[str, set[str]]:
+    with torch.device("meta"):
+        state_dict = SotaSupernet(space, init_channels=2, layers=3).state_dict()
+    return {"normal": _operation_names(state_dict, 0), "reduce": _operation_names(state_dict, 1)}

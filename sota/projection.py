@@ -1,0 +1,21 @@
+"""`python -m sota.projection`: select an architecture from a trained supernet of S1–S5."""
+
+from __future__ import annotations
+
+from darts_pt.options import run_command
+from sota.space import SotaSelectionOptions, SotaSpace, with_dataset
+
+
+def main(options: SotaSelectionOptions) -> None:
+    """Select, and say what to do next."""
+    from darts_pt.commands import run_selection
+
+    options = with_dataset(options)
+    selected = run_selection(SotaSpace(options.space), options)
+    arch = f"{selected.folder.parent.name}/{selected.folder.name}"
+    dataset = f" --dataset {options.dataset}" if options.dataset not in (None, "cifar10") else ""
+    print(f"next: bash exp_scripts/eval.sh --arch {arch}{dataset}")
+
+
+if __name__ == "__main__":
+    run_command(SotaSelectionOptions, main)

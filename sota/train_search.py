@@ -1,0 +1,19 @@
+"""`python -m sota.train_search`: train a supernet of one of the spaces S1–S5."""
+
+from __future__ import annotations
+
+from darts_pt.options import run_command
+from sota.space import SotaSearchOptions, SotaSpace
+
+
+def main(options: SotaSearchOptions) -> None:
+    """Search, and say what to do next."""
+    from darts_pt.commands import run_search
+
+    searched = run_search(SotaSpace(), options)
+    dataset = f" --dataset {options.dataset}" if options.dataset != "cifar10" else ""
+    print(f"next: bash exp_scripts/{options.method}-proj-sota.sh --resume_expid {searched.folder.name}{dataset}")
+
+
+if __name__ == "__main__":
+    run_command(SotaSearchOptions, main)
