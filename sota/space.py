@@ -118,9 +118,7 @@ class SotaSpace(SearchSpace[SotaSearchOptions, SotaSelectionOptions]):
     ) -> SotaSupernet:
         from sota.supernet import SotaSupernet
 
-        supernet = SotaSupernet(
-            given(options.space), given(options.init_channels), given(options.layers), num_classes
-        )
+        supernet = SotaSupernet(given(options.space), given(options.init_channels), given(options.layers), num_classes)
         supernet.noise_generator = generators["noise"]
         return supernet
 

@@ -125,7 +125,11 @@ def sizes_of(state_dict: Mapping[str, Tensor]) -> dict[str, Any]:
     ]
     if not spaces:
         raise KeyError("its operations are of no space")
-    return {"space": spaces[0], "init_channels": state_dict["stem.0.weight"].shape[0] // STEM_MULTIPLIER, "layers": layers}
+    return {
+        "space": spaces[0],
+        "init_channels": state_dict["stem.0.weight"].shape[0] // STEM_MULTIPLIER,
+        "layers": layers,
+    }
 
 
 def _operation_names(state_dict: Mapping[str, Tensor], cell: int) -> set[str]:

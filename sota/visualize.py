@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from darts_pt.options import run_command
+from darts_pt.provenance import PROJECT_ROOT
 
 if TYPE_CHECKING:
     from networkx import MultiDiGraph
@@ -24,9 +25,11 @@ class VisualizeOptions:
     """Draw the normal and the reduction cell of an architecture of S1–S5."""
 
     arch: Annotated[str, tyro.conf.Positional]
-    """A published name such as darts_pt_s5_0, or a genotype file."""
+    """A published name such as darts_pt_s5_0, a genotype file, or an experiment that has selected one."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("cells.svg")
     """The file to draw into; its ending, .svg, .png or .pdf, says the format."""
+    experiments: Annotated[Path, tyro.conf.arg(metavar="DIR")] = PROJECT_ROOT / "experiments"
+    """Where the experiment folders are."""
 
 
 def draw(genotype: Genotype, path: Path) -> None:
@@ -47,9 +50,9 @@ def _graph(genes: tuple[Gene, ...]) -> MultiDiGraph:
 
 
 def main(options: VisualizeOptions) -> None:
-    from sota.genotypes import published
+    from sota.choice import find
 
-    draw(published(options.arch), options.output)
+    draw(find(options.arch, options.experiments / "sota", dataset="cifar10").genotype, options.output)
     print(options.output)
 
 

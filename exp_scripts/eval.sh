@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Train an architecture from scratch and report its test accuracy.
+# Usage: bash eval.sh --arch ARCHITECTURE [--key value]…; --help lists the keys. ARCHITECTURE is of S1–S5 (a published name, a
+# genotype file, an experiment) or, as '|op~0|+|op~0|op~1|+|op~0|op~1|op~2|', of NAS-Bench-201.
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+if [[ "$(value_of arch "$@")" == *"|"* ]]; then
+    run_module nasbench201.train "$@"
+else
+    run_module sota.train --script eval --cutout --auxiliary "$@"
+fi
