@@ -16,7 +16,7 @@ from darts_pt import checkpoint as checkpoints
 from darts_pt.data import DataSet, passes
 from darts_pt.device import Generators
 from darts_pt.errors import UserError
-from darts_pt.search import Metrics
+from darts_pt.search import Metrics, log_epoch
 
 Precision = Literal["fp32", "tf32", "bf16"]
 CHECKPOINT_KEYS = ("epoch", "state_dict", "optimizer", "scheduler", "generators")
@@ -200,18 +200,16 @@ def train_network(
         training.seconds += time.perf_counter() - start
         last = training.test()
         training.best_accuracy = max(training.best_accuracy, last.accuracy)
-        experiment.record(
-            "epoch",
-            {
-                "learning_rate": learning_rate,
-                "train_accuracy": train.accuracy,
-                "train_loss": train.loss,
-                "test_accuracy": last.accuracy,
-                "test_loss": last.loss,
-                "best_test_accuracy": training.best_accuracy,
-            },
-            epoch=training.epoch,
-        )
+        record = {
+            "learning_rate": learning_rate,
+            "train_accuracy": train.accuracy,
+            "train_loss": train.loss,
+            "test_accuracy": last.accuracy,
+            "test_loss": last.loss,
+            "best_test_accuracy": training.best_accuracy,
+        }
+        log_epoch(experiment, f"epoch {training.epoch}/{training.options.epochs}", record)
+        experiment.record("epoch", record, epoch=training.epoch)
         if not math.isfinite(train.loss):
             raise UserError(
                 f"the training loss became {train.loss} in epoch {training.epoch}: try a smaller --learning_rate"

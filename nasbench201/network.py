@@ -54,8 +54,3 @@ class NasBench201Network(EvaluationNetwork):
         for block in self.cells:
             hidden = block(hidden)
         return self.classifier(self.lastact(hidden).mean(dim=(2, 3))), None
-
-
-def count_parameters(network: nn.Module) -> int:
-    """The number of trainable weights."""
-    return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)

@@ -53,17 +53,22 @@ def folder_of(options: NasBench201TrainOptions) -> Path:
 
 
 def main(options: NasBench201TrainOptions) -> dict[str, Any]:
-    """Train; the summary says accuracies, parameters and seconds."""
+    """Train; the summary says accuracies, parameters, multiply-adds and seconds."""
     options = with_preset(options, PRESETS.get(options.dataset, PROTOCOL))
     from darts_pt.commands import run_training, training_options
-    from nasbench201.network import NasBench201Network, count_parameters
+    from darts_pt.complexity import count_multiply_adds, count_parameters
+    from nasbench201.network import NasBench201Network
 
     def network(data: DataSet) -> EvaluationNetwork:
         sizes = given(options.init_channels), given(options.cells_per_stage)
         return NasBench201Network(operations_of(options.arch), *sizes, data.classes)
 
     def describe(model: EvaluationNetwork, data: DataSet) -> dict[str, Any]:
-        return {"architecture": options.arch, "parameters": count_parameters(model)}
+        return {
+            "architecture": options.arch,
+            "parameters": count_parameters(model),
+            "multiply_adds": count_multiply_adds(model, *data.train.pixels.shape[2:]),
+        }
 
     return run_training(options, training_options(options, nesterov=True), folder_of(options), network, describe)
 
