@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -72,7 +73,9 @@ def read(path: Path, required: Iterable[str] = SEARCH_KEYS) -> dict[str, Any]:
     if damaged:
         raise UserError(f"checkpoint {path} is damaged ({damaged}): restore it or resume from an earlier epoch")
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what torch finds odd about a file either raises or does not matter
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except PermissionError:
         raise
     except Exception as error:  # a file that is no checkpoint, or a hostile one, can raise anything

@@ -226,6 +226,10 @@ class Experiment:
 
     def close(self) -> None:
         """Ends logging and gives up the lock; once is enough, more often does no harm."""
+        self._end_logging()
+        self._lock.release()
+
+    def _end_logging(self) -> None:
         self.progress.stop()
         if self._writer is not None:
             self._writer.close()
@@ -237,7 +241,6 @@ class Experiment:
             handler.close()
         self._log_handlers = []
         self._metrics.close()
-        self._lock.release()
 
     def __enter__(self) -> Experiment:
         return self
@@ -250,12 +253,13 @@ class Experiment:
             # On the screen the command says it; the file should tell the end of the story too.
             told = logging.LogRecord(logger.name, logging.ERROR, __file__, 0, "stopped: %s", (_told(error),), None)
             self._log_handlers[0].handle(told)
-        self.close()
+        self._end_logging()
         if isinstance(error, UserError) and nothing_done:
             self._remove_files()
             (self.folder / _LOCK).unlink(missing_ok=True)
             if not any(self.folder.iterdir()):
                 self.folder.rmdir()
+        self.close()
 
 
 class _ScreenHandler(logging.StreamHandler):

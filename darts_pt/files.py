@@ -58,6 +58,14 @@ def _flush(path: Path) -> None:
         os.close(handle)
 
 
+def _is_at(handle: int, path: Path) -> bool:
+    """Whether the open file is the one that has that name now."""
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
+
+
 class Lock:
     """An exclusive lock on a file; it ends with the process that holds it, however that ends.
 
@@ -66,20 +74,24 @@ class Lock:
     """
 
     def __init__(self, path: Path, what: str) -> None:
-        self._handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(self._handle, 32).decode("ascii", "replace").strip() or "unknown"
-            self.release()
-            raise UserError(
-                f"{what} is in use by another run (process {holder}); wait until it ends, or stop it"
-            ) from None
+        while True:
+            self._handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            try:
+                fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = os.read(self._handle, 32).decode("ascii", "replace").strip() or "unknown"
+                self.release()
+                raise UserError(
+                    f"{what} is in use by another run (process {holder}); wait until it ends, or stop it"
+                ) from None
+            if _is_at(self._handle, path):
+                break
+            self.release()  # Its former holder removed the file after it was opened here.
         os.ftruncate(self._handle, 0)
         os.write(self._handle, f"{os.getpid()}\n".encode())
 
     def release(self) -> None:
-        """Lets others in. The file stays: removing it would let two processes lock two files of one name."""
+        """Lets others in. The file may be removed before, while the lock is held, but not after."""
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1

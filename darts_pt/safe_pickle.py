@@ -61,6 +61,7 @@ _STAND_INS: dict[tuple[str, str], Any] = {
     ("numpy", "dtype"): _PlainDtype,
     ("numpy", "ndarray"): _PlainArray,
     ("_codecs", "encode"): _encode,
+    ("__builtin__", "bytes"): lambda: b"",  # how protocol 2 writes empty bytes
 }
 for _package in ("numpy.core", "numpy._core"):  # the name before and since NumPy 2
     _STAND_INS[f"{_package}.multiarray", "_reconstruct"] = _PlainArray
@@ -80,15 +81,22 @@ class _PlainUnpickler(pickle.Unpickler):
             ) from None
 
 
-def _plain(value: Any) -> Any:
-    """Stand-ins replaced by what they stand for, in dicts, lists and tuples."""
+def _plain(value: Any, done: dict[int, Any]) -> Any:
+    """Stand-ins replaced by what they stand for, in dicts, lists and tuples.
+
+    Args:
+        done: id -> what has been made of an object: a small file may hold one list in very many places.
+    """
     if isinstance(value, _PlainArray):
         return value.array
-    if isinstance(value, dict):
-        return {_plain(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(_plain(item) for item in value)
-    return value
+    if not isinstance(value, (dict, list, tuple)):
+        return value
+    if id(value) not in done:
+        if isinstance(value, dict):
+            done[id(value)] = {_plain(key, done): _plain(item, done) for key, item in value.items()}
+        else:
+            done[id(value)] = type(value)(_plain(item, done) for item in value)
+    return done[id(value)]
 
 
 def load_pickle(path: Path) -> Any:
@@ -99,7 +107,7 @@ def load_pickle(path: Path) -> Any:
     """
     try:
         with path.open("rb") as file:
-            return _plain(_PlainUnpickler(file, encoding="latin1").load())
+            return _plain(_PlainUnpickler(file, encoding="latin1").load(), {})
     except Exception as error:  # a broken or hostile pickle can raise anything
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(f"{path} cannot be read ({reason}): delete it and get the data set again") from error
