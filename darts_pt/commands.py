@@ -84,8 +84,29 @@ def run_search(space: SearchSpace[Search, Any], options: Search) -> Selected:
 # Selection -------------------------------------------------------------------------------------------------------
 
 
-def run_selection(space: SearchSpace[Any, Selection], options: Selection) -> Selected:
-    """Select an architecture from a searched supernet: by perturbation or by magnitude."""
+class Searched(NamedTuple):
+    """A supernet as its search left it, ready to be tuned, with the options that a selection from it has.
+
+    Attributes:
+        training: the supernet, alpha and the data; weights at a tenth of the search's learning rate, constant.
+        options: resolved: what the user left open is the search's, or the preset's.
+        folder: the search's experiment.
+        path: the checkpoint it is from, after `epoch` epochs of search.
+    """
+
+    training: SupernetTraining
+    options: Any
+    folder: Path
+    path: Path
+    epoch: int
+
+
+def open_search(space: SearchSpace[Any, Selection], options: Selection) -> Searched:
+    """The supernet that `--resume_expid` and `--resume_epoch` name.
+
+    Raises:
+        UserError: there is no such experiment or checkpoint, or the options contradict it.
+    """
     searched = find_experiment(space.experiments(options), options.resume_expid)
     began = options_of(searched)
     _check_agrees(options, began, searched)
@@ -102,7 +123,14 @@ def run_selection(space: SearchSpace[Any, Selection], options: Selection) -> Sel
     training.restore_supernet(checkpoint, path)
     learning_rate = options.learning_rate * TUNING_FRACTION
     training.weight_optimizer = training.options.optimizer(training.supernet, learning_rate)
-    name = selection_name(options, checkpoint["epoch"])
+    return Searched(training, options, searched, path, int(checkpoint["epoch"]))
+
+
+def run_selection(space: SearchSpace[Any, Selection], options: Selection) -> Selected:
+    """Select an architecture from a searched supernet: by perturbation or by magnitude."""
+    training, options, searched, path, epoch = open_search(space, options)
+    device, data = training.generators.device, training.data
+    name = selection_name(options, epoch)
     resumed: dict[str, Any] = {}
     resumes = options.dev_resume_epoch is not None
     if resumes:

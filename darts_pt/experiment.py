@@ -2,6 +2,7 @@
 
 log.txt                         what the run said
 metrics.jsonl                   the same in numbers, one JSON object per line
+timing.jsonl                    seconds and memory that each of those lines took
 config.json                     options, seed, versions, git commit, device, command line
 runs/                           TensorBoard
 scripts/                        a copy of the code that ran
@@ -15,8 +16,10 @@ import dataclasses
 import json
 import logging
 import math
+import resource
 import shutil
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -38,6 +41,7 @@ _LOCK = ".lock"
 _OURS = (
     "log.txt",
     "metrics.jsonl",
+    "timing.jsonl",
     "config.json",
     "runs",
     "scripts",
@@ -103,6 +107,8 @@ class Experiment:
         self._is_new = self._opened(resume, overwrite)
         self._configure(options, device, resume)
         self._metrics: IO[bytes] = (folder / "metrics.jsonl").open("ab")
+        self._device = device
+        self._last_record = time.perf_counter()
         self._start_logging()
 
     @classmethod
@@ -196,9 +202,28 @@ class Experiment:
         line = json.dumps({"kind": kind, "epoch": epoch, "step": step, "values": plain}, allow_nan=False)
         self._metrics.write(line.encode() + b"\n")
         self._metrics.flush()
+        self._record_cost(kind, epoch)
         if self._tensorboard:
             for name, number in _numbers(kind, plain):
                 self._board().add_scalar(name, number, epoch if step is None else step)
+
+    def _record_cost(self, kind: str, epoch: int) -> None:
+        """Appends to timing.jsonl what came before this record took: a file of its own, since equal runs differ in it.
+
+        Seconds are since the last record (or since the experiment was opened), memory is the process's largest so
+        far in MiB, and the GPU's that PyTorch has held. What a resumed run does again is counted again: it was spent.
+        """
+        now = time.perf_counter()
+        cost: dict[str, Any] = {
+            "kind": kind, "epoch": epoch, "seconds": round(now - self._last_record, 4), "memory_mib": _peak_memory(),
+        }  # fmt: skip
+        self._last_record = now
+        if self._device is not None and self._device.type == "cuda":
+            import torch
+
+            cost["gpu_memory_mib"] = round(torch.cuda.max_memory_allocated(self._device) / 2**20, 1)
+        with (self.folder / "timing.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(cost) + "\n")
 
     def _board(self) -> SummaryWriter:
         if self._writer is None:
@@ -284,6 +309,12 @@ class _Formatter(logging.Formatter):
 
 def _told(error: BaseException) -> str:
     return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}".rstrip(": ")
+
+
+def _peak_memory() -> float:
+    """The most memory this process has held so far, in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)  # macOS counts bytes, Linux KiB.
 
 
 def as_json(value: Any) -> Any:
