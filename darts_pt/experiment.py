@@ -16,6 +16,7 @@ import dataclasses
 import json
 import logging
 import math
+import os
 import resource
 import shutil
 import sys
@@ -38,6 +39,8 @@ PROJECT = "darts-pt"
 """Under the key `project` of config.json: the sign that a folder is an experiment of ours."""
 
 _LOCK = ".lock"
+_LEFTOVERS = ".*.????????.tmp"
+"""What a run that was killed while it wrote a file leaves of it (:func:`darts_pt.files.atomic_path`)."""
 _OURS = (
     "log.txt",
     "metrics.jsonl",
@@ -139,7 +142,7 @@ class Experiment:
             raise UserError(
                 f"cannot resume: {folder} is not an experiment folder (it has no config.json of this project)"
             )
-        used = folder.is_dir() and any(path.name != _LOCK for path in folder.iterdir())
+        used = folder.is_dir() and bool({*folder.iterdir()} - {folder / _LOCK, *folder.glob(_LEFTOVERS)})
         if used and not resume and not is_experiment(folder):
             raise UserError(
                 f"{folder} holds files that no experiment wrote; move them away, or choose another --expid_tag"
@@ -150,6 +153,8 @@ class Experiment:
             )
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = Lock(folder / _LOCK, f"the experiment {folder}")
+        for leftover in folder.glob(_LEFTOVERS):
+            leftover.unlink()
         if not resume:
             self._remove_files()
         return not resume
@@ -165,10 +170,16 @@ class Experiment:
     def _configure(self, options: Any, device: torch.device | None, resume: bool) -> None:
         """Writes config.json and the copy of the code; a resumed experiment's tells of each process that worked on it."""
         path = self.folder / "config.json"
-        runs = json.loads(path.read_text(encoding="utf-8")).get("runs", []) if resume else []
+        runs = json.loads(path.read_text(encoding="utf-8")).get("runs") if resume else None
         plain = dataclasses.asdict(options) if dataclasses.is_dataclass(options) else dict(options)  # type: ignore[arg-type]
         run = describe_run(device)
-        config = {"project": PROJECT, "options": plain, "seed": plain.get("seed"), **run, "runs": [*runs, run]}
+        config = {
+            "project": PROJECT,
+            "options": plain,
+            "seed": plain.get("seed"),
+            **run,
+            "runs": [*(runs if isinstance(runs, list) else []), run],
+        }
         atomic_write(path, json.dumps(as_json(config), indent=2) + "\n")
         copy_code(self.folder / "scripts")
 
@@ -248,6 +259,7 @@ class Experiment:
                 f"{self.folder / 'metrics.jsonl'} has lost lines: {self.metrics_size} of {metrics_size} bytes"
             )
         self._metrics.truncate(metrics_size)
+        self._metrics.seek(0, os.SEEK_END)  # Truncating does not move the position that metrics_size reads.
 
     def close(self) -> None:
         """Ends logging and gives up the lock; once is enough, more often does no harm."""
@@ -323,7 +335,9 @@ def as_json(value: Any) -> Any:
         value = value.tolist()
     if isinstance(value, Mapping):
         return {str(key): as_json(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
+    if isinstance(value, set | frozenset):  # In an order that is the same in every run.
+        value = sorted(value, key=repr)
+    if isinstance(value, list | tuple):
         return [as_json(item) for item in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
@@ -340,7 +354,7 @@ def _numbers(name: str, value: Any) -> Iterator[tuple[str, float]]:
 
 
 def is_experiment(folder: Path) -> bool:
-    """Whether a run of this project made `folder`, or the original did: only such a folder is replaced or resumed."""
+    """Whether a run of this project made `folder`: only such a folder is replaced or resumed."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
