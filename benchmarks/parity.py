@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,10 +20,14 @@ from torch.nn import functional as F
 
 from darts_pt import checkpoint as checkpoints
 from darts_pt.architect import Architect, Batch, FixedAlpha, bilevel_step
+from darts_pt.complexity import AUXILIARY
 from darts_pt.errors import UserError
 from darts_pt.search import Metrics, WeightOptions
 from darts_pt.selection import score_edges, score_operations
 from darts_pt.supernet import Alpha, CellType, Decisions, Supernet, mixing_weights
+
+if TYPE_CHECKING:
+    from sota.genotypes import Genotype
 
 TOLERANCE = 1e-9
 ACCURACY_TOLERANCE = 1e-6
@@ -245,23 +249,28 @@ def _score_comparisons(title: str, ours: Tensor, theirs: Tensor) -> Iterator[Com
 
 def network_comparisons(record: dict[str, Any]) -> Iterator[Comparison]:
     """The derived S-space network on one batch: train mode with gradients, then eval mode from the initial state."""
-    from sota.genotypes import published
     from sota.network import SotaNetwork
 
     config = record["config"]
+    has_auxiliary_head = any(name.startswith(AUXILIARY) for name in record["state_dict"])
     network = SotaNetwork(
-        published(config["genotype"]), config["init_channels"], config["layers"], config["num_classes"], auxiliary=True
+        _genotype(config["genotype"]),
+        config["init_channels"],
+        config["layers"],
+        config["num_classes"],
+        has_auxiliary_head,
     ).double()
     network.load_state_dict(record["state_dict"])
     network.train()
     logits, auxiliary_logits = network(record["x"], config["drop_path_prob"])
-    assert auxiliary_logits is not None
     loss = F.cross_entropy(logits, record["y"])
-    loss = loss + config["auxiliary_weight"] * F.cross_entropy(auxiliary_logits, record["y"])
+    if auxiliary_logits is not None:
+        loss = loss + config["auxiliary_weight"] * F.cross_entropy(auxiliary_logits, record["y"])
     loss.backward()
     squares = [weight.grad.square().sum() for weight in network.parameters() if weight.grad is not None]
     yield Comparison("train-mode logits", relative_error(logits.detach(), record["train_logits"]))
-    yield Comparison("auxiliary logits", relative_error(auxiliary_logits.detach(), record["train_aux_logits"]))
+    if auxiliary_logits is not None:
+        yield Comparison("auxiliary logits", relative_error(auxiliary_logits.detach(), record["train_aux_logits"]))
     yield Comparison("loss", relative_error(loss.item(), record["train_loss"]))
     yield Comparison(
         "norm of the gradient", relative_error(torch.stack(squares).sum().sqrt().item(), record["grad_norm"])
@@ -271,6 +280,15 @@ def network_comparisons(record: dict[str, Any]) -> Iterator[Comparison]:
     with torch.no_grad():
         logits = network(record["x"])[0]
     yield Comparison("eval-mode logits", relative_error(logits, record["eval_logits"]))
+
+
+def _genotype(named: Any) -> Genotype:
+    """A record's genotype: the name of a published one, its text, or its fields."""
+    from sota.genotypes import from_plain, parse, published
+
+    if isinstance(named, Mapping):
+        return from_plain(named)
+    return parse(named) if named.startswith("Genotype(") else published(named)
 
 
 # Command ---------------------------------------------------------------------------------------------------------
