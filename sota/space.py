@@ -12,7 +12,7 @@ import tyro
 
 from darts_pt.errors import UserError
 from darts_pt.options import Dataset, RunOptions, positive
-from darts_pt.run_options import SearchOptions, SelectionOptions, given
+from darts_pt.run_options import PresetInt, SearchOptions, SelectionOptions, given
 from darts_pt.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -39,11 +39,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 class SizeOptions(RunOptions):
     """The size of a network of S1–S5."""
 
-    seed: int = 2
-    """Seed of every random choice; two runs with the same seed on the CPU are identical."""
-    init_channels: int | None = None
+    init_channels: PresetInt = None
     """Channels C of the first cells; each of the two reduction cells doubles them."""
-    layers: int | None = None
+    layers: PresetInt = None
     """Cells L; those at L//3 and 2L//3 are reduction cells."""
 
     def __post_init__(self) -> None:
@@ -54,24 +52,28 @@ class SizeOptions(RunOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SotaSearchOptions(SizeOptions, SearchOptions):
+class SotaSearchOptions(SearchOptions, SizeOptions):
     """Train a supernet of one of the spaces S1–S5: the first step of DARTS, and of DARTS-PT.
 
     The paper's supernet has 16 channels and 8 layers and trains for 50 epochs (digits: 4, 3 and 20).
     Next: sota.projection selects an architecture from the supernet.
     """
 
+    seed: int = 2
+    """Seed of every random choice; two runs with the same seed on the CPU are identical."""
     space: SpaceName = "s5"
     """The space: s1 to s4 of Zela et al. (ICLR 2020), or s5, that of DARTS."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class SotaSelectionOptions(SizeOptions, SelectionOptions):
+class SotaSelectionOptions(SelectionOptions, SizeOptions):
     """Select an architecture from a supernet that sota.train_search has trained.
 
     Next: sota.train trains the architecture from scratch.
     """
 
+    seed: int = 2
+    """Seed of every random choice; two runs with the same seed on the CPU are identical."""
     space: SpaceName | None = None
     """The space; by default the one that was searched."""
     proj_crit: Annotated[Criteria, tyro.conf.arg(aliases=["--crit"])] = "acc"

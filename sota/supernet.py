@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from darts_pt.mixed import BatchNorm2d
 from darts_pt.supernet import ActiveOperations, CellType, MixingWeights, Supernet
 from sota.genotypes import Genotype, genotype
-from sota.operations import FactorizedReduce, ReLUConvBN, operation
+from sota.operations import FactorizedReduce, Noise, ReLUConvBN, operation
 from sota.spaces import INPUTS, NODES, SPACES, cell_types
 
 STEM_MULTIPLIER = 3
@@ -78,6 +78,7 @@ class SotaSupernet(Supernet):
     def __init__(self, space: str, init_channels: int = 16, layers: int = 8, num_classes: int = 10) -> None:
         super().__init__()
         self.space = space
+        self._noise_generator: torch.Generator | None = None
         self.cell_types = cell_types(space)
         normal, reduce = self.cell_types
         channels, c_prev_prev, c_prev = init_channels, STEM_MULTIPLIER * init_channels, STEM_MULTIPLIER * init_channels
@@ -93,6 +94,18 @@ class SotaSupernet(Supernet):
             reduction_prev = reduction
             c_prev_prev, c_prev = c_prev, NODES * channels
         self.classifier = nn.Linear(c_prev, num_classes)
+
+    @property
+    def noise_generator(self) -> torch.Generator | None:
+        """Where the operation noise draws its numbers from (S4); on the images' device."""
+        return self._noise_generator
+
+    @noise_generator.setter
+    def noise_generator(self, generator: torch.Generator | None) -> None:
+        self._noise_generator = generator
+        for module in self.modules():
+            if isinstance(module, Noise):
+                module.generator = generator
 
     def forward(self, images: Tensor, mixing: MixingWeights) -> Tensor:
         """Class logits [batch, classes] of normalised images [batch, 3, height, width]."""
