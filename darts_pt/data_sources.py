@@ -176,7 +176,7 @@ def _pickled_images(path: Path, side: int, label_key: str, classes: int, first_l
     try:
         pixels = torch.from_numpy(np.ascontiguousarray(content["data"]))
         labels = torch.as_tensor(content[label_key], dtype=torch.int64) - first_label
-        fits = pixels.dtype == torch.uint8 and pixels.shape == (len(labels), 3 * side * side)
+        fits = pixels.dtype == torch.uint8 and labels.ndim == 1 and pixels.shape == (len(labels), 3 * side * side)
         fits = fits and (len(labels) == 0 or (int(labels.min()) >= 0 and int(labels.max()) < classes))
     except Exception:  # a pickle may hold anything at all
         fits, pixels, labels = False, torch.empty(0), torch.empty(0)
@@ -205,14 +205,16 @@ def _matlab_images(path: Path, url: str) -> tuple[Tensor, Tensor]:
 
     try:
         content = scipy.io.loadmat(path, variable_names=["X", "y"])
-        pixels, labels = content["X"], content["y"].reshape(-1).astype(np.int64) % 10
+        pixels, labels = content["X"], content["y"].reshape(-1).astype(np.int64)
         if pixels.dtype != np.uint8 or pixels.shape != (32, 32, 3, len(labels)):
             raise ValueError(f"its images are {pixels.dtype} {pixels.shape}")
+        if not ((labels >= 0) & (labels <= 10)).all():
+            raise ValueError("its labels are not from 1 to 10")
     except Exception as error:  # scipy's reader meets a truncated file with errors of many kinds
         raise UserError(
             f"{path} is not a readable copy of {url} ({_reason(error)}): delete it and run the command again"
         ) from error
-    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(3, 2, 0, 1))), torch.from_numpy(labels)
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(3, 2, 0, 1))), torch.from_numpy(labels % 10)
 
 
 def _reason(error: Exception) -> str:

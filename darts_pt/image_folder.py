@@ -51,6 +51,11 @@ def read_image_folder(folder: Path, image_size: int | None = None, seed: int = 0
         names, files, labels = _list_images(folder)
         if not set(names).isdisjoint(("test", "val")):
             raise UserError(f"{folder} has a test folder but no train/CLASS/ folders: add them")
+        rare = int(torch.bincount(labels).argmin())
+        if (labels == rare).sum() < 2:
+            raise UserError(
+                f"the class folder {folder / names[rare]} has only 1 image: add some to train and to test on"
+            )
         pixels = _decode(files, _common_size(files[0], image_size), image_size)
         order = stratified_order(labels, torch.Generator().manual_seed(seed))
         cut = int(TRAIN_PORTION * len(order))
@@ -86,12 +91,7 @@ def _list_images(folder: Path) -> tuple[tuple[str, ...], list[str], Tensor]:
     files: list[str] = []
     counts: list[int] = []
     for name in names:
-        found = [
-            os.path.join(path, file)
-            for path, _, members in os.walk(folder / name, followlinks=True)
-            for file in members
-            if file.lower().endswith(SUFFIXES) and not file.startswith(".")
-        ]
+        found = _image_files(folder / name)
         if not found:
             raise UserError(
                 f"the class folder {folder / name} holds no images ({' '.join(SUFFIXES)}): fill or remove it"
@@ -99,6 +99,18 @@ def _list_images(folder: Path) -> tuple[tuple[str, ...], list[str], Tensor]:
         files += sorted(found)
         counts.append(len(found))
     return names, files, torch.repeat_interleave(torch.arange(len(names)), torch.tensor(counts))
+
+
+def _image_files(folder: Path) -> list[str]:
+    """The images at every depth of a class folder; links are followed, but no folder is entered twice."""
+    found, entered = [], set()
+    for path, subfolders, members in os.walk(folder, followlinks=True):
+        entered.add(os.path.realpath(path))
+        subfolders[:] = [name for name in subfolders if os.path.realpath(os.path.join(path, name)) not in entered]
+        found += [
+            os.path.join(path, file) for file in members if file.lower().endswith(SUFFIXES) and not file.startswith(".")
+        ]
+    return found
 
 
 def _common_size(first: str, image_size: int | None) -> tuple[int, int]:
@@ -150,6 +162,8 @@ def _read(path: str, size: tuple[int, int] | None, image_size: int | None) -> np
     """One image as uint8 [height, width, 3], of the given size (width, height) where that is not None."""
     from PIL import Image, ImageOps
 
+    if not os.path.isfile(path):  # Opening a pipe would wait for ever.
+        raise UserError(f"{path} is no file: mend or remove it")
     try:
         with Image.open(path) as image:
             if image.width * image.height > MOST_PIXELS:
@@ -168,7 +182,7 @@ def _read(path: str, size: tuple[int, int] | None, image_size: int | None) -> np
     except UserError:
         raise
     except Exception as error:  # decoders fail in many ways
-        reason = "it is empty" if os.path.isfile(path) and os.path.getsize(path) == 0 else str(error)
+        reason = "it is empty" if os.path.getsize(path) == 0 else " ".join(str(error).split())
         raise UserError(f"{path} cannot be read as an image ({reason}): mend or remove it") from error
 
 
