@@ -306,7 +306,12 @@ def comparisons(path: Path) -> Iterator[Comparison]:
     missing = [key for key in ("batches", "alpha", "train_forward", "bilevel_steps") if key not in record]
     if missing:
         raise UserError(f"{path} is no golden record: it lacks {', '.join(missing)}")
-    return SupernetParity(record).comparisons()
+    try:
+        repetition = SupernetParity(record)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{path} is no golden record: its network cannot be built ({reason})") from None
+    return repetition.comparisons()
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -177,6 +177,14 @@ def epoch_of(checkpoint: dict[str, Any], path: Path) -> int:
     return checkpoint["epoch"]
 
 
+def number_in(checkpoint: dict[str, Any], key: str, path: Path) -> float:
+    """A number kept in `checkpoint`; 0 where there is none."""
+    value = checkpoint.get(key, 0.0)
+    if not _is_number(value):
+        raise UserError(f"checkpoint {path}: its {key} is {value!r}, expected a number")
+    return float(value)
+
+
 def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 

@@ -174,7 +174,7 @@ class NetworkTraining:
         checkpoints.load_scheduler(self.scheduler, checkpoint["scheduler"], path)
         self.generators.restore(checkpoint["generators"])
         self.epoch = checkpoints.epoch_of(checkpoint, path)
-        self.best_accuracy = float(checkpoint.get("best_accuracy", 0.0))
+        self.best_accuracy = checkpoints.number_in(checkpoint, "best_accuracy", path)
         return checkpoint
 
     def _autocast(self) -> torch.autocast:
@@ -189,9 +189,9 @@ def train_network(
     Returns:
         A summary: last and best test accuracy (percent), the last losses (nats) and seconds of training in this run.
     """
-    if training.options.precision == "tf32":
-        torch.set_float32_matmul_precision("high")
-        torch.backends.cudnn.allow_tf32 = True
+    tf32 = training.options.precision == "tf32"
+    torch.set_float32_matmul_precision("high" if tf32 else "highest")
+    torch.backends.cudnn.allow_tf32 = tf32  # PyTorch's default is True: fp32 would not be fp32.
     last = train = None
     while training.epoch < training.options.epochs:
         learning_rate = training.optimizer.param_groups[0]["lr"]

@@ -1,0 +1,172 @@
+"""The parity check: it passes on the original's records and on none that differs."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from benchmarks import parity
+from darts_pt.architect import Architect, FixedAlpha, bilevel_step
+from darts_pt.search import WeightOptions
+from darts_pt.supernet import Decisions, initial_alpha, mixing_weights
+from nasbench201.supernet import NasBench201Supernet
+
+RECORD = Path(__file__).with_name("nasbench201_darts.pt")
+"""A copy of the original's small NAS-Bench-201 record."""
+
+
+@pytest.fixture(scope="module")
+def record() -> dict[str, Any]:
+    return torch.load(RECORD, weights_only=True)
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    return [line for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
+
+
+def test_nasbench201_agrees_with_the_original(capsys: pytest.CaptureFixture[str]) -> None:
+    assert parity.main([str(RECORD)]) == 0
+    found = lines(capsys)
+    assert all(line.startswith("  ok ") for line in found)
+    for quantity in (
+        "train-mode logits", "train-mode loss", "gradient by alpha", "norm of the gradient by the weights",
+        "eval-mode logits", "bilevel_steps 1: alpha", "bilevel_steps 2: training loss", "state after the steps",
+        "cell operation scores, none decided: accuracy", "cell operation scores, after decisions: loss",
+        "tune_steps 2: alpha", "genotype",
+    ):  # fmt: skip
+        assert any(line.endswith(f"  {quantity}") for line in found), quantity
+
+
+def nudged(value: Any) -> Any:
+    """A recorded result, off by a hundred-thousandth of its size."""
+    if isinstance(value, dict):
+        return {key: nudged(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [nudged(item) for item in value]
+    if isinstance(value, torch.Tensor):
+        return value + 1e-5 * value.double().abs().max().clamp(min=1e-3) if value.is_floating_point() else value
+    return value * (1 + 1e-5) if isinstance(value, float) else value
+
+
+def test_every_quantity_of_a_record_that_differs_fails(
+    record: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed = copy.deepcopy(record)
+    for key in ("train_forward", "eval_forward", "state_dict_after_steps"):
+        changed[key] = nudged(record[key])
+    for key in ("bilevel_steps", "tune_steps"):
+        for step in changed[key]:
+            for name in ("alpha_after", "train_loss", "mixing_weights"):
+                if name in step:
+                    step[name] = nudged(step[name])
+    for stage in ("none_decided", "after_decisions"):
+        changed["perturbation_scores"][stage] = nudged(record["perturbation_scores"][stage])
+    if "genotype" in record:
+        changed["genotype"] = record["genotype"].replace("nor_conv", "none")
+    torch.save(changed, tmp_path / "changed.pt")
+    assert parity.main([str(tmp_path / "changed.pt")]) == 1
+    found = lines(capsys)
+    assert len(found) > 15
+    assert [line for line in found if not line.startswith("  FAIL")] == []
+
+
+def test_one_wrong_number_is_enough(record: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    changed = copy.deepcopy(record)
+    logits = changed["eval_forward"]["logits"]
+    logits.view(-1)[3] += 1e-8 * logits.abs().max()
+    for key in ("perturbation_scores", "tune_steps", "state_dict_after_steps", "genotype"):
+        changed.pop(key, None)  # the rest, to be quick
+    torch.save(changed, tmp_path / "changed.pt")
+    assert parity.main([str(tmp_path / "changed.pt")]) == 1
+    assert [line.split("  ")[-1] for line in lines(capsys) if "FAIL" in line] == ["eval-mode logits"]
+
+
+def made(method: str, classes: int) -> dict[str, Any]:
+    """A record of another size, made with this implementation: what it holds is right, if the original's agrees."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(4)
+        supernet = NasBench201Supernet(4, 1, classes).double()
+        batches = [(torch.randn(6, 3, 8, 8, dtype=torch.float64), torch.randint(classes, (6,))) for _ in range(6)]
+    alpha = initial_alpha(supernet.cell_types, torch.Generator().manual_seed(5), dtype=torch.float64)
+    architect = (FixedAlpha if method == "blank" else Architect)(supernet, alpha)
+    record: dict[str, Any] = {
+        "config": {"init_channels": 4, "cells_per_stage": 1, "num_classes": classes, "batch": 6, "size": 8},
+        "batches": batches,
+        "state_dict": copy.deepcopy(supernet.state_dict()),
+        "alpha": alpha["cell"].detach().clone(),
+    }
+    twin = copy.deepcopy(supernet).train()
+    logits = twin(batches[0][0], mixing_weights(supernet.cell_types, alpha, Decisions()))
+    loss = torch.nn.functional.cross_entropy(logits, batches[0][1])
+    gradients = torch.autograd.grad(loss, [alpha["cell"], *twin.parameters()])
+    norm = torch.stack([gradient.square().sum() for gradient in gradients[1:]]).sum().sqrt()
+    record["train_forward"] = {
+        "logits": logits.detach(), "loss": loss.item(), "alpha_grad": gradients[0], "weight_grad_norm": norm.item(),
+    }  # fmt: skip
+    twin.eval()
+    with torch.no_grad():
+        record["eval_forward"] = {"logits": twin(batches[0][0], architect.mixing(Decisions()))}
+    optimizer = WeightOptions().optimizer(supernet)
+    record["bilevel_steps"] = []
+    for train, valid in ((0, 1), (2, 3)):
+        result = bilevel_step(architect, optimizer, batches[train], batches[valid], Decisions(), 5.0)
+        step = {"train_batch": train, "valid_batch": valid, "train_loss": result.loss.item()}
+        record["bilevel_steps"].append(step | {"alpha_after": alpha["cell"].detach().clone()})
+    record["state_dict_after_steps"] = copy.deepcopy(supernet.state_dict())
+    return record
+
+
+@pytest.mark.parametrize(("method", "classes"), [("darts", 7), ("blank", 3)])
+def test_records_of_other_sizes_and_methods_are_handled(tmp_path: Path, method: str, classes: int) -> None:
+    record = made(method, classes)
+    torch.save(record, tmp_path / "record.pt")
+    assert parity.main([str(tmp_path / "record.pt")]) == 0
+    record["bilevel_steps"][1]["alpha_after"] += 1e-8
+    torch.save(record, tmp_path / "record.pt")
+    assert parity.main([str(tmp_path / "record.pt")]) == 1
+
+
+@pytest.mark.parametrize("name", ["sota_s2_sdarts.pt", "eval_network.pt"])
+def test_the_s_spaces_agree_with_the_original(golden: Path, name: str) -> None:
+    assert parity.main([str(golden / name)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ({}, "lacks config, state_dict"),
+        ({"config": {}, "state_dict": {}}, "is no golden record"),
+        ({"config": {}, "state_dict": {}, "batches": [], "alpha": 1, "train_forward": 1, "bilevel_steps": 1}, "record"),
+        ([1], "holds a list"),
+    ],
+)
+def test_what_is_no_record_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: Any, complaint: str
+) -> None:
+    torch.save(content, tmp_path / "other.pt")
+    assert parity.main([str(tmp_path / "other.pt")]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: ")
+    assert told.count("\n") == 1
+    assert complaint in told
+
+
+def test_a_missing_file_and_no_file_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert parity.main([str(tmp_path / "nowhere.pt")]) == 2
+    assert "no checkpoint" in capsys.readouterr().err
+    assert parity.main([]) == 2
+    assert "python -m benchmarks.parity FILE" in capsys.readouterr().out
+    assert parity.main(["--help"]) == 0
+
+
+def test_errors_are_relative_to_the_largest_magnitude() -> None:
+    theirs = torch.tensor([0.0, 2.0, -4.0])
+    assert parity.relative_error(theirs, theirs) == 0.0
+    assert parity.relative_error(theirs + torch.tensor([0.4, 0.0, 0.0]), theirs) == pytest.approx(0.1)
+    assert parity.relative_error(torch.zeros(2), theirs) == float("inf")
+    assert parity.relative_error(torch.full((3,), float("nan")), theirs) == float("inf")
+    assert parity.relative_error({"a": 1.0, "b": 3.0}, {"a": 1.0, "b": 2.0}) == pytest.approx(0.5)

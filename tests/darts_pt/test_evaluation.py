@@ -1,0 +1,216 @@
+"""Training a derived network."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from darts_pt import checkpoint as checkpoints
+from darts_pt.data import DataSet, passes
+from darts_pt.device import Generators, seeded
+from darts_pt.errors import UserError
+from darts_pt.evaluation import EvaluationNetwork, NetworkTraining, TrainingOptions, train_network
+from darts_pt.experiment import Experiment
+
+OPTIONS = TrainingOptions(epochs=4, batch_size=40, learning_rate=0.1)
+
+
+class ToyNetwork(EvaluationNetwork):
+    """A convolution, a classifier and an auxiliary head that works in train mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1, bias=False), nn.BatchNorm2d(4), nn.ReLU())
+        self.classifier = nn.Linear(64, 10)
+        self.auxiliary = nn.Linear(64, 10)
+        self.drop_path_probs: list[float] = []
+
+    def forward(self, images: Tensor, drop_path_prob: float = 0.0) -> tuple[Tensor, Tensor | None]:
+        hidden = self.stem(images).flatten(1)
+        if self.training:
+            self.drop_path_probs.append(drop_path_prob)
+        return self.classifier(hidden), self.auxiliary(hidden) if self.training else None
+
+
+def training_of(
+    data: DataSet, seed: int = 0, options: TrainingOptions = OPTIONS, fast: bool = False
+) -> NetworkTraining:
+    generators = Generators(seed, "cpu")
+    with seeded(generators["weights"]):
+        network = ToyNetwork()
+    return NetworkTraining(network, data, generators, options, fast)
+
+
+def train(training: NetworkTraining, folder: Path, ckpt_interval: int = 1) -> dict[str, Any]:
+    with Experiment(folder, {}, resume=folder.exists(), tensorboard=False) as experiment:
+        return train_network(training, experiment, ckpt_interval, 100)
+
+
+def records(folder: Path) -> list[dict[str, float]]:
+    return [json.loads(line)["values"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_the_learning_rate_falls_to_0_in_a_cosine(few_digits: DataSet, tmp_path: Path) -> None:
+    training = training_of(few_digits)
+    train(training, tmp_path / "run")
+    rates = [record["learning_rate"] for record in records(tmp_path / "run")]
+    assert rates == pytest.approx([0.05 * (1 + math.cos(math.pi * epoch / 4)) for epoch in range(4)])
+    assert training.optimizer.param_groups[0]["lr"] == pytest.approx(0.0, abs=1e-12)
+
+
+def test_drop_path_grows_linearly_from_0(few_digits: DataSet, tmp_path: Path) -> None:
+    training = training_of(few_digits, options=dataclasses.replace(OPTIONS, drop_path_prob=0.2))
+    train(training, tmp_path / "run")
+    assert training.network.drop_path_probs == pytest.approx([0.2 * epoch / 4 for epoch in range(4) for _ in range(3)])
+
+
+def test_an_epoch_is_a_pass_over_the_whole_training_set(few_digits: DataSet, tmp_path: Path) -> None:
+    training = training_of(few_digits)
+    seen: list[int] = []
+    original = training.step
+    training.step = lambda images, labels, prob: seen.append(len(labels)) or original(images, labels, prob)  # type: ignore[method-assign]
+    train(training, tmp_path / "run")
+    assert seen == [40, 40, 16] * 4
+    fast = training_of(few_digits, fast=True)
+    train(fast, tmp_path / "fast")
+    assert len(fast.network.drop_path_probs) == 4
+
+
+@pytest.mark.parametrize("auxiliary_weight", [0.0, 0.4])
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_a_step_is_sgds_on_both_losses(few_digits: DataSet, auxiliary_weight: float, nesterov: bool) -> None:
+    options = dataclasses.replace(OPTIONS, auxiliary_weight=auxiliary_weight, nesterov=nesterov, weight_decay=0.01)
+    training, twin = training_of(few_digits, options=options), training_of(few_digits, options=options)
+    indices = next(passes(torch.arange(96), 40, training.generators["batches"]))
+    images, labels = few_digits.batch(few_digits.train, indices, None, training.generators)
+    loss, correct = training.step(images, labels, 0.0)
+    logits, auxiliary_logits = twin.network(images)
+    expected = F.cross_entropy(logits, labels)
+    assert loss.item() == expected.item(), "what is reported leaves the auxiliary head out"
+    assert correct.item() == (logits.argmax(1) == labels).sum().item()
+    parameters = list(twin.network.parameters())
+    total = expected + auxiliary_weight * F.cross_entropy(auxiliary_logits, labels)
+    for ours, before, gradient in zip(
+        training.network.parameters(), parameters, torch.autograd.grad(total, parameters), strict=True
+    ):
+        step = (gradient + 0.01 * before) * (1.9 if nesterov else 1.0)
+        assert torch.allclose(ours, before - 0.1 * step, atol=1e-6)
+
+
+def test_gradients_are_clipped_if_asked_for(few_digits: DataSet) -> None:
+    norms = {}
+    for clip in (0.0, 0.01):
+        training = training_of(few_digits, options=dataclasses.replace(OPTIONS, grad_clip=clip))
+        images, labels = few_digits.batch(few_digits.train, torch.arange(40), None, training.generators)
+        training.step(images, labels, 0.0)
+        gradients = [parameter.grad.flatten() for parameter in training.network.parameters()]  # type: ignore[union-attr]
+        norms[clip] = float(torch.cat(gradients).norm())
+    assert norms[0.0] > 0.1
+    assert norms[0.01] == pytest.approx(0.01, rel=1e-3)
+
+
+def test_the_test_set_is_evaluated_whole_in_eval_mode(few_digits: DataSet) -> None:
+    training = training_of(few_digits, options=dataclasses.replace(OPTIONS, batch_size=17))
+    found = training.test()
+    assert training.test() == found
+    training.network.eval()
+    images, labels = few_digits.batch(few_digits.test, torch.arange(40), None, training.generators)
+    with torch.no_grad():
+        logits = training.network(images)[0]
+    assert found.accuracy == pytest.approx(100 * (logits.argmax(1) == labels).double().mean().item())
+    assert found.loss == pytest.approx(F.cross_entropy(logits, labels).item(), rel=1e-5)
+
+
+def test_the_summary_has_the_last_and_the_best_accuracy(digits: DataSet, tmp_path: Path) -> None:
+    summary = train(training_of(digits), tmp_path / "run")
+    accuracies = [record["test_accuracy"] for record in records(tmp_path / "run")]
+    assert summary["epochs"] == 4
+    assert summary["test_accuracy"] == accuracies[-1]
+    assert summary["best_test_accuracy"] == max(accuracies)
+    assert accuracies[-1] > 70, "it learns to read"
+    assert summary["seconds"] > 0
+
+
+def test_checkpoints_are_at_intervals_and_at_the_end(few_digits: DataSet, tmp_path: Path) -> None:
+    train(training_of(few_digits), tmp_path / "run", ckpt_interval=3)
+    assert checkpoints.epochs_in(tmp_path / "run") == [3, 4]
+
+
+def test_one_seed_gives_identical_files(few_digits: DataSet, tmp_path: Path) -> None:
+    for name, seed in (("first", 1), ("second", 1), ("other", 2)):
+        train(training_of(few_digits, seed), tmp_path / name)
+    for name in ("metrics.jsonl", checkpoints.name(4)):
+        first, second, other = ((tmp_path / run / name).read_bytes() for run in ("first", "second", "other"))
+        assert first == second
+        assert first != other
+
+
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_a_resumed_training_ends_as_an_uninterrupted_one(few_digits: DataSet, tmp_path: Path, epoch: int) -> None:
+    whole = train(training_of(few_digits), tmp_path / "whole")
+    resumed = training_of(few_digits, seed=9)
+    resumed.restore(tmp_path / "whole" / checkpoints.name(epoch))
+    parts = train(resumed, tmp_path / "parts")
+    assert {key: parts[key] for key in parts if key != "seconds"} == {
+        key: whole[key] for key in parts if key != "seconds"
+    }
+    ours, theirs = (checkpoints.read(tmp_path / run / checkpoints.name(4), ("epoch",)) for run in ("parts", "whole"))
+    assert all(torch.equal(ours["state_dict"][key], tensor) for key, tensor in theirs["state_dict"].items())
+    assert all(torch.equal(ours["generators"][key], tensor) for key, tensor in theirs["generators"].items())
+    assert records(tmp_path / "parts") == records(tmp_path / "whole")[epoch:]
+
+
+def test_a_finished_training_only_tests(few_digits: DataSet, tmp_path: Path) -> None:
+    whole = train(training_of(few_digits), tmp_path / "run")
+    finished = training_of(few_digits)
+    finished.restore(tmp_path / "run" / checkpoints.name(4))
+    again = train(finished, tmp_path / "again")
+    assert again["test_accuracy"] == whole["test_accuracy"]
+    assert again["best_test_accuracy"] == whole["best_test_accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("epoch", "x"), ("state_dict", {}), ("optimizer", 3), ("scheduler", {}), ("generators", {"batches": 1}),
+     ("best_accuracy", "high"), ("best_accuracy", None)],
+)  # fmt: skip
+def test_checkpoints_that_do_not_fit_are_refused(few_digits: DataSet, tmp_path: Path, key: str, value: Any) -> None:
+    train(training_of(few_digits, options=dataclasses.replace(OPTIONS, epochs=1)), tmp_path / "run")
+    path = tmp_path / "run" / checkpoints.name(1)
+    checkpoints.save(torch.load(path, weights_only=True) | {key: value}, path.parent, 1)
+    with pytest.raises(UserError) as raised:
+        training_of(few_digits).restore(path)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_diverging_training_stops_with_advice(few_digits: DataSet, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="try a smaller --learning_rate"):
+        train(training_of(few_digits, options=dataclasses.replace(OPTIONS, learning_rate=1e30)), tmp_path / "run")
+    assert not checkpoints.epochs_in(tmp_path / "run"), "a network of NaNs is not worth a checkpoint"
+
+
+def test_a_batch_larger_than_the_training_set_is_refused(few_digits: DataSet) -> None:
+    with pytest.raises(UserError, match=r"--batch_size 97 is larger than the training set \(96 images\)"):
+        training_of(few_digits, options=dataclasses.replace(OPTIONS, batch_size=97))
+
+
+def test_precisions_are_what_they_say(few_digits: DataSet, tmp_path: Path) -> None:
+    for precision, tf32 in (("tf32", True), ("fp32", False)):
+        options = dataclasses.replace(OPTIONS, epochs=1, precision=precision)
+        train(training_of(few_digits, options=options, fast=True), tmp_path / precision)
+        assert torch.backends.cudnn.allow_tf32 == tf32
+        assert torch.get_float32_matmul_precision() == ("high" if tf32 else "highest")
+
+
+def test_bf16_trains(digits: DataSet, tmp_path: Path) -> None:
+    options = dataclasses.replace(OPTIONS, epochs=2, precision="bf16")
+    summary = train(training_of(digits, options=options), tmp_path / "run")
+    assert summary["test_accuracy"] > 50
