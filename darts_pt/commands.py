@@ -177,7 +177,7 @@ def _resume_epoch(space: SearchSpace[Any, Selection], options: Selection, search
     """The epoch the user asked for; else the search's last one, or the preset's where its options are not known."""
     if options.resume_epoch is not None:
         return options.resume_epoch
-    epochs = options_of(searched).get("epochs") or space.preset(options)["epochs"]
+    epochs = options.epochs or options_of(searched).get("epochs") or space.preset(options)["epochs"]
     return int(epochs)
 
 

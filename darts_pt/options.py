@@ -33,6 +33,9 @@ USER_ERROR_CODE = 2
 INTERRUPTED_CODE = 130
 """What a shell reports for a program that Ctrl-C ended."""
 
+BROKEN_PIPE_CODE = 141
+"""Likewise where the reader of its output has gone."""
+
 _USERS_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 """Failures of the system that the user can mend and a traceback does not explain: disk full, no permission."""
 
@@ -146,6 +149,9 @@ def run_command(
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED_CODE)
+    except BrokenPipeError:  # What reads the output, such as `head`, has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(BROKEN_PIPE_CODE)
     except OSError as error:
         if error.errno not in _USERS_TROUBLE:
             raise

@@ -86,6 +86,8 @@ class SearchOptions(SupernetOptions):
     """Epochs of search; by default the paper's, fewer for digits."""
     ckpt_interval: PresetInt = None
     """Epochs between checkpoints; the last epoch is always saved."""
+    proj_intv: PresetInt = None
+    """Taken because a selection takes it, and of no effect in a search."""
     evaluate_train: bool = False
     """After each epoch evaluate the whole train half too, as the original does; it only serves the log."""
     resume_epoch: int = 0
@@ -124,8 +126,10 @@ class SelectionOptions(SupernetOptions):
     proj_batches: Literal["fresh", "cached"] = "fresh"
     """fresh: every candidate is scored on newly shuffled and augmented images, as in the original; cached: all candidates
     of an event on the same ones."""
-    ckpt_interval: None = None
-    """Selection saves before every event; this is accepted for the search's sake and ignored."""
+    epochs: PresetInt = None
+    """Epochs of the search: which checkpoint to select from where --resume_epoch does not say it."""
+    ckpt_interval: PresetInt = None
+    """Taken because a search takes it, and of no effect: a selection saves before every event."""
     dev_resume_epoch: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
     """Continue an interrupted selection from its checkpoint of this epoch (-1: the latest)."""
     dev_resume_log: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
