@@ -174,11 +174,10 @@ def selection_name(options: SelectionOptions, epoch: int) -> str:
 
 
 def _resume_epoch(space: SearchSpace[Any, Selection], options: Selection, searched: Path) -> int:
-    """The epoch the user asked for; else the search's last one, or the preset's where its options are not known."""
+    """The epoch the user asked for; else the search's last one, or the paper's where its options are not known."""
     if options.resume_epoch is not None:
         return options.resume_epoch
-    epochs = options.epochs or options_of(searched).get("epochs") or space.preset(options)["epochs"]
-    return int(epochs)
+    return int(options.epochs or options_of(searched).get("epochs") or space.paper_epochs)
 
 
 def _check_agrees(options: SelectionOptions, began: dict[str, Any], searched: Path) -> None:

@@ -203,7 +203,8 @@ def random_batch_indices(half: Tensor, batch_size: int, generator: torch.Generat
 def passes(half: Tensor, batch_size: int, generator: torch.Generator | None) -> Iterator[Tensor]:
     """One pass over `half` in chunks of `batch_size`; the last one may be smaller.
 
-    The order is random, or the given one where there is no generator.
+    The order is random, or the given one where there is no generator. A single image that would be left over joins the
+    chunk before it: batch norm has no statistics of one image where maps are one pixel.
 
     Raises:
         UserError: at once, if the batch is larger than the half.
@@ -211,7 +212,10 @@ def passes(half: Tensor, batch_size: int, generator: torch.Generator | None) -> 
     _check_batch_size(half, batch_size)
     if generator is not None:
         half = half[torch.randperm(len(half), generator=generator, device=generator.device).to(half.device)]
-    return iter(half.split(batch_size))
+    chunks = list(half.split(batch_size))
+    if len(chunks) > 1 and len(chunks[-1]) == 1 < batch_size:
+        chunks[-2:] = [torch.cat(chunks[-2:])]
+    return iter(chunks)
 
 
 def _check_batch_size(half: Tensor, batch_size: int) -> None:

@@ -26,6 +26,8 @@ class SearchSpace(ABC, Generic[Search, Selection]):
 
     evaluates_test = False
     """Whether a search evaluates the test set after each epoch."""
+    paper_epochs: int
+    """Epochs of the paper's search: what the original's checkpoints, which come without options, are selected from."""
 
     @abstractmethod
     def search_folder(self, options: Search) -> Path:

@@ -23,7 +23,13 @@ if TYPE_CHECKING:
     from nasbench201.supernet import NasBench201Supernet
     from nasbench201.table import Table
 
-PAPER = {"epochs": 100, "batch_size": 64, "train_portion": 0.5, "init_channels": 16, "cells_per_stage": 5}
+PAPER: dict[str, Any] = {
+    "epochs": 100,
+    "batch_size": 64,
+    "train_portion": 0.5,
+    "init_channels": 16,
+    "cells_per_stage": 5,
+}
 """The search of the paper (SPEC: NAS-Bench-201)."""
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -74,6 +80,8 @@ class NasBench201SelectionOptions(SelectionOptions, SizeOptions):
 
 class NasBench201Space(SearchSpace[NasBench201SearchOptions, NasBench201SelectionOptions]):
     """The commands' view of NAS-Bench-201."""
+
+    paper_epochs = PAPER["epochs"]
 
     def __init__(self, data_root: Path) -> None:
         self._data_root = data_root
@@ -142,3 +150,8 @@ class NasBench201Space(SearchSpace[NasBench201SearchOptions, NasBench201Selectio
 
     def plain(self, genotype: str) -> dict[str, Any]:
         return {"space": "nasbench201", "genotype": genotype}
+
+    def finish(self, genotype: str, folder: Path) -> None:
+        from nasbench201.visualize import draw
+
+        draw(genotype, folder / "cells.svg")

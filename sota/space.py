@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SpaceName = Literal["s1", "s2", "s3", "s4", "s5"]
 Criteria = Literal["acc", "loss"]
 
-PAPER = {"epochs": 50, "batch_size": 64, "train_portion": 0.5, "init_channels": 16, "layers": 8}
+PAPER: dict[str, Any] = {"epochs": 50, "batch_size": 64, "train_portion": 0.5, "init_channels": 16, "layers": 8}
 """The search of the paper (SPEC: the S1–S5 spaces)."""
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -101,6 +101,7 @@ class SotaSpace(SearchSpace[SotaSearchOptions, SotaSelectionOptions]):
     """
 
     evaluates_test = True
+    paper_epochs = PAPER["epochs"]
 
     def __init__(self, asked: str | None = None) -> None:
         self._asked = asked

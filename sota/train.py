@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from darts_pt.errors import UserError
 from darts_pt.options import in_range, run_command
 from darts_pt.run_options import TrainOptions, given, with_preset
 from sota.space import SizeOptions
@@ -54,6 +55,8 @@ class SotaTrainOptions(TrainOptions, SizeOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.auxiliary and self.batch_size == 1:
+            raise UserError("--batch_size 1: the auxiliary head's batch norm needs at least 2 images")
         in_range("auxiliary_weight", self.auxiliary_weight, 0, 1e6)
         in_range("drop_path_prob", self.drop_path_prob, 0, 0.99)
 

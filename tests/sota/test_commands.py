@@ -247,7 +247,7 @@ def test_a_checkpoint_of_the_original_loads_and_can_be_selected_from(golden: Pat
     folder = tmp_path / "sota" / "digits" / "search-darts-sota-s2-2"
     folder.mkdir(parents=True)
     shutil.copyfile(original, folder / "checkpoint_50.pth.tar")
-    select(tmp_path, "--resume_expid", folder.name, "--resume_epoch", "50", "--selection", "magnitude")
+    select(tmp_path, "--resume_expid", folder.name, "--selection", "magnitude")
     (path,) = folder.glob("log_resume-50-*/genotype.json")
     ours, theirs = read(path), parse_genotype(expected["genotype"])
     for genes, others in ((ours.normal, theirs.normal), (ours.reduce, theirs.reduce)):
@@ -280,6 +280,11 @@ def test_a_training_writes_its_folder_and_summary_and_resumes_exactly(root: Path
 def test_training_takes_published_names_and_bf16(tmp_path: Path) -> None:
     evaluate(tmp_path, "--arch", "darts_pt_s5_0", "--epochs", "1", "--fast", "--precision", "bf16")
     assert (tmp_path / "sota" / "digits" / "eval" / "eval-darts_pt_s5_0-2" / "summary.json").is_file()
+
+
+def test_a_last_batch_of_one_image_is_no_trouble(tmp_path: Path) -> None:
+    """1,197 digits are thirteen batches of 92 and one image."""
+    evaluate(tmp_path, "--arch", "darts_pt_s1_1", "--epochs", "1", "--batch_size", "92", "--auxiliary")
 
 
 def test_training_refuses_what_is_no_architecture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
