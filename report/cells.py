@@ -1,0 +1,129 @@
+"""Cells drawn as a selection decided them, and the architecture at its end; drawn by the spaces' own drawing code."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from darts_pt.errors import UserError
+from report.reading import Record, Run
+from report.run_figures import edge_of, edge_pairs
+
+if TYPE_CHECKING:
+    from networkx import MultiDiGraph
+
+UNDECIDED = "?"
+"""What stands on an edge that no event has decided yet."""
+FRAMES = 6
+"""At most so many drawings of one selection: NAS-Bench-201 has as many events, S1–S5 have more."""
+_TITLES = {"cell": "Cell", "normal": "Normal cell", "reduce": "Reduction cell"}
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A drawing as SVG; always on white, whatever the page."""
+
+    name: str
+    caption: str
+    alt: str
+    svg: bytes
+
+
+def final_cells(run: Run) -> Drawing | None:
+    """The architecture of the run's genotype; None where it has none, or one that cannot be drawn."""
+    architecture = run.architecture
+    if architecture is None:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "cells.svg"
+        try:
+            draw_architecture(architecture, path)
+        except UserError:
+            return None
+        return Drawing("cells", "The architecture", f"Drawing of the architecture {architecture}.", path.read_bytes())
+
+
+def draw_architecture(architecture: str, path: Path) -> None:
+    """Draw a genotype of any space, given as text, into `path` (SVG, PNG or PDF).
+
+    Raises:
+        UserError: the text is no genotype.
+    """
+    if architecture.lstrip().startswith("|"):
+        from nasbench201.visualize import draw
+
+        draw(architecture, path)
+    else:
+        from sota.genotypes import parse
+        from sota.visualize import draw as draw_both
+
+        draw_both(parse(architecture), path)
+
+
+def frames(run: Run) -> list[Drawing]:
+    """The cells after selection events: after all of them, or after a few that are evenly apart."""
+    numbers = sorted({int(record.values.get("event", 0)) for record in run.events})
+    cells = dict.fromkeys(str(record.values.get("cell_type")) for record in run.events)
+    if not numbers or not all(edge_pairs(run, cell) for cell in cells):
+        return []
+    if len(numbers) > FRAMES:
+        numbers = [numbers[round(step * (len(numbers) - 1) / (FRAMES - 1))] for step in range(FRAMES)]
+    return [_frame(run, list(cells), event, numbers[-1]) for event in numbers]
+
+
+def _frame(run: Run, cells: list[str], event: int, last: int) -> Drawing:
+    from darts_pt.drawing import save_drawing
+
+    before = [record for record in run.events if int(record.values.get("event", 0)) <= event]
+    graphs = {_TITLES.get(cell, cell): _graph(run, cell, before) for cell in cells}
+    now = [_in_words(run, record) for record in before if record.values.get("event") == event]
+    caption = f"After event {event + 1} of {last + 1}: {'; '.join(now)}"
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "cells.svg"
+        save_drawing(graphs, path, description=caption)
+        return Drawing(f"cells-event-{event + 1:02d}", caption, f"Drawing of the cell. {caption}.", path.read_bytes())
+
+
+def _graph(run: Run, cell: str, before: list[Record]) -> MultiDiGraph:
+    from darts_pt.drawing import cell_graph
+
+    pairs = edge_pairs(run, cell)
+    operations, dropped = _decided(before, cell, pairs)
+    edges = [
+        (*pair, operations.get(index, UNDECIDED)) for index, pair in enumerate(pairs) if index not in dropped
+    ]  # fmt: skip
+    if run.space == "nasbench201":
+        return cell_graph(edges, {0: "input", 3: "output"})
+    from sota.genotypes import CONCAT
+
+    return cell_graph(edges, {0: "$c_{k-2}$", 1: "$c_{k-1}$"}, CONCAT, output="$c_k$")
+
+
+def _decided(before: list[Record], cell: str, pairs: list[tuple[int, int]]) -> tuple[Mapping[int, str], set[int]]:
+    """Edge -> operation, and the edges that lost at their node."""
+    operations: dict[int, str] = {}
+    dropped: set[int] = set()
+    for record in before:
+        values = record.values
+        if values.get("cell_type") != cell:
+            continue
+        if record.kind == "operation_event" and isinstance(values.get("edge"), int):
+            operations[values["edge"]] = str(values.get("kept"))
+        elif record.kind == "topology_event":
+            kept = set(values.get("kept") or ())
+            dropped |= {index for index, (_, node) in enumerate(pairs) if node == values.get("node")} - kept
+    return operations, dropped
+
+
+def _in_words(run: Run, record: Record) -> str:
+    values = record.values
+    cell = str(values.get("cell_type"))
+    if record.kind == "operation_event":
+        said = f"{edge_of(run, cell, values.get('edge'))} keeps {values.get('kept')}"
+    else:
+        kept = ", ".join(edge_of(run, cell, edge) for edge in values.get("kept") or ())
+        said = f"node {values.get('node')} keeps {kept}"
+    return said if cell == "cell" else f"{cell}: {said}"

@@ -1,0 +1,89 @@
+"""The command line that repeats a run, from what its config.json says."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from darts_pt.errors import UserError
+from darts_pt.options import RunOptions
+from report.reading import Run
+
+_FOLDERS = ("experiments", "data_root")
+"""Options that name folders of the machine the run was made on; repeating it elsewhere, one has one's own."""
+
+_OF_THE_MOMENT = ("overwrite", "resume_epoch", "dev_resume_epoch", "dev_resume_log")
+"""Options of a run that went on where another had ended; repeating it, one begins at the beginning."""
+
+
+def repeat_command(run: Run) -> str | None:
+    """The command as one would type it in the project's folder; None where the run's options are not known.
+
+    It names every option that differs from what the command does by itself, so it holds also for runs that another
+    command (the demo, paper.sh) has started.
+    """
+    found = _command_of(run)
+    if found is None or not run.options:
+        return None
+    module, options_type = found
+    words = ["python", "-m", module]
+    for field in dataclasses.fields(options_type):  # pyright: ignore[reportArgumentType]
+        if field.name not in run.options or field.name in _FOLDERS:
+            continue
+        value = run.options[field.name]
+        usual = value == _plain(field) and field.name != "seed"
+        if usual or value is None or field.name in _OF_THE_MOMENT:
+            continue
+        if run.kind == "selection" and field.name == "ckpt_interval":  # It takes none: it saves before every event.
+            continue
+        if value is True or value is False:
+            words.append(f"--{field.name}" if value else f"--no_{field.name}")
+        else:
+            words += [f"--{field.name}", str(value)]
+    if run.kind == "selection" and run.snapshot is not None:
+        words += ["--resume_epoch", str(run.snapshot)]
+    return shlex.join(words)
+
+
+def recorded_command(run: Run) -> str | None:
+    """The command line of the process that made the run, as it was; without the interpreter's path."""
+    command = run.config.get("command")
+    if not isinstance(command, list) or not command:
+        return None
+    words = [str(word) for word in command]
+    if "python" in words[0].rsplit("/", 1)[-1]:
+        words[0] = "python"
+    return shlex.join(words)
+
+
+def _plain(field: dataclasses.Field[Any]) -> Any:
+    return None if field.default is dataclasses.MISSING else field.default
+
+
+def _command_of(run: Run) -> tuple[str, type[RunOptions]] | None:
+    """The module and the options of the command that makes such a run."""
+    if run.space == "nasbench201":
+        from nasbench201 import space
+        from nasbench201.train import NasBench201TrainOptions
+
+        commands: Mapping[str, tuple[str, type[RunOptions]]] = {
+            "search": ("nasbench201.train_search", space.NasBench201SearchOptions),
+            "selection": ("nasbench201.projection", space.NasBench201SelectionOptions),
+            "training": ("nasbench201.train", NasBench201TrainOptions),
+        }
+        return commands.get(run.kind)
+    if run.space == "?" and run.kind != "training":
+        return None
+    try:
+        from sota.space import SotaSearchOptions, SotaSelectionOptions
+        from sota.train import SotaTrainOptions
+    except (ImportError, UserError):
+        return None
+    commands = {
+        "search": ("sota.train_search", SotaSearchOptions),
+        "selection": ("sota.projection", SotaSelectionOptions),
+        "training": ("sota.train", SotaTrainOptions),
+    }
+    return commands.get(run.kind)

@@ -1,0 +1,190 @@
+"""Several runs beside each other: seeds aggregated, methods compared, differences tested where that says something."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from report.reading import Run, number
+from report.style import MARKERS, WIDE, Picture, Theme, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FEWEST = 3
+"""Seeds on each side below which no test is made: it would say nothing."""
+
+Quantity = Literal["test", "table", "valid"]
+QUANTITIES: Mapping[Quantity, str] = {
+    "test": "test accuracy from scratch (%)",
+    "table": "table's test accuracy (%)",
+    "valid": "supernet's valid accuracy (%)",
+}
+"""What is compared, the most telling first."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one selection came to.
+
+    Attributes:
+        test: accuracy of its architecture trained from scratch, the mean over such trainings (percent).
+        table: accuracy by the benchmark table (percent).
+        valid: the supernet's with the architecture (percent).
+    """
+
+    run: Run
+    test: float | None
+    table: float | None
+    valid: float | None
+
+
+@dataclass(frozen=True)
+class Group:
+    """Selections that differ in nothing but the seed."""
+
+    space: str
+    dataset: str
+    size: str
+    label: str
+    outcomes: tuple[Outcome, ...]
+
+    def values(self, quantity: Quantity) -> dict[int | None, float]:
+        """Seed -> value, where it was measured."""
+        pairs = [(outcome.run.seed, getattr(outcome, quantity)) for outcome in self.outcomes]
+        return {seed: value for seed, value in pairs if value is not None}
+
+    @property
+    def setting(self) -> tuple[str, str, str]:
+        """What two groups must share to be compared."""
+        return self.space, self.dataset, self.size
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """Mean, standard deviation (of the sample; None for one seed) and best of a quantity over seeds."""
+
+    seeds: int
+    mean: float
+    std: float | None
+    best: float
+
+    def __str__(self) -> str:
+        return f"{self.mean:.2f}" + (f" ± {self.std:.2f}" if self.std is not None else "")
+
+
+def aggregate(values: Sequence[float]) -> Aggregate | None:
+    """Of accuracies, where more is better; None of none."""
+    if not values:
+        return None
+    std = statistics.stdev(values) if len(values) > 1 else None
+    return Aggregate(len(values), statistics.fmean(values), std, max(values))
+
+
+def outcomes(runs: Sequence[Run]) -> list[Outcome]:
+    """What every selection among `runs` came to, from itself and from the trainings of its architecture."""
+    trained: dict[tuple[str, str, str], list[float]] = {}
+    for run in runs:
+        if run.kind == "training" and run.architecture and run.test_accuracy is not None:
+            trained.setdefault((_family(run), run.dataset, run.architecture), []).append(run.test_accuracy)
+    found = []
+    for run in runs:
+        if run.kind == "selection":
+            results = trained.get((_family(run), run.dataset, run.architecture or ""), [])
+            valid = number((run.genotype or {}).get("supernet_valid_accuracy"))
+            found.append(Outcome(run, statistics.fmean(results) if results else None, run.test_accuracy, valid))
+    return found
+
+
+def _family(run: Run) -> str:
+    """Trainings know nasbench201 or not; S1–S5 share their networks."""
+    return "nasbench201" if run.space == "nasbench201" else "sota"
+
+
+def groups(runs: Sequence[Run]) -> list[Group]:
+    """The selections among `runs` by space, data set, size and method; sorted by these."""
+    latest: dict[tuple[str, str, str], int] = {}
+    found = outcomes(runs)
+    for outcome in found:
+        key = (outcome.run.space, outcome.run.dataset, outcome.run.method)
+        latest[key] = max(latest.get(key, 0), outcome.run.snapshot or 0)
+    grouped: dict[tuple[str, str, str, str], list[Outcome]] = {}
+    for outcome in found:
+        run = outcome.run
+        label = run.label + (f", {run.variant}" if run.variant else "")
+        if run.snapshot is not None and run.snapshot != latest[run.space, run.dataset, run.method]:
+            label += f", from epoch {run.snapshot}"
+        grouped.setdefault((run.space, run.dataset, run.size, label), []).append(outcome)
+    return [Group(*key, tuple(members)) for key, members in sorted(grouped.items())]
+
+
+def baseline(members: Sequence[Group]) -> Group:
+    """What the others of a setting are compared with: DARTS by magnitude, else any magnitude, else the first."""
+    return next(
+        (group for label in ("DARTS (magnitude)", "(magnitude)") for group in members if group.label.endswith(label)),
+        members[0],
+    )
+
+
+def p_value(group: Group, other: Group, quantity: Quantity) -> tuple[float, str] | None:
+    """Two-sided p of the difference, and which test: paired by seed where the seeds are the same, else Welch's.
+
+    None where there are fewer than `FEWEST` seeds, or where all differences are equal.
+    """
+    from scipy import stats
+
+    mine, theirs = group.values(quantity), other.values(quantity)
+    shared = [seed for seed in mine if seed in theirs]
+    if len(shared) >= FEWEST:
+        first, second = [mine[seed] for seed in shared], [theirs[seed] for seed in shared]
+        if len({round(a - b, 9) for a, b in zip(first, second, strict=True)}) == 1:
+            return None
+        result: Any = stats.ttest_rel(first, second)
+        return float(result.pvalue), f"paired t-test, {len(shared)} seeds"
+    if len(mine) >= FEWEST and len(theirs) >= FEWEST and (len(set(mine.values())) > 1 or len(set(theirs.values())) > 1):
+        result = stats.ttest_ind(list(mine.values()), list(theirs.values()), equal_var=False)
+        return float(result.pvalue), f"Welch's t-test, {len(mine)} and {len(theirs)} seeds"
+    return None
+
+
+def comparison_picture(name: str, members: Sequence[Group]) -> Picture | None:
+    """One setting: a row per method, a mark per seed, the mean and its standard deviation."""
+    measured: list[Quantity] = [key for key in QUANTITIES if any(group.values(key) for group in members)]
+    if not measured:
+        return None
+    quantity = measured[0]
+    rows = [(group.label, list(group.values(quantity).values())) for group in members if group.values(quantity)]
+
+    def draw(theme: Theme) -> Figure:
+        figure = new_figure(WIDE, 0.85 + 0.36 * len(rows))
+        axes = figure.add_subplot()
+        for y, (_, values) in enumerate(rows):
+            colour, marker = theme.cycle[y % 8], MARKERS[y % 8]
+            total = aggregate(values)
+            assert total is not None
+            if total.std is not None:
+                axes.plot(
+                    [total.mean - total.std, total.mean + total.std], [y, y], color=colour, linewidth=5, alpha=0.3
+                )
+                axes.plot(total.mean, y, "|", color=colour, markersize=14, markeredgewidth=2)
+            axes.plot(values, [y] * len(values), marker, color=colour, linestyle="", alpha=0.85)
+            axes.annotate(
+                str(total),
+                (max(values), y),
+                (9, 0),
+                textcoords="offset points",
+                va="center",
+                color=theme.ink,
+                fontsize=8,
+            )
+        axes.set_yticks(range(len(rows)), [label for label, _ in rows])
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.margins(x=0.18)
+        axes.yaxis.grid(False)
+        axes.set_xlabel(QUANTITIES[quantity])
+        return figure
+
+    words = "; ".join(f"{label} {aggregate(values)} over {len(values)} seeds" for label, values in rows)
+    return Picture(name, QUANTITIES[quantity].capitalize(), f"By method: {words}.", draw, wide=True)

@@ -1,0 +1,55 @@
+"""Figures as parts of a page: data inside the page, with a text alternative, for light and dark."""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import dataclass
+
+from report.cells import Drawing
+from report.style import DARK, LIGHT, Picture, render
+
+
+@dataclass(frozen=True)
+class Image:
+    """What a page needs to show a figure.
+
+    Attributes:
+        light, dark: the image as a data: URL; dark is None for one that looks the same everywhere.
+        width, height: in CSS pixels, so that the page need not move when it appears.
+    """
+
+    title: str
+    alt: str
+    light: str
+    dark: str | None
+    width: int
+    height: int
+    wide: bool
+
+
+def embed(picture: Picture) -> Image:
+    """A picture drawn for both kinds of page."""
+    light, dark = render(picture, LIGHT), render(picture, DARK)
+    return Image(picture.title, picture.alt, _url(light), _url(dark), *_size(light), picture.wide)
+
+
+def embed_drawing(drawing: Drawing) -> Image:
+    """A drawing of a cell, on white."""
+    return Image(drawing.caption, drawing.alt, _url(drawing.svg), None, *_size(drawing.svg), wide=False)
+
+
+def _url(svg: bytes) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
+
+
+def _size(svg: bytes) -> tuple[int, int]:
+    """Width and height that an SVG of matplotlib says of itself, in CSS pixels (96 an inch, a point is 1/72)."""
+    head = svg[:3000].decode("utf-8", "replace")
+    found = re.search(r'<svg[^>]*?height="([\d.]+)pt"[^>]*?width="([\d.]+)pt"', head) or re.search(
+        r'<svg[^>]*?(?=[^>]*height="([\d.]+)pt")(?=[^>]*width="([\d.]+)pt")', head
+    )
+    if found is None:
+        return 640, 430
+    height, width = (round(float(points) * 96 / 72) for points in found.groups())
+    return width, height

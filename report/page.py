@@ -1,0 +1,167 @@
+"""`python -m report.page`: one page, and figures as files, out of experiment folders."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from darts_pt.errors import UserError
+from darts_pt.options import in_range, run_command
+from darts_pt.provenance import PROJECT_ROOT
+
+if TYPE_CHECKING:
+    from report.reading import Run
+    from report.style import Picture
+
+TEMPLATES = Path(__file__).with_name("templates")
+PAGE, FIGURES = "index.html", "figures"
+MOST_ROWS = 5000
+"""Runs in the overview; a browser bears no more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageOptions:
+    """Turn experiment folders into one self-contained page and figures as PNG, SVG and PDF."""
+
+    experiment: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
+    """Experiments by name or path, or folders that hold some; by default all there are. A search stands for its
+    selections too."""
+    experiments: Annotated[Path, tyro.conf.arg(metavar="DIR")] = PROJECT_ROOT / "experiments"
+    """Where experiments are looked for by name."""
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="DIR")] = PROJECT_ROOT / "experiments" / "report"
+    """The folder for index.html and figures/; what is there under these names is replaced."""
+    title: str = "Experiments"
+    """The page's title."""
+    details: int = 12
+    """Show so many runs in full; the overview and the comparison have all of them."""
+    formats: tuple[Literal["png", "svg", "pdf"], ...] = ("png", "svg", "pdf")
+    """Formats in which the figures are written beside the page."""
+
+    def __post_init__(self) -> None:
+        in_range("details", self.details, 0, 1000)
+        if self.output.exists() and not self.output.is_dir():
+            raise UserError(f"--output {self.output} is a file: expected a folder, new or old")
+
+
+def main(options: PageOptions) -> Path:
+    """Read, draw, write; the page's path."""
+    from darts_pt.files import atomic_write
+    from report.reading import find_runs, read_runs
+    from report.style import save
+
+    runs = read_runs(find_runs(options.experiment, options.experiments))
+    html, pictures = page(runs, options)
+    if options.formats:
+        for folder, picture in pictures:
+            save(picture, options.output / FIGURES / folder, options.formats)
+    path = options.output / PAGE
+    atomic_write(path, html)
+    broken = sum(bool(run.problems) for run in runs)
+    print(f"{len(runs)} runs{f', {broken} of them incomplete' if broken else ''}: {path}")
+    return path
+
+
+def page(runs: Sequence[Run], options: PageOptions) -> tuple[str, list[tuple[str, Picture]]]:
+    """The page's HTML; and its pictures, each with the folder its files belong in."""
+    from report import content
+
+    shown = runs[: options.details]
+    named = dict(zip(shown, _identities(shown), strict=True))
+    details, pictures = [], []
+    for run in shown:
+        plain, drawn = content.detail(run, named[run], is_open=len(shown) <= content.OPEN_RUNS)
+        details.append(plain)
+        pictures += [(named[run], picture) for picture in drawn]
+    compared, drawn = content.settings(runs)
+    pictures += [("methods", picture) for picture in drawn]
+    problems, problems_left_out = content.problems(runs, named)
+    html = _template().render(
+        title=options.title,
+        lead=_lead(runs),
+        style=(TEMPLATES / "page.css").read_text(encoding="utf-8"),
+        overview=content.overview(runs[:MOST_ROWS], named),
+        settings=compared,
+        fewest=_fewest(),
+        details=details,
+        left_out=len(runs) - len(shown),
+        problems=problems,
+        problems_left_out=problems_left_out,
+        figures=FIGURES if options.formats and pictures else None,
+        **_made(options),
+    )
+    return html, pictures
+
+
+def _template() -> Any:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html.j2")
+
+
+def _fewest() -> int:
+    from report.comparison import FEWEST
+
+    return FEWEST
+
+
+def _made(options: PageOptions) -> dict[str, Any]:
+    """When and from what the page was made."""
+    from darts_pt.provenance import git_state, versions
+
+    git = git_state() or {}
+    return {
+        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "source": ", ".join(options.experiment[:4]) + (" …" if len(options.experiment) > 4 else "")
+        if options.experiment
+        else "all experiments",
+        "made_by": "exp_scripts/report.sh",
+        "version": versions().get("darts-pt") or "unknown",
+        "commit": (git.get("commit") or "")[:10],
+    }
+
+
+def _lead(runs: Sequence[Run]) -> str:
+    """The page in a sentence."""
+    from report.content import space_name
+
+    counts = [
+        f"{count} {name if count == 1 else plural}"
+        for kind, name, plural in (
+            ("search", "search", "searches"),
+            ("selection", "selection", "selections"),
+            ("training", "training from scratch", "trainings from scratch"),
+            ("unknown", "folder of unknown kind", "folders of unknown kind"),
+        )
+        if (count := sum(run.kind == kind for run in runs))
+    ]
+    spaces = sorted({space_name(run.space) for run in runs})
+    data = sorted({run.dataset for run in runs})
+    return f"{', '.join(counts)}; space: {', '.join(spaces)}; data: {', '.join(data)}."
+
+
+def _identities(runs: Sequence[Run]) -> list[str]:
+    """A name for each run that may stand in a link and in a file's path; no two are equal."""
+    taken: dict[str, int] = {}
+    found = []
+    for run in runs:
+        plain = re.sub(r"[^A-Za-z0-9._-]+", "_", run.name)
+        taken[plain] = taken.get(plain, 0) + 1
+        found.append(plain if taken[plain] == 1 else f"{plain}.{taken[plain]}")
+    return found
+
+
+if __name__ == "__main__":
+    run_command(PageOptions, main)

@@ -1,0 +1,157 @@
+"""The page is whole, self-contained and readable, whatever the state of the runs; its figures are files too."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from darts_pt.options import run_command
+from nasbench201 import projection
+from nasbench201.space import NasBench201SelectionOptions
+from report import page as page_module
+from report.page import PageOptions
+from tests.report.page_checks import check_page
+
+NAME = "search-darts-201-1-digits"
+
+
+def report(root: Path, *arguments: str) -> Path:
+    output = root.parent / "report"
+    arguments = (*arguments, "--experiments", str(root), "--output", str(output))
+    run_command(PageOptions, page_module.main, arguments)
+    return output
+
+
+@pytest.fixture(scope="module")
+def made(made_runs: Path) -> Path:
+    """A report on all runs; tests only read it."""
+    return report(made_runs, "--formats", "png")
+
+
+def test_the_page_is_whole_and_shows_every_run(made: Path, made_runs: Path) -> None:
+    html = (made / "index.html").read_text()
+    page = check_page(html)
+    for run in (made_runs / "nasbench201").rglob("metrics.jsonl"):
+        assert run.parent.name in page.text
+    for said in ("Accuracy", "Loss", "Mixing weights over the epochs", "Operation events", "As the cells were decided"):
+        assert said in page.text
+    alts = " ".join(image["alt"] or "" for image in page.all("img"))
+    last = json.loads((made_runs / "nasbench201" / NAME / "metrics.jsonl").read_text().splitlines()[-1])
+    assert f"{last['values']['valid_accuracy']:.4g} %" in alts
+
+
+def test_every_event_is_there_with_all_its_scores(made: Path, made_runs: Path) -> None:
+    text = re.sub(r"\s+", " ", check_page((made / "index.html").read_text()).text)
+    (folder,) = (made_runs / "nasbench201" / NAME).glob("log_resume-2-pt-*/")
+    events = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    scored = [event["values"] for event in events if event["kind"] == "operation_event"]
+    assert len(scored) == 6
+    for values in scored:
+        pairs = zip(values["candidates"], values["accuracy"], strict=True)
+        assert ", ".join(f"{name} {value:.4g}" for name, value in pairs) in text
+
+
+def test_the_command_repeats_the_run(made: Path, made_runs: Path) -> None:
+    text = check_page((made / "index.html").read_text()).text
+    found = re.findall(r"To repeat it(python -m nasbench201\.projection .*--selection magnitude.*)", text)
+    (command,) = found
+    words = [*command.split()[3:], "--experiments", str(made_runs), "--log_tag", "again"]
+    run_command(NasBench201SelectionOptions, projection.main, words)
+    first, again = sorted((made_runs / "nasbench201" / NAME).glob("log_resume-2-magnitude*/genotype.json"))
+    assert first.read_bytes() == again.read_bytes()
+    shutil.rmtree(again.parent if again.parent.name.endswith("again") else first.parent)
+
+
+def test_figures_are_files_in_every_format(root: Path) -> None:
+    report(root, NAME, "--details", "1", "--formats", "png", "svg", "pdf")
+    figures = root.parent / "report" / "figures" / NAME
+    starts = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
+    for name in ("accuracy", "loss", "alpha-cell"):
+        for ending, start in starts.items():
+            assert (figures / f"{name}.{ending}").read_bytes().startswith(start)
+
+
+def test_a_page_is_made_of_broken_runs_too(root: Path) -> None:
+    folder = root / "nasbench201" / NAME
+    (folder / "metrics.jsonl").write_text('{"kind": "epoch", "epo')
+    (folder / "config.json").write_text("not json")
+    (root / "empty").mkdir()
+    (root / "empty" / "metrics.jsonl").write_text("")
+    page = check_page((report(root, "--formats", "png") / "index.html").read_text())
+    assert "What is missing" in page.text
+    for said in ("line 1 is not whole", "config.json is damaged", "has not finished its first epoch"):
+        assert said in page.text
+
+
+def test_infinite_losses_and_odd_names_do_no_harm(root: Path) -> None:
+    old = root / "nasbench201" / NAME
+    folder = old.rename(old.with_name("search-<b>&\"'"))
+    path = folder / "metrics.jsonl"
+    path.write_text(path.read_text().replace('"valid_loss": ', '"valid_loss": "nan", "x": '))
+    page = check_page((report(root, "--formats", "png", "--details", "1") / "index.html").read_text())
+    assert "search-<b>&\"'" in page.text
+
+
+def test_many_runs_fit_on_a_page(root: Path) -> None:
+    source = root / "nasbench201" / NAME
+    for number in range(300):
+        folder = root / f"copy-{number}"
+        folder.mkdir()
+        for name in ("config.json", "genotype.json", "metrics.jsonl"):
+            shutil.copyfile(source / name, folder / name)
+    path = report(root, "--details", "1", "--formats", "png") / "index.html"
+    page = check_page(path.read_text())
+    assert "Details of the first 1 of 304 runs" in page.text
+    assert path.stat().st_size < 3_000_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["no-such"], "no such experiment"),
+        (["--details", "-1"], "--details: expected a number from 0 to 1000"),
+        (["--formats", "gif"], "gif"),
+    ],
+)
+def test_bad_input_is_one_line(
+    root: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:  # fmt: skip
+    with pytest.raises(SystemExit) as end:
+        report(root, *arguments)
+    assert end.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+    assert not (root.parent / "report").exists()
+
+
+PROBE = """<script>addEventListener("load", () => {
+  const broken = [...document.images].filter(image => !image.naturalWidth).length;
+  const lost = [...document.querySelectorAll('a[href^="#"]')].filter(a => !document.querySelector(a.hash)).length;
+  const wide = document.documentElement.scrollWidth > innerWidth;
+  document.body.dataset.probe = `images ${document.images.length} broken ${broken} lost ${lost} wide ${wide}`;
+});</script></body>"""
+
+
+@pytest.mark.parametrize("width", [1280, 500])
+def test_a_browser_shows_it(made: Path, tmp_path: Path, width: int) -> None:
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("there is no Chromium on this machine")
+    path = tmp_path / "probed.html"
+    path.write_text((made / "index.html").read_text().replace("</body>", PROBE))
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
+    flags += ["--disable-background-networking", "--disable-component-update", "--virtual-time-budget=20000"]
+    flags += [f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},900", "--enable-logging=stderr"]
+    run = subprocess.run(
+        [browser, *flags, "--dump-dom", path.as_uri()], capture_output=True, text=True, timeout=120, check=True
+    )  # fmt: skip
+    found = re.search(r'data-probe="images (\d+) broken (\d+) lost (\d+) wide (\w+)"', run.stdout)
+    assert found, run.stderr[-2000:]
+    assert int(found[1]) > 5
+    assert found.groups()[1:] == ("0", "0", "false")
+    assert "CONSOLE" not in run.stderr
