@@ -58,8 +58,8 @@ def test_every_event_is_there_with_all_its_scores(made: Path, made_runs: Path) -
 
 def test_the_command_repeats_the_run(made: Path, made_runs: Path) -> None:
     text = check_page((made / "index.html").read_text()).text
-    found = re.findall(r"To repeat it(python -m nasbench201\.projection .*--selection magnitude.*)", text)
-    (command,) = found
+    repeated = re.findall(r"To repeat it(python -m nasbench201\.projection .*?)(?:It was started by|\n)", text)
+    (command,) = [line for line in repeated if "--selection magnitude" in line]
     words = [*command.split()[3:], "--experiments", str(made_runs), "--log_tag", "again"]
     run_command(NasBench201SelectionOptions, projection.main, words)
     first, again = sorted((made_runs / "nasbench201" / NAME).glob("log_resume-2-magnitude*/genotype.json"))
