@@ -6,14 +6,16 @@ says how alpha is stepped and which mixing weights the weights are trained under
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from darts_pt.supernet import Alpha, Decisions, MixingWeights, Supernet, mixing_weights
+from darts_pt.device import Generators
+from darts_pt.supernet import Alpha, CellType, Decisions, MixingWeights, Supernet, fixed_by
 
 Batch = tuple[Tensor, Tensor]
 """Normalised images [batch, 3, height, width] and class labels [batch] (int64)."""
@@ -28,59 +30,120 @@ class AlphaOptions:
     betas: tuple[float, float] = (0.5, 0.999)
 
 
+class WeightStep(NamedTuple):
+    """The step of the weights that follows alpha's: its batch of the train half, and the optimiser that makes it."""
+
+    batch: Batch
+    optimizer: torch.optim.Optimizer
+
+
 class Architect:
     """Holds alpha and steps it: first-order DARTS.
 
-    A method overrides :meth:`step` (how alpha moves) or :meth:`training_weights` (what the weights see).
+    Every other search method derives from this class and overrides what it changes: :meth:`relaxed` (what mixes the
+    operations), :meth:`alpha_weights` and :meth:`training_weights` (what alpha's and the weights' steps see of it),
+    :meth:`step` (how alpha moves), :meth:`start_epoch` (what changes over the epochs), :meth:`edges_due` (what is decided
+    during the search), :meth:`state` (what a checkpoint must hold besides).
+
+    Attributes:
+        settings: the method's own numbers, by the names of their options, with the defaults of its paper.
+        refused: selection -> why it is not defined for this method.
+        uses_valid_batches: False where :meth:`step` ignores its batch, so that none needs to be drawn.
+        decides_during_search: whether :meth:`edges_due` ever names an edge.
+
+    Args:
+        settings: values for some of the settings; the others keep their defaults.
+        generators: where the method's random numbers come from.
     """
 
+    settings: Mapping[str, Any] = {}
+    refused: Mapping[str, str] = {}
     uses_valid_batches = True
-    """False where :meth:`step` ignores its batch, so that none needs to be drawn."""
+    decides_during_search = False
 
-    def __init__(self, supernet: Supernet, alpha: Alpha, options: AlphaOptions | None = None) -> None:
+    def __init__(
+        self,
+        supernet: Supernet,
+        alpha: Alpha,
+        options: AlphaOptions | None = None,
+        settings: Mapping[str, Any] | None = None,
+        generators: Generators | None = None,
+    ) -> None:
         options = options or AlphaOptions()
         self.supernet = supernet
         self.alpha = alpha
+        self.settings = {**type(self).settings, **(settings or {})}
+        self.generators = generators or Generators(0, next(iter(alpha.values())).device)
         self.optimizer = torch.optim.Adam(
-            list(alpha.values()),
+            self.parameters(),
             lr=options.learning_rate,
             betas=options.betas,
             weight_decay=options.weight_decay,
         )
 
+    def parameters(self) -> list[Tensor]:
+        """What Adam steps: alpha, and whatever else a method learns about the architecture."""
+        return list(self.alpha.values())
+
+    # Mixing weights ----------------------------------------------------------------------------------------------
+
+    def relaxed(self) -> Mapping[str, Tensor]:
+        """Cell type -> the mixing weights [edges, operations] of alpha before any decision; differentiable."""
+        return {name: torch.softmax(alpha, dim=-1) for name, alpha in self.alpha.items()}
+
     def mixing(self, decisions: Decisions) -> MixingWeights:
         """The mixing weights of alpha as it stands, without gradient: what is evaluated, scored and made a genotype."""
         with torch.no_grad():
-            return mixing_weights(self.supernet.cell_types, self.alpha, decisions)
+            return fixed_by(decisions, self.supernet.cell_types, self.relaxed())
+
+    def alpha_weights(self, decisions: Decisions) -> MixingWeights:
+        """The mixing weights under which alpha takes its step; differentiable by alpha."""
+        return fixed_by(decisions, self.supernet.cell_types, self.relaxed())
 
     def training_weights(self, batch: Batch, decisions: Decisions) -> MixingWeights:
-        """The mixing weights under which the weights take their step; no gradient flows to alpha."""
+        """The mixing weights under which the weights take their step on `batch`; no gradient flows to alpha."""
         return self.mixing(decisions)
 
-    def step(self, batch: Batch, decisions: Decisions) -> None:
-        """One Adam step of alpha on `batch` of the valid half. Only alpha's gradient is computed."""
+    # Steps and epochs --------------------------------------------------------------------------------------------
+
+    def step(self, batch: Batch, decisions: Decisions, weight_step: WeightStep | None = None) -> None:
+        """One Adam step of alpha on `batch` of the valid half. Only alpha's gradient is computed.
+
+        Args:
+            weight_step: the step of the weights that will follow, for methods that look ahead.
+        """
         images, labels = batch
-        parameters = list(self.alpha.values())
-        loss = F.cross_entropy(
-            self.supernet(images, mixing_weights(self.supernet.cell_types, self.alpha, decisions)), labels
-        )
-        gradients = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
-        for parameter, gradient in zip(parameters, gradients, strict=True):
+        loss = F.cross_entropy(self.supernet(images, self.alpha_weights(decisions)), labels)
+        self._descend(torch.autograd.grad(loss, self.parameters(), allow_unused=True, materialize_grads=True))
+
+    def _descend(self, gradients: Sequence[Tensor]) -> None:
+        """Adam's step along `gradients`, one per parameter."""
+        for parameter, gradient in zip(self.parameters(), gradients, strict=True):
             parameter.grad = gradient
         self.optimizer.step()
 
+    def start_epoch(self, epoch: int, epochs: int) -> None:
+        """Called at the start of every epoch of search, `epoch` counting from 0 to epochs − 1.
 
-class FixedAlpha(Architect):
-    """Alpha stays where it was initialised: the paper's "fix alpha", the original's "blank" (section 5.2)."""
+        It is not called in selection: what a method schedules stands at its final value before the first call.
+        """
 
-    uses_valid_batches = False
+    def edges_due(self, epoch: int, epochs: int, decisions: Decisions) -> list[tuple[CellType, int]]:
+        """The edges whose operation is to be decided before `epoch` of the search begins."""
+        return []
 
-    def step(self, batch: Batch, decisions: Decisions) -> None:
-        """Nothing: the operations keep about equal weights."""
+    # Checkpoints -------------------------------------------------------------------------------------------------
 
+    def state(self) -> dict[str, Any]:
+        """Plain data and tensors that a checkpoint must hold besides alpha and its optimiser."""
+        return {}
 
-METHODS: dict[str, type[Architect]] = {"darts": Architect, "blank": FixedAlpha}
-"""The search methods by the names that `--method` takes."""
+    def restore_state(self, state: Mapping[str, Any]) -> None:
+        """The inverse of :meth:`state`.
+
+        Raises:
+            ValueError, KeyError, TypeError: it does not fit.
+        """
 
 
 class StepResult(NamedTuple):
@@ -110,7 +173,7 @@ def bilevel_step(
     supernet = architect.supernet
     supernet.train()
     if valid_batch is not None:
-        architect.step(valid_batch, decisions)
+        architect.step(valid_batch, decisions, WeightStep(train_batch, weight_optimizer))
     images, labels = train_batch
     mixing = architect.training_weights(train_batch, decisions)
     weight_optimizer.zero_grad(set_to_none=True)

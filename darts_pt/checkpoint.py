@@ -13,12 +13,15 @@ import warnings
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from darts_pt.errors import UserError
 from darts_pt.files import atomic_path
+
+if TYPE_CHECKING:
+    from darts_pt.architect import Architect
 
 SEARCH_KEYS = ("epoch", "state_dict", "alpha", "optimizer", "arch_optimizer")
 
@@ -168,6 +171,16 @@ def load_scheduler(scheduler: torch.optim.lr_scheduler.LRScheduler, state: Any, 
     if not isinstance(state, dict) or not all(_is_count(state.get(counter)) for counter in counters):
         raise UserError(f"checkpoint {path}: its scheduler does not say where it stands")
     scheduler.load_state_dict({counter: state[counter] for counter in counters})
+
+
+def load_method(architect: Architect, state: Any, path: Path) -> None:
+    """Take over what a search method keeps besides alpha."""
+    try:
+        architect.restore_state(state)
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        raise UserError(
+            f"checkpoint {path}: the state of its search method does not fit ({_first_line(error)})"
+        ) from None
 
 
 def epoch_of(checkpoint: dict[str, Any], path: Path) -> int:

@@ -14,19 +14,22 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 
 from darts_pt import checkpoint as checkpoints
-from darts_pt.architect import METHODS, AlphaOptions
+from darts_pt.architect import AlphaOptions
 from darts_pt.data import DataSet, halves, load
 from darts_pt.device import Generators, pick_device, seeded
 from darts_pt.errors import UserError
 from darts_pt.evaluation import EvaluationNetwork, NetworkTraining, TrainingOptions, train_network
 from darts_pt.experiment import Experiment, as_json
 from darts_pt.files import atomic_write
+from darts_pt.method_options import SETTINGS, check_selection, check_settings, settings_of
+from darts_pt.methods import METHODS
 from darts_pt.options import RunOptions
-from darts_pt.projection import project, select_at_once
+from darts_pt.projection import decide_during_search, project, select_at_once
 from darts_pt.resume import check_same_options, find_experiment, options_of
 from darts_pt.run_options import SelectionOptions, SupernetOptions, TrainOptions, given, with_preset
 from darts_pt.search import Halves, Metrics, SupernetTraining, WeightOptions, search
-from darts_pt.selection import Magnitude, Perturbation, SelectionRule
+from darts_pt.selection import Magnitude, SelectionRule
+from darts_pt.selections import SELECTIONS, Circumstances
 from darts_pt.space import Search, SearchSpace, Selection
 from darts_pt.supernet import Decisions, initial_alpha
 
@@ -52,7 +55,8 @@ class Selected(NamedTuple):
 
 def run_search(space: SearchSpace[Search, Any], options: Search) -> Selected:
     """Train a supernet, from the beginning or from a checkpoint; the genotype is that of the largest alphas."""
-    options = with_preset(options, space.preset(options))
+    check_settings(options, options.method)
+    options = with_preset(options, {**space.preset(options), **METHODS[options.method].settings})
     device, data = _device_and_data(options)
     generators = Generators(options.seed, device)
     epochs, interval = given(options.epochs), given(options.ckpt_interval)
@@ -77,6 +81,7 @@ def run_search(space: SearchSpace[Search, Any], options: Search) -> Selected:
             lambda epoch: _describe(space, training, data, experiment),
             space.evaluates_test,
             options.evaluate_train,
+            lambda: decide_during_search(training, Magnitude(), experiment, epochs),
         )
         return _finish(space, training, experiment, None)
 

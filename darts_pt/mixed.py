@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -16,3 +19,24 @@ class BatchNorm2d(nn.BatchNorm2d):
         if self.training and self.momentum == 0.0:
             return F.batch_norm(input, None, None, self.weight, self.bias, training=True, eps=self.eps)
         return super().forward(input)
+
+
+@contextmanager
+def frozen_statistics(supernet: nn.Module) -> Iterator[None]:
+    """Train mode (batch statistics) that leaves the running statistics as they are.
+
+    The original scores in train mode too, but its running statistics move while it does. Decisions do not depend on
+    them; the accuracies logged in eval mode do, so here they are left alone.
+    """
+    was_training = supernet.training
+    norms = [module for module in supernet.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    supernet.train()
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        supernet.train(was_training)

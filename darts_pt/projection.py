@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from darts_pt.search import Metrics, SupernetTraining, log_epoch, run_epoch, save
-from darts_pt.selection import EdgeOrder, Event, SelectionRule, pick, schedule
+from darts_pt.search import SupernetTraining, log_epoch, run_epoch, save
+from darts_pt.selection import EdgeOrder, Event, Scores, SelectionRule, pick, schedule
 from darts_pt.supernet import CellType, Decisions
 
 if TYPE_CHECKING:
@@ -55,12 +55,40 @@ def project(
     return training.decisions
 
 
-def select_at_once(training: SupernetTraining, rule: SelectionRule, experiment: Experiment) -> Decisions:
+def select_at_once(
+    training: SupernetTraining, rule: SelectionRule, experiment: Experiment, order: EdgeOrder = "order"
+) -> Decisions:
     """Carry out all events on the supernet as it is, without tuning: how DARTS selects by magnitude."""
     events, _ = schedule(training.supernet.cell_types, 1)
     for event in events:
-        _carry_out(event._replace(epoch=training.epoch), len(events), training, rule, experiment, "order")
+        _carry_out(event._replace(epoch=training.epoch), len(events), training, rule, experiment, order)
     return training.decisions
+
+
+def decide_during_search(training: SupernetTraining, rule: SelectionRule, experiment: Experiment, epochs: int) -> None:
+    """Decide the edges that the method wants decided before the training's next epoch (SGAS).
+
+    The state before the first decision is saved: selections that choose otherwise start from there.
+    """
+    due = training.architect.edges_due(training.epoch, epochs, training.decisions)
+    if due and training.decisions == Decisions():
+        save(training, experiment)
+    for cell_type, edge in due:
+        event = Event(sum(map(len, training.decisions.operations.values())), training.epoch, "operation")
+        _decide_operation(event, training, rule, experiment, cell_type, edge)
+        _drop_surplus(training, experiment, cell_type, cell_type.edges[edge].target)
+
+
+def _drop_surplus(training: SupernetTraining, experiment: Experiment, cell_type: CellType, node: int) -> None:
+    """A node with as many decided edges as it keeps drops the others."""
+    if node not in training.decisions.undecided_nodes(cell_type):
+        return
+    decided = training.decisions.operations[cell_type.name]
+    kept = tuple(edge for edge in cell_type.incoming[node] if edge in decided)
+    if len(kept) == cell_type.inputs_kept:
+        training.decisions = training.decisions.with_edges(cell_type.name, node, kept)
+        labels = ", ".join(edge_label(cell_type, edge) for edge in kept)
+        experiment.log.info("%s node %d keeps %s", cell_type.name, node, labels)
 
 
 def _carry_out(
@@ -92,7 +120,7 @@ def _decide_operation(
     training.decisions = training.decisions.with_operation(cell_type.name, edge, choice.operation)
     names = cell_type.operations[edge]
     label = edge_label(cell_type, edge)
-    log_scores(experiment, f"{label}: supernet without …", names, choice.scores)
+    log_scores(experiment, f"{label}: {choice.measured}", names, choice.scores)
     experiment.log.info("%s keeps %s", label, names[choice.operation])
     if names[choice.operation] == "none":
         _warn_of_none(experiment, cell_type, label)
@@ -155,19 +183,19 @@ def edge_label(cell_type: CellType, edge: int) -> str:
 
 
 def log_scores(
-    experiment: Experiment, title: str, labels: tuple[str, ...] | list[str], scores: list[Metrics] | None
+    experiment: Experiment, title: str, labels: tuple[str, ...] | list[str], scores: Scores | None
 ) -> None:
     """The scores of all candidates as a table in the log."""
     if scores is None:
         return
     width = max(len(label) for label in labels)
     experiment.log.info("%s", title)
-    experiment.log.info("  %-*s  accuracy %%      loss", width, "")
-    for label, metrics in zip(labels, scores, strict=True):
-        experiment.log.info("  %-*s  %10.3f  %8.5f", width, label, metrics.accuracy, metrics.loss)
+    experiment.log.info("  %-*s%s", width, "", "".join(f"  {name:>10}" for name in scores[0]._fields))
+    for label, measured in zip(labels, scores, strict=True):
+        experiment.log.info("  %-*s%s", width, label, "".join(f"  {value:10.5f}" for value in measured))
 
 
-def _columns(scores: list[Metrics] | None) -> dict[str, list[float]]:
+def _columns(scores: Scores | None) -> dict[str, list[float]]:
     if scores is None:
         return {}
-    return {"accuracy": [metrics.accuracy for metrics in scores], "loss": [metrics.loss for metrics in scores]}
+    return {name: [getattr(measured, name) for measured in scores] for name in scores[0]._fields}

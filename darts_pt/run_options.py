@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import tyro
 
 from darts_pt.errors import UserError
+from darts_pt.method_options import MethodName, MethodOptions, SelectionName
 from darts_pt.options import Dataset, RunOptions, in_range, positive
 
 Options = TypeVar("Options", bound=RunOptions)
@@ -39,7 +40,7 @@ def given(value: Value | None) -> Value:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SupernetOptions(RunOptions):
+class SupernetOptions(MethodOptions):
     """How a supernet's weights and alpha are trained, in search and in the tuning epochs of selection."""
 
     batch_size: PresetInt = None
@@ -60,8 +61,8 @@ class SupernetOptions(RunOptions):
     """Weight decay of alpha."""
     train_portion: float | None = 0.5
     """Share of the training set that trains the weights; the rest is the valid half."""
-    method: Literal["darts", "blank"] | None = None
-    """darts: alpha is stepped on the valid half; blank: alpha stays as it was initialised (the paper's fix alpha)."""
+    method: MethodName | None = None
+    """The search method, that is how alpha is stepped and how it mixes the operations."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -80,8 +81,11 @@ class SupernetOptions(RunOptions):
 class SearchOptions(SupernetOptions):
     """What a search has in every space."""
 
-    method: Literal["darts", "blank"] = "darts"
-    """darts: alpha is stepped on the valid half; blank: alpha stays as it was initialised (the paper's fix alpha)."""
+    method: MethodName = "darts"
+    """The search method. darts: alpha is stepped on the valid half, first order; darts-2nd: likewise, second order; blank:
+    alpha stays as it was initialised (the paper's fix alpha); sdarts-rs, sdarts-adv: the weights are trained under perturbed
+    mixing weights; sgas: edges are decided during the search; gdas: one sampled operation per edge and step; drnas: mixing
+    weights drawn from a Dirichlet distribution."""
     epochs: PresetInt = None
     """Epochs of search; by default the paper's, fewer for digits."""
     ckpt_interval: PresetInt = None
@@ -111,14 +115,20 @@ class SelectionOptions(SupernetOptions):
     """Data set; by default the one that the search used, as are its half sizes, batch size and method."""
     train_portion: PresetFloat = None
     """Share of the training set that trains the weights; the rest is the valid half. By default as in the search."""
-    method: Literal["darts", "blank"] | None = None
+    method: MethodName | None = None
     """How alpha is stepped between the events; by default as in the search."""
     resume_expid: Annotated[str, tyro.conf.arg(metavar="EXPID")]
     """The search to select from: the name of its experiment folder, or a path to it."""
     resume_epoch: PresetInt = None
     """Select from the checkpoint of this epoch; -1 is the latest. By default the last of the preset."""
-    selection: Literal["pt", "magnitude", "pt-mag"] = "pt"
-    """pt: by perturbation; magnitude: by alpha, at once; pt-mag: by alpha, with the events and tuning of pt."""
+    selection: SelectionName = "pt"
+    """pt: by perturbation; magnitude: by alpha, at once; pt-mag: by alpha, with the events and tuning of pt; oneshot: by the
+    supernet's performance with each operation alone on its edge; zero-cost-pt: pt on an untrained supernet, by a score at
+    initialisation in the place of accuracy and without tuning."""
+    oneshot_epochs: int = 0
+    """oneshot: epochs for which the supernet is tuned with a candidate before it is judged; then it is put back."""
+    zero_cost_score: Literal["synflow", "nwot"] = "synflow"
+    """zero-cost-pt: the score."""
     proj_intv: int = 5
     """Tuning epochs between two selection events."""
     edge_decision: Literal["random", "order", "reverse"] = "random"
@@ -138,6 +148,7 @@ class SelectionOptions(SupernetOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         positive("proj_intv", self.proj_intv)
+        in_range("oneshot_epochs", self.oneshot_epochs, 0, 10**6)
         for name in ("resume_epoch", "dev_resume_epoch"):
             if getattr(self, name) is not None:
                 in_range(name, getattr(self, name), -1, 10**6)
@@ -145,7 +156,7 @@ class SelectionOptions(SupernetOptions):
             raise UserError("--dev_resume_log goes with --dev_resume_epoch: name the epoch too, -1 for the latest")
 
     def criterion_names(self) -> list[str]:
-        """The criteria of this selection, as they stand in the names of its files."""
+        """The criteria that accuracy and loss are compared by, as they stand in the names of a selection's files."""
         raise NotImplementedError
 
 

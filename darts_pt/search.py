@@ -175,6 +175,7 @@ class SupernetTraining:
             "scheduler": self.scheduler.state_dict() if self.scheduler else None,
             "generators": self.generators.state(),
             "decisions": self.decisions.to_dict(),
+            "method_state": self.architect.state(),
         }
 
     def restore(self, checkpoint: dict[str, Any], path: Path) -> None:
@@ -220,6 +221,7 @@ class SupernetTraining:
                     )
                 alpha.copy_(saved)
         checkpoints.load_optimizer(self.architect.optimizer, checkpoint["arch_optimizer"], path, "alpha")
+        checkpoints.load_method(self.architect, checkpoint.get("method_state", {}), path)
 
 
 @torch.no_grad()
@@ -251,6 +253,7 @@ def search(
     after_epoch: Callable[[int], dict[str, Any]],
     evaluates_test: bool = False,
     evaluates_train: bool = False,
+    before_epoch: Callable[[], None] = lambda: None,
 ) -> None:
     """Train the supernet from its present epoch to `epochs`; every figure goes to the log, metrics and TensorBoard.
 
@@ -260,8 +263,11 @@ def search(
         after_epoch: gets the epochs completed and returns what else to record (genotype, look-ups).
         evaluates_test: also evaluate the test set after each epoch (the S1–S5 spaces do, as in the original).
         evaluates_train: also evaluate the whole train half.
+        before_epoch: what happens at the start of every epoch, such as decisions.
     """
     for epoch in range(training.epoch, epochs):
+        before_epoch()
+        training.architect.start_epoch(epoch, epochs)
         learning_rate = training.weight_optimizer.param_groups[0]["lr"]
         train = run_epoch(
             training, experiment, training.random_train_batches(), f"epoch {epoch + 1}/{epochs}", report_freq

@@ -8,15 +8,14 @@ events follow, which drop the edges that are missed the least.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
-from torch import nn
 
 from darts_pt.architect import Architect, Batch
+from darts_pt.mixed import frozen_statistics
 from darts_pt.search import Metrics, evaluate
 from darts_pt.supernet import CellType, Decisions, MixingWeights, Supernet
 
@@ -26,27 +25,6 @@ BatchSource = Callable[[], Iterable[Batch]]
 
 
 # Scoring ---------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def frozen_statistics(supernet: nn.Module) -> Iterator[None]:
-    """Train mode (batch statistics) that leaves the running statistics as they are.
-
-    The original scores in train mode too, but its running statistics move while it does. Decisions do not depend on
-    them; the accuracies logged in eval mode do, so here they are left alone.
-    """
-    was_training = supernet.training
-    norms = [module for module in supernet.modules() if isinstance(module, nn.BatchNorm2d)]
-    momenta = [norm.momentum for norm in norms]
-    supernet.train()
-    for norm in norms:
-        norm.momentum = 0.0
-    try:
-        yield
-    finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
-        supernet.train(was_training)
 
 
 def score(supernet: Supernet, candidates: Iterable[MixingWeights], batches: BatchSource) -> list[Metrics]:
@@ -89,19 +67,24 @@ def _quality(metrics: Metrics, criterion: Criterion) -> float:
 # Choosing --------------------------------------------------------------------------------------------------------
 
 
+Scores = Sequence[Any]
+"""What was measured of every candidate: named tuples of numbers, such as :class:`darts_pt.search.Metrics`."""
+
+
 class TopologyRound(NamedTuple):
     """One round of a topology event: the scores of the edges still in the node, and the one that was dropped."""
 
     edges: tuple[int, ...]
-    scores: list[Metrics]
+    scores: Scores
     dropped: int
 
 
 class OperationChoice(NamedTuple):
-    """An edge's operation and, where they were measured, the scores of all candidates."""
+    """An edge's operation and, where they were measured, the scores of all candidates and what they are scores of."""
 
     operation: int
-    scores: list[Metrics] | None
+    scores: Scores | None
+    measured: str = "supernet without …"
 
 
 class EdgesChoice(NamedTuple):
@@ -123,6 +106,28 @@ class SelectionRule(Protocol):
         ...
 
 
+def drop_least_missed(
+    cell_type: CellType,
+    node: int,
+    score_without: Callable[[tuple[int, ...]], Scores],
+    least: Callable[[Any], int],
+) -> EdgesChoice:
+    """Drop one incoming edge of `node` after the other until as many remain as it keeps.
+
+    Args:
+        score_without: the scores of the supernet without each of the edges it is given.
+        least: the position of the score whose edge is missed the least.
+    """
+    remaining = cell_type.incoming[node]
+    rounds = []
+    while len(remaining) > (cell_type.inputs_kept or len(remaining)):
+        scores = score_without(remaining)
+        dropped = remaining[least(scores)]
+        rounds.append(TopologyRound(remaining, scores, dropped))
+        remaining = tuple(edge for edge in remaining if edge != dropped)
+    return EdgesChoice(remaining, rounds)
+
+
 @dataclass(frozen=True)
 class Perturbation:
     """PT: choose by the supernet's performance without the candidate.
@@ -140,7 +145,7 @@ class Perturbation:
     edge_criterion: dict[str, Criterion]
     same_batches: bool = False
 
-    def _batch_source(self) -> BatchSource:
+    def batch_source(self) -> BatchSource:
         """The valid half for one comparison."""
         if not self.same_batches:
             return self.batches
@@ -150,7 +155,7 @@ class Perturbation:
     def operation(self, architect: Architect, decisions: Decisions, cell_type: CellType, edge: int) -> OperationChoice:
         """Keep the operation that is missed the most."""
         scores = score_operations(
-            architect.supernet, architect.mixing(decisions), cell_type, edge, self._batch_source()
+            architect.supernet, architect.mixing(decisions), cell_type, edge, self.batch_source()
         )
         return OperationChoice(most_missed(scores, self.operation_criterion[cell_type.name]), scores)
 
@@ -159,15 +164,13 @@ class Perturbation:
 
         As in the original, an edge that was dropped in an earlier round is present again while the next is scored.
         """
-        mixing = architect.mixing(decisions)
-        remaining = cell_type.incoming[node]
-        rounds = []
-        while len(remaining) > (cell_type.inputs_kept or len(remaining)):
-            scores = score_edges(architect.supernet, mixing, cell_type, remaining, self._batch_source())
-            dropped = remaining[least_missed(scores, self.edge_criterion[cell_type.name])]
-            rounds.append(TopologyRound(remaining, scores, dropped))
-            remaining = tuple(edge for edge in remaining if edge != dropped)
-        return EdgesChoice(remaining, rounds)
+        mixing, batches = architect.mixing(decisions), self.batch_source
+        return drop_least_missed(
+            cell_type,
+            node,
+            lambda edges: score_edges(architect.supernet, mixing, cell_type, edges, batches()),
+            lambda scores: least_missed(scores, self.edge_criterion[cell_type.name]),
+        )
 
 
 class Magnitude:

@@ -77,8 +77,8 @@ class Decisions:
         return replace(self, edges={**self.edges, cell_type: decided})
 
     def undecided_edges(self, cell_type: CellType) -> list[int]:
-        """The edges that have no operation yet, ascending."""
-        decided = self.operations.get(cell_type.name, {})
+        """The edges that have no operation yet and were not dropped, ascending."""
+        decided = self.operations.get(cell_type.name, {}).keys() | self.dropped_edges(cell_type)
         return [edge for edge in range(len(cell_type.edges)) if edge not in decided]
 
     def undecided_nodes(self, cell_type: CellType) -> list[int]:

@@ -1,0 +1,71 @@
+"""GDAS (Dong & Yang, *Searching for a Robust Neural Architecture in Four GPU Hours*, CVPR 2019): one operation per edge
+is sampled for every step, by the Gumbel-max trick, and only it is computed.
+
+Backwards the sample is replaced by the softmax that it was drawn from (straight through). What is evaluated, scored and
+made a genotype is the expectation of the sample, softmax(alpha).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from darts_pt.architect import Architect, Batch
+from darts_pt.supernet import CellType, Decisions, MixingWeights, fixed_by
+
+
+class GumbelSampling(Architect):
+    """One-hot samples of softmax(alpha); the settings are the temperature's first and last value.
+
+    Attributes:
+        tau: the temperature now.
+    """
+
+    settings = {"tau_max": 10.0, "tau_min": 0.1}
+
+    @property
+    def tau(self) -> float:
+        return getattr(self, "_tau", self.settings["tau_min"])
+
+    def start_epoch(self, epoch: int, epochs: int) -> None:
+        """Linear from `tau_max` in the first epoch to `tau_min` in the last."""
+        progress = epoch / max(1, epochs - 1)
+        self._tau = self.settings["tau_max"] + (self.settings["tau_min"] - self.settings["tau_max"]) * progress
+
+    def alpha_weights(self, decisions: Decisions) -> MixingWeights:
+        samples = {name: self.sample(alpha) for name, alpha in self.alpha.items()}
+        return _only_sampled(fixed_by(decisions, self.supernet.cell_types, samples), decisions, self.supernet.cell_types)
+
+    def training_weights(self, batch: Batch, decisions: Decisions) -> MixingWeights:
+        with torch.no_grad():
+            return self.alpha_weights(decisions)
+
+    def sample(self, alpha: Tensor) -> Tensor:
+        """One-hot rows [edges, operations], one operation per edge with probability softmax(alpha).
+
+        Their gradient by alpha is that of softmax((log softmax(alpha) + gumbel) / tau).
+        """
+        exponential = torch.empty_like(alpha).exponential_(generator=self.generators["gumbel"])
+        gumbel = -exponential.clamp_min(torch.finfo(alpha.dtype).tiny).log()
+        soft = torch.softmax((torch.log_softmax(alpha, dim=-1) + gumbel) / self.tau, dim=-1)
+        hard = torch.zeros_like(soft).scatter(-1, soft.argmax(dim=-1, keepdim=True), 1.0)
+        return hard + (soft - soft.detach())
+
+
+def _only_sampled(mixing: MixingWeights, decisions: Decisions, cell_types: tuple[CellType, ...]) -> MixingWeights:
+    """Says which operations were sampled, so that no other is computed. This reads the device once per cell type."""
+    active: Mapping[str, tuple[tuple[int, ...], ...]] = {
+        cell.name: tuple(
+            (sampled,) if before else ()
+            for before, sampled in zip(
+                mixing.active[cell.name], mixing.values[cell.name].argmax(dim=-1).tolist(), strict=True
+            )
+        )
+        for cell in cell_types
+    }
+    return MixingWeights(mixing.values, active)
+
+
+METHOD = GumbelSampling

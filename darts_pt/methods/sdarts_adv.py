@@ -1,0 +1,79 @@
+"""SDARTS-ADV (Chen & Hsieh, ICML 2020): the weights are trained under the worst mixing weights nearby.
+
+Projected gradient ascent (PGD) on the training loss finds them, in the box of radius epsilon around softmax(alpha).
+Each weight step costs seven more backward and nine more forward passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from darts_pt.architect import Batch
+from darts_pt.methods.sdarts_rs import RandomSmoothing, add_noise, projected
+from darts_pt.supernet import Decisions, fixed_by
+
+STEPS = 7
+
+
+class Adversarial(RandomSmoothing):
+    """PGD: sign-gradient ascent in STEPS steps of 2·epsilon/STEPS from a random start; kept only if the loss rose."""
+
+    def perturbed(self, values: dict[str, Tensor], batch: Batch, decisions: Decisions) -> Mapping[str, Tensor]:
+        start = {name: add_noise(rows, self.uniform_noise(rows)) for name, rows in values.items()}
+        return self.ascend(values, start, batch, decisions)
+
+    def ascend(
+        self, centre: Mapping[str, Tensor], start: Mapping[str, Tensor], batch: Batch, decisions: Decisions
+    ) -> Mapping[str, Tensor]:
+        """The worst mixing weights found around `centre`, or `centre` itself if none is worse.
+
+        The network is in eval mode meanwhile. After each step the weights are first put back into the box, then made
+        mixing weights again, as in the original.
+        """
+        rows = {name: values.detach() for name, values in start.items()}
+        with _eval_mode(self.supernet):
+            before = self._loss(centre, batch, decisions)
+            for _ in range(STEPS):
+                gradients = self._gradients(rows, batch, decisions)
+                for name, gradient in gradients.items():
+                    moved = rows[name] + 2 * self.epsilon / STEPS * gradient.sign()
+                    inside = centre[name] + (moved - centre[name]).clamp(-self.epsilon, self.epsilon)
+                    rows[name] = projected(inside)
+            rose = self._loss(rows, batch, decisions) > before
+        return {name: torch.where(rose, rows[name], values) for name, values in centre.items()}
+
+    def _loss(self, values: Mapping[str, Tensor], batch: Batch, decisions: Decisions) -> Tensor:
+        images, labels = batch
+        with torch.no_grad():
+            return self._loss_of(values, images, labels, decisions)
+
+    def _gradients(self, values: Mapping[str, Tensor], batch: Batch, decisions: Decisions) -> dict[str, Tensor]:
+        """The gradient of the training loss by the mixing weights."""
+        images, labels = batch
+        with torch.enable_grad():
+            leaves = {name: rows.clone().requires_grad_() for name, rows in values.items()}
+            loss = self._loss_of(leaves, images, labels, decisions)
+            gradients = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True, materialize_grads=True)
+        return dict(zip(leaves, gradients, strict=True))
+
+    def _loss_of(self, values: Mapping[str, Tensor], images: Tensor, labels: Tensor, decisions: Decisions) -> Tensor:
+        mixing = fixed_by(decisions, self.supernet.cell_types, values)
+        return F.cross_entropy(self.supernet(images, mixing), labels)
+
+
+@contextmanager
+def _eval_mode(network: nn.Module) -> Iterator[None]:
+    was_training = network.training
+    network.eval()
+    try:
+        yield
+    finally:
+        network.train(was_training)
+
+
+METHOD = Adversarial

@@ -1,0 +1,77 @@
+"""Select by discretisation accuracy, what the paper calls an operation's strength (section 3.2).
+
+Each operation is tried alone on its edge: the edge made discrete, the supernet tuned for `oneshot_epochs` epochs (0: as it
+is), its accuracy taken, everything put back; the best stays. To make a node's edges discrete is to drop some, so topology
+events are those of PT. Between events the supernet is tuned, as in PT.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+
+from darts_pt.architect import Architect
+from darts_pt.search import Metrics, SupernetTraining
+from darts_pt.selection import BatchSource, OperationChoice, Perturbation, least_missed, score
+from darts_pt.selections import Circumstances, SelectionMethod
+from darts_pt.selections.pt import perturbation
+from darts_pt.supernet import CellType, Decisions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Discretisation(Perturbation):
+    """Choose by the supernet's performance with each candidate alone.
+
+    Attributes:
+        training: tuned for every candidate and put back; only used if there are `epochs`.
+        epochs: tuning epochs per candidate.
+    """
+
+    training: SupernetTraining
+    epochs: int = 0
+
+    def operation(self, architect: Architect, decisions: Decisions, cell_type: CellType, edge: int) -> OperationChoice:
+        """Keep the operation with which alone the supernet is best; on ties the first."""
+        candidates = range(len(cell_type.operations[edge]))
+        batches = self.batch_source()
+        scores = [
+            self._strength(decisions.with_operation(cell_type.name, edge, candidate), batches)
+            for candidate in candidates
+        ]
+        reverse = scores[::-1]  # least_missed takes the last of equals
+        best = len(scores) - 1 - least_missed(reverse, self.operation_criterion[cell_type.name])
+        return OperationChoice(best, scores, "supernet with nothing but …")
+
+    def _strength(self, decisions: Decisions, batches: BatchSource) -> Metrics:
+        """The supernet under `decisions`, after tuning; it is left as it was found."""
+        training = self.training
+        before = copy.deepcopy(training.to_checkpoint()) if self.epochs else None
+        if before is not None:
+            training.decisions = decisions
+            for _ in range(self.epochs):
+                for _ in training.train_epoch(training.pass_over_train_half()):
+                    pass
+        (strength,) = score(training.supernet, [training.architect.mixing(decisions)], batches)
+        if before is not None:
+            training.restore(before, Path("the state before tuning"))
+        return strength
+
+
+def discretisation(circumstances: Circumstances) -> Discretisation:
+    """The rule with the criteria, batches and tuning epochs of the command's options."""
+    removals = perturbation(circumstances)
+    return Discretisation(
+        removals.batches,
+        removals.operation_criterion,
+        removals.edge_criterion,
+        removals.same_batches,
+        training=circumstances.training,
+        epochs=circumstances.options.oneshot_epochs,
+    )
+
+
+SELECTION = SelectionMethod(
+    discretisation,
+    name_parts=lambda options: [*options.criterion_names(), f"epochs-{options.oneshot_epochs}"],
+)
