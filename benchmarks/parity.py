@@ -19,9 +19,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from darts_pt import checkpoint as checkpoints
-from darts_pt.architect import Architect, Batch, FixedAlpha, bilevel_step
+from darts_pt.architect import Architect, Batch, bilevel_step
 from darts_pt.complexity import AUXILIARY
 from darts_pt.errors import UserError
+from darts_pt.methods.blank import FixedAlpha
+from darts_pt.methods.sdarts_adv import Adversarial
+from darts_pt.methods.sdarts_rs import add_noise
 from darts_pt.search import Metrics, WeightOptions
 from darts_pt.selection import score_edges, score_operations
 from darts_pt.supernet import Alpha, CellType, Decisions, Supernet, mixing_weights
@@ -117,6 +120,8 @@ class SupernetParity:
             yield from self.edge_scores()
         if "tune_steps" in self.record:
             yield from self.tune_steps()
+        if "alpha_at_perturbation" in self.record:
+            yield from self.perturbations()
         if "genotype" in self.record:
             yield Comparison("genotype", 0.0 if self.genotype_agrees() else float("inf"))
 
@@ -194,6 +199,28 @@ class SupernetParity:
         """Tuning after two decisions: the weight optimiser is made anew at a tenth of the learning rate."""
         self.weight_optimizer = self.options.optimizer(self.supernet, self.options.learning_rate / 10)
         yield from self.bilevel_steps("tune_steps", self.decisions_of(self.record["perturbation_scores"]["decided"]))
+
+    def perturbations(self) -> Iterator[Comparison]:
+        """SDARTS: the mixing weights after the random and the adversarial perturbation."""
+        state = self.record.get("state_dict_after_steps", self.record["state_dict"])
+        self.supernet.load_state_dict(state)
+        self.supernet.train()
+        alpha: Alpha = {
+            cell.name: self.of_cell(self.record["alpha_at_perturbation"], cell).clone() for cell in self.cell_types
+        }
+        if "random" in self.record:
+            recorded = self.record["random"]
+            relaxed = Adversarial(self.supernet, alpha).relaxed()
+            noise = {cell.name: self.of_cell(recorded["noise"], cell) for cell in self.cell_types}
+            ours = {name: add_noise(rows, noise[name]) for name, rows in relaxed.items()}
+            yield Comparison("random perturbation", self.per_cell(ours, recorded["perturbed_weights"]))
+        if "pgd" in self.record:
+            recorded = self.record["pgd"]
+            architect = Adversarial(self.supernet, alpha, settings={"epsilon_alpha": recorded["epsilon"]})
+            relaxed = architect.relaxed()
+            batch = self.batches[recorded["batch"]]
+            ours = architect.ascend(relaxed, relaxed, batch, Decisions(), recorded["steps"])
+            yield Comparison("adversarial perturbation", self.per_cell(ours, recorded["perturbed_weights"]))
 
     def genotype_agrees(self) -> bool:
         """The final architecture: from alpha and the record's decisions."""

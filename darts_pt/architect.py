@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -46,18 +46,19 @@ class Architect:
     during the search), :meth:`state` (what a checkpoint must hold besides).
 
     Attributes:
-        settings: the method's own numbers, by the names of their options, with the defaults of its paper.
+        defaults: the method's own numbers, by the names of their options, as in its paper; None if they depend on the run.
+        settings: the same as this run has them.
         refused: selection -> why it is not defined for this method.
         uses_valid_batches: False where :meth:`step` ignores its batch, so that none needs to be drawn.
         decides_during_search: whether :meth:`edges_due` ever names an edge.
 
     Args:
-        settings: values for some of the settings; the others keep their defaults.
+        settings: values for some of the method's own numbers; the others keep their defaults.
         generators: where the method's random numbers come from.
     """
 
-    settings: Mapping[str, Any] = {}
-    refused: Mapping[str, str] = {}
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    refused: ClassVar[Mapping[str, str]] = {}
     uses_valid_batches = True
     decides_during_search = False
 
@@ -72,7 +73,7 @@ class Architect:
         options = options or AlphaOptions()
         self.supernet = supernet
         self.alpha = alpha
-        self.settings = {**type(self).settings, **(settings or {})}
+        self.settings = {**self.defaults, **(settings or {})}
         self.generators = generators or Generators(0, next(iter(alpha.values())).device)
         self.optimizer = torch.optim.Adam(
             self.parameters(),

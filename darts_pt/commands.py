@@ -28,7 +28,7 @@ from darts_pt.projection import decide_during_search, project, select_at_once
 from darts_pt.resume import check_same_options, find_experiment, options_of
 from darts_pt.run_options import SelectionOptions, SupernetOptions, TrainOptions, given, with_preset
 from darts_pt.search import Halves, Metrics, SupernetTraining, WeightOptions, search
-from darts_pt.selection import Magnitude, SelectionRule
+from darts_pt.selection import Magnitude
 from darts_pt.selections import SELECTIONS, Circumstances
 from darts_pt.space import Search, SearchSpace, Selection
 from darts_pt.supernet import Decisions, initial_alpha
@@ -56,7 +56,7 @@ class Selected(NamedTuple):
 def run_search(space: SearchSpace[Search, Any], options: Search) -> Selected:
     """Train a supernet, from the beginning or from a checkpoint; the genotype is that of the largest alphas."""
     check_settings(options, options.method)
-    options = with_preset(options, {**space.preset(options), **METHODS[options.method].settings})
+    options = with_preset(options, {**space.preset(options), **METHODS[options.method].defaults})
     device, data = _device_and_data(options)
     generators = Generators(options.seed, device)
     epochs, interval = given(options.epochs), given(options.ckpt_interval)
@@ -115,26 +115,34 @@ def open_search(space: SearchSpace[Any, Selection], options: Selection) -> Searc
     searched = find_experiment(space.experiments(options), options.resume_expid)
     began = options_of(searched)
     _check_agrees(options, began, searched)
-    options = with_preset(options, {name: value for name, value in began.items() if name not in _SELECTIONS_OWN})
-    options = dataclasses.replace(options, dataset=options.dataset or "cifar10")
-    path = checkpoints.find(searched, _resume_epoch(space, options, searched))
-    checkpoint = checkpoints.read(path)
+    _check_method(options, began, searched)
+    own = {*_SELECTIONS_OWN, *(SETTINGS if options.method not in (None, began.get("method")) else ())}
+    options = with_preset(options, {name: value for name, value in began.items() if name not in own})
+    options = dataclasses.replace(options, dataset=options.dataset or "cifar10", method=options.method or "darts")
+    path, checkpoint = _start_of_selection(space, options, searched)
     options = with_preset(options, space.sizes(checkpoint["state_dict"], path))
-    options = with_preset(options, {"method": "darts", **space.preset(options)})
+    options = with_preset(options, {**space.preset(options), **METHODS[given(options.method)].defaults})
 
     device, data = _device_and_data(options)
     generators = Generators(options.seed, device)
     training = _supernet_training(space, options, data, generators, int(began.get("seed", options.seed)))
-    training.restore_supernet(checkpoint, path)
-    learning_rate = options.learning_rate * TUNING_FRACTION
-    training.weight_optimizer = training.options.optimizer(training.supernet, learning_rate)
+    selection = SELECTIONS[options.selection]
+    if not selection.trained:
+        return Searched(training, options, searched, path, 0)
+    if _continues_search(options):
+        training.scheduler = training.options.scheduler(training.weight_optimizer, int(began["epochs"]))
+        training.restore({name: value for name, value in checkpoint.items() if name != "generators"}, path)
+    else:
+        training.restore_supernet(checkpoint, path)
+        learning_rate = options.learning_rate * TUNING_FRACTION
+        training.weight_optimizer = training.options.optimizer(training.supernet, learning_rate)
     return Searched(training, options, searched, path, int(checkpoint["epoch"]))
 
 
 def run_selection(space: SearchSpace[Any, Selection], options: Selection) -> Selected:
     """Select an architecture from a searched supernet: by perturbation or by magnitude."""
     training, options, searched, path, epoch = open_search(space, options)
-    device, data = training.generators.device, training.data
+    device = training.generators.device
     name = selection_name(options, epoch)
     resumed: dict[str, Any] = {}
     resumes = options.dev_resume_epoch is not None
@@ -148,20 +156,68 @@ def run_selection(space: SearchSpace[Any, Selection], options: Selection) -> Sel
         searched, name, options, device=device, resume=resumes, overwrite=options.overwrite
     ) as experiment:
         _begin(experiment, resumed, device)
-        experiment.log.info("selecting from %s", path)
-        if options.selection == "magnitude":
-            select_at_once(training, Magnitude(), experiment)
-        else:
-            project(
-                training,
-                _rule(space, options, training),
-                experiment,
-                options.proj_intv,
-                options.edge_decision,
-                options.report_freq,
-                lambda epoch: _describe(space, training, data, experiment),
-            )
+        if SELECTIONS[options.selection].trained:
+            experiment.log.info("selecting from %s", path)
+        _select(space, training, options, experiment, searched)
         return _finish(space, training, experiment, training.evaluate(training.valid_batches()))
+
+
+def _select(
+    space: SearchSpace[Any, Selection],
+    training: SupernetTraining,
+    options: Selection,
+    experiment: Experiment,
+    searched: Path,
+) -> None:
+    """Take all decisions, in the loop that the selection and the method ask for."""
+    selection = SELECTIONS[options.selection]
+    rule = selection.rule(Circumstances(training, *space.criteria(options), options))
+
+    def describe(epoch: int) -> dict[str, Any]:
+        return _describe(space, training, training.data, experiment)
+
+    if _continues_search(options):
+        epochs = int(options_of(searched)["epochs"])
+        search(
+            training,
+            experiment,
+            epochs,
+            epochs,
+            options.report_freq,
+            describe,
+            space.evaluates_test,
+            before_epoch=lambda: decide_during_search(training, rule, experiment, epochs),
+        )
+    elif selection.tunes:
+        project(training, rule, experiment, options.proj_intv, options.edge_decision, options.report_freq, describe)
+    else:
+        select_at_once(training, rule, experiment, options.edge_decision)
+
+
+def _continues_search(options: SelectionOptions) -> bool:
+    """Whether the selection takes over a search before its first decision, and goes on as that would have (SGAS)."""
+    return METHODS[given(options.method)].decides_during_search and SELECTIONS[options.selection].tunes
+
+
+def _start_of_selection(
+    space: SearchSpace[Any, Selection], options: Selection, searched: Path
+) -> tuple[Path, dict[str, Any]]:
+    """The checkpoint to select from: the one asked for or the last; the last before any decision if the search goes on."""
+    if not _continues_search(options):
+        path = checkpoints.find(searched, _resume_epoch(space, options, searched))
+        return path, checkpoints.read(path)
+    asked = options.resume_epoch
+    epochs = [asked] if asked not in (None, -1) else checkpoints.epochs_in(searched)[::-1]
+    for epoch in epochs:
+        path = checkpoints.find(searched, given(epoch))
+        checkpoint = checkpoints.read(path)
+        if not any((checkpoint.get("decisions") or {}).get("operations", {}).values()):
+            return path, checkpoint
+    raise UserError(
+        f"--method {options.method} with --selection {options.selection} starts before the first decision of the search, "
+        f"but the checkpoints of {searched.name}{f' of epoch {asked}' if epochs == [asked] else ''} are past it: "
+        f"leave --resume_epoch out, or run the search again"
+    )
 
 
 _SELECTIONS_OWN = ("resume_epoch", "resume_expid", "epochs", "ckpt_interval")
@@ -170,9 +226,10 @@ _SELECTIONS_OWN = ("resume_epoch", "resume_expid", "epochs", "ckpt_interval")
 
 def selection_name(options: SelectionOptions, epoch: int) -> str:
     """The name of a selection's folder and log, from all that tells two selections of one supernet apart."""
-    parts = [f"log_resume-{epoch}", options.selection, *options.criterion_names(), f"seed-{options.seed}"]
+    selection = SELECTIONS[options.selection]
+    parts = [f"log_resume-{epoch}", options.selection, *selection.name_parts(options), f"seed-{options.seed}"]
     if options.selection != "magnitude":
-        parts += [f"intv-{options.proj_intv}"] if options.proj_intv != 5 else []
+        parts += [f"intv-{options.proj_intv}"] if selection.tunes and options.proj_intv != 5 else []
         parts += [options.edge_decision] if options.edge_decision != "random" else []
         parts += [options.proj_batches] if options.proj_batches != "fresh" else []
     return "-".join(parts + ([options.log_tag] if options.log_tag else []))
@@ -196,13 +253,22 @@ def _check_agrees(options: SelectionOptions, began: dict[str, Any], searched: Pa
             )
 
 
-def _rule(space: SearchSpace[Any, Selection], options: Selection, training: SupernetTraining) -> SelectionRule:
-    if options.selection == "pt-mag":
-        return Magnitude()
-    operation_criterion, edge_criterion = space.criteria(options)
-    return Perturbation(
-        training.valid_batches, operation_criterion, edge_criterion, same_batches=options.proj_batches == "cached"
-    )
+def _check_method(options: SelectionOptions, began: dict[str, Any], searched: Path) -> None:
+    """The selection must be defined for the method, and the supernet be one that the method can go on with.
+
+    Raises:
+        UserError: naming what does not go together, and why.
+    """
+    search_method = began.get("method", options.method or "darts")
+    method = options.method or search_method
+    check_settings(options, method)
+    check_selection(method, options.selection)
+    for name in (method, search_method):
+        if method != search_method and METHODS[name].decides_during_search:
+            raise UserError(
+                f"--method {method}: {searched.name} was searched by {search_method}, and {name} decides edges during the "
+                f"search: expected --method {search_method}"
+            )
 
 
 # Both ------------------------------------------------------------------------------------------------------------
@@ -217,7 +283,8 @@ def _supernet_training(
     supernet.to(generators.device)
     alpha = initial_alpha(supernet.cell_types, generators["alpha"], generators.device)
     alpha_options = AlphaOptions(options.arch_learning_rate, options.arch_weight_decay)
-    architect = METHODS[given(options.method)](supernet, alpha, alpha_options)
+    method = METHODS[given(options.method)]
+    architect = method(supernet, alpha, alpha_options, settings_of(options, method), generators)
     weight_options = WeightOptions(
         given(options.batch_size),
         options.learning_rate,

@@ -22,12 +22,12 @@ MethodName = Annotated[str, tyro.conf.arg(metavar="{" + ",".join(METHODS) + "}")
 SelectionName = Annotated[str, tyro.conf.arg(metavar="{" + ",".join(SELECTIONS) + "}")]
 SettingInt = Annotated[int | None, tyro.conf.arg(metavar="INT", help_behavior_hint=_PAPERS)]
 SettingFloat = Annotated[float | None, tyro.conf.arg(metavar="FLOAT", help_behavior_hint=_PAPERS)]
-"""An option of some methods; None leaves the value to the method (`Architect.settings`)."""
+"""An option of some methods; None leaves the value to the method (`Architect.defaults`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MethodOptions(RunOptions):
-    """A search method's own numbers. A method takes those that its `settings` name; giving it another is an error."""
+    """A search method's own numbers. A method takes those that its `defaults` name; giving it another is an error."""
 
     epsilon_alpha: SettingFloat = None
     """sdarts-rs, sdarts-adv: what the radius of the perturbation grows to over the search (0.3); constant in selection."""
@@ -55,7 +55,8 @@ class MethodOptions(RunOptions):
                 positive(name, getattr(self, name))
 
 
-SETTINGS = ("epsilon_alpha", "tau_max", "tau_min", "sgas_warmup", "sgas_interval", "partial_channels")
+SETTINGS = tuple(MethodOptions.__annotations__)
+"""The options of single methods."""
 
 
 def check_settings(options: MethodOptions, method: str) -> None:
@@ -65,15 +66,15 @@ def check_settings(options: MethodOptions, method: str) -> None:
         UserError: naming the methods that have it.
     """
     for name in SETTINGS:
-        if getattr(options, name) is not None and name not in METHODS[method].settings:
-            takers = [other for other in METHODS if name in METHODS[other].settings]
+        if getattr(options, name) is not None and name not in METHODS[method].defaults:
+            takers = [other for other in METHODS if name in METHODS[other].defaults]
             raise UserError(f"--{name} is for --method {' and '.join(takers)}, not for {method}: leave it out")
 
 
 def settings_of(options: MethodOptions, method: type[Architect]) -> Mapping[str, Any]:
     """The settings of `method` with the values that the options give."""
-    chosen = {name: getattr(options, name, None) for name in method.settings}
-    return {**method.settings, **{name: value for name, value in chosen.items() if value is not None}}
+    chosen = {name: getattr(options, name, None) for name in method.defaults}
+    return {**method.defaults, **{name: value for name, value in chosen.items() if value is not None}}
 
 
 def check_selection(method: str, selection: str) -> None:

@@ -68,10 +68,10 @@ def select_at_once(
 def decide_during_search(training: SupernetTraining, rule: SelectionRule, experiment: Experiment, epochs: int) -> None:
     """Decide the edges that the method wants decided before the training's next epoch (SGAS).
 
-    The state before the first decision is saved: selections that choose otherwise start from there.
+    The state just before is saved: a selection that chooses otherwise starts before the first decision.
     """
     due = training.architect.edges_due(training.epoch, epochs, training.decisions)
-    if due and training.decisions == Decisions():
+    if due:
         save(training, experiment)
     for cell_type, edge in due:
         event = Event(sum(map(len, training.decisions.operations.values())), training.epoch, "operation")
@@ -182,9 +182,7 @@ def edge_label(cell_type: CellType, edge: int) -> str:
     return f"{cell_type.name} edge {edge} ({cell_type.edges[edge].target}<-{cell_type.edges[edge].source})"
 
 
-def log_scores(
-    experiment: Experiment, title: str, labels: tuple[str, ...] | list[str], scores: Scores | None
-) -> None:
+def log_scores(experiment: Experiment, title: str, labels: tuple[str, ...] | list[str], scores: Scores | None) -> None:
     """The scores of all candidates as a table in the log."""
     if scores is None:
         return

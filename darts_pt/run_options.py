@@ -82,10 +82,10 @@ class SearchOptions(SupernetOptions):
     """What a search has in every space."""
 
     method: MethodName = "darts"
-    """The search method. darts: alpha is stepped on the valid half, first order; darts-2nd: likewise, second order; blank:
-    alpha stays as it was initialised (the paper's fix alpha); sdarts-rs, sdarts-adv: the weights are trained under perturbed
-    mixing weights; sgas: edges are decided during the search; gdas: one sampled operation per edge and step; drnas: mixing
-    weights drawn from a Dirichlet distribution."""
+    """The search method. darts: alpha is stepped on the valid half, first order; darts-2nd: likewise, second order;
+    blank: alpha stays as it was initialised (the paper's fix alpha); sdarts-rs, sdarts-adv: the weights are trained under
+    perturbed mixing weights; sgas: edges are decided during the search; gdas: one sampled operation per edge and step;
+    drnas: mixing weights drawn from a Dirichlet distribution."""
     epochs: PresetInt = None
     """Epochs of search; by default the paper's, fewer for digits."""
     ckpt_interval: PresetInt = None
@@ -122,9 +122,9 @@ class SelectionOptions(SupernetOptions):
     resume_epoch: PresetInt = None
     """Select from the checkpoint of this epoch; -1 is the latest. By default the last of the preset."""
     selection: SelectionName = "pt"
-    """pt: by perturbation; magnitude: by alpha, at once; pt-mag: by alpha, with the events and tuning of pt; oneshot: by the
-    supernet's performance with each operation alone on its edge; zero-cost-pt: pt on an untrained supernet, by a score at
-    initialisation in the place of accuracy and without tuning."""
+    """pt: by perturbation; magnitude: by alpha, at once; pt-mag: by alpha, with the events and tuning of pt; oneshot: by
+    the supernet's performance with each operation alone on its edge; zero-cost-pt: pt on an untrained supernet, by a
+    score at initialisation in the place of accuracy and without tuning."""
     oneshot_epochs: int = 0
     """oneshot: epochs for which the supernet is tuned with a candidate before it is judged; then it is put back."""
     zero_cost_score: Literal["synflow", "nwot"] = "synflow"

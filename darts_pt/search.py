@@ -185,7 +185,6 @@ class SupernetTraining:
         if self.scheduler and checkpoint.get("scheduler"):
             checkpoints.load_scheduler(self.scheduler, checkpoint["scheduler"], path)
         self.epoch = checkpoints.epoch_of(checkpoint, path)
-        self.decisions = self._decisions_of(checkpoint, path)
         if "generators" in checkpoint:
             self.generators.restore(checkpoint["generators"])
 
@@ -203,7 +202,7 @@ class SupernetTraining:
         return decisions
 
     def restore_supernet(self, checkpoint: dict[str, Any], path: Path) -> None:
-        """Weights, alpha and alpha's optimiser: what selection takes over from a search, the original's included."""
+        """Weights, alpha and its optimiser, decisions: what selection takes over from a search, the original's included."""
         checkpoints.load_weights(self.supernet, checkpoint["state_dict"], path)
         cell_types = self.supernet.cell_types
         alphas = checkpoint["alpha"]
@@ -221,6 +220,7 @@ class SupernetTraining:
                     )
                 alpha.copy_(saved)
         checkpoints.load_optimizer(self.architect.optimizer, checkpoint["arch_optimizer"], path, "alpha")
+        self.decisions = self._decisions_of(checkpoint, path)
         checkpoints.load_method(self.architect, checkpoint.get("method_state", {}), path)
 
 

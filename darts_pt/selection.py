@@ -154,9 +154,7 @@ class Perturbation:
 
     def operation(self, architect: Architect, decisions: Decisions, cell_type: CellType, edge: int) -> OperationChoice:
         """Keep the operation that is missed the most."""
-        scores = score_operations(
-            architect.supernet, architect.mixing(decisions), cell_type, edge, self.batch_source()
-        )
+        scores = score_operations(architect.supernet, architect.mixing(decisions), cell_type, edge, self.batch_source())
         return OperationChoice(most_missed(scores, self.operation_criterion[cell_type.name]), scores)
 
     def edges(self, architect: Architect, decisions: Decisions, cell_type: CellType, node: int) -> EdgesChoice:

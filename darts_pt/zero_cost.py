@@ -63,7 +63,8 @@ def _linear(supernet: nn.Module) -> Iterator[None]:
 
 
 def _make_identity(norm: nn.BatchNorm2d) -> None:
-    assert norm.running_mean is not None and norm.running_var is not None
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
     norm.running_mean.zero_()
     norm.running_var.fill_(1.0 - norm.eps)
     if norm.affine:
@@ -97,5 +98,3 @@ class _Agreement(TorchDispatchMode):
             on = (result > 0).flatten(1).to(self.kernel.dtype)
             self.kernel += on @ on.T + (1.0 - on) @ (1.0 - on).T
         return result
-
-

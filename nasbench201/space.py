@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from darts_pt.errors import UserError
+from darts_pt.methods import script_name
 from darts_pt.options import RunOptions, positive
 from darts_pt.run_options import PresetInt, SearchOptions, SelectionOptions, given
 from darts_pt.space import SearchSpace
@@ -75,7 +76,7 @@ class NasBench201SelectionOptions(SelectionOptions, SizeOptions):
     """What a removal is judged by: the supernet's accuracy or its loss on the valid half."""
 
     def criterion_names(self) -> list[str]:
-        return [self.proj_crit] if self.selection == "pt" else []
+        return [self.proj_crit]
 
 
 class NasBench201Space(SearchSpace[NasBench201SearchOptions, NasBench201SelectionOptions]):
@@ -91,7 +92,7 @@ class NasBench201Space(SearchSpace[NasBench201SearchOptions, NasBench201Selectio
         return options.experiments / "nasbench201"
 
     def search_folder(self, options: NasBench201SearchOptions) -> Path:
-        parts = [f"search-{options.method}-201-{options.seed}"]
+        parts = [f"search-{script_name(options.method)}-201-{options.seed}"]
         parts += [options.dataset] if options.dataset != "cifar10" else []
         parts += [options.expid_tag] if options.expid_tag else []
         return self.experiments(options) / "-".join(parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from darts_pt.methods import selection_script
 from darts_pt.options import run_command
 from nasbench201.space import NasBench201SearchOptions, NasBench201Space
 
@@ -11,7 +12,8 @@ def main(options: NasBench201SearchOptions) -> None:
     from darts_pt.commands import run_search
 
     searched = run_search(NasBench201Space(options.data_root), options)
-    print(f"next: bash exp_scripts/{options.method}-proj-201.sh --resume_expid {searched.folder.name}")
+    script = selection_script(options.method, "201")
+    print(f"next: bash exp_scripts/{script} --resume_expid {searched.folder.name}")
 
 
 if __name__ == "__main__":

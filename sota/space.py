@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 import tyro
 
 from darts_pt.errors import UserError
+from darts_pt.methods import script_name
 from darts_pt.options import Dataset, RunOptions, positive
 from darts_pt.run_options import PresetInt, SearchOptions, SelectionOptions, given
 from darts_pt.space import SearchSpace
@@ -61,7 +62,7 @@ class SotaSearchOptions(SearchOptions, SizeOptions):
 
     seed: int = 2
     """Seed of every random choice; two runs with the same seed on the CPU are identical."""
-    space: SpaceName = "s5"
+    space: Annotated[SpaceName, tyro.conf.arg(aliases=["--search_space"])] = "s5"
     """The space: s1 to s4 of Zela et al. (ICLR 2020), or s5, that of DARTS."""
 
 
@@ -74,7 +75,7 @@ class SotaSelectionOptions(SelectionOptions, SizeOptions):
 
     seed: int = 2
     """Seed of every random choice; two runs with the same seed on the CPU are identical."""
-    space: SpaceName | None = None
+    space: Annotated[SpaceName | None, tyro.conf.arg(aliases=["--search_space"])] = None
     """The space; by default the one that was searched."""
     proj_crit: Annotated[Criteria, tyro.conf.arg(aliases=["--crit"])] = "acc"
     """What a removal is judged by: the supernet's accuracy or its loss on the valid half."""
@@ -86,8 +87,6 @@ class SotaSelectionOptions(SelectionOptions, SizeOptions):
     """The same for the choice of edges; by default as for the operations of the cell."""
 
     def criterion_names(self) -> list[str]:
-        if self.selection != "pt":
-            return []
         normal, reduce = self.proj_crit_normal or self.proj_crit, self.proj_crit_reduce or self.proj_crit
         names = [normal] if normal == reduce else [f"{normal}+{reduce}"]
         return names + ([f"edge+{self.proj_crit_edge}"] if self.proj_crit_edge else [])
@@ -110,7 +109,7 @@ class SotaSpace(SearchSpace[SotaSearchOptions, SotaSelectionOptions]):
         return options.experiments / "sota" / (options.dataset or "cifar10")
 
     def search_folder(self, options: SotaSearchOptions) -> Path:
-        parts = [f"search-{options.method}-sota-{options.space}-{options.seed}"]
+        parts = [f"search-{script_name(options.method)}-sota-{options.space}-{options.seed}"]
         return self.experiments(options) / "-".join(parts + ([options.expid_tag] if options.expid_tag else []))
 
     def preset(self, options: SotaSearchOptions | SotaSelectionOptions) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from darts_pt.methods import selection_script
 from darts_pt.options import run_command
 from sota.space import SotaSearchOptions, SotaSpace
 
@@ -12,7 +13,8 @@ def main(options: SotaSearchOptions) -> None:
 
     searched = run_search(SotaSpace(), options)
     dataset = f" --dataset {options.dataset}" if options.dataset != "cifar10" else ""
-    print(f"next: bash exp_scripts/{options.method}-proj-sota.sh --resume_expid {searched.folder.name}{dataset}")
+    script = selection_script(options.method, "sota")
+    print(f"next: bash exp_scripts/{script} --resume_expid {searched.folder.name}{dataset}")
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ def toy_architect(
     generators = Generators(seed, "cpu")
     with seeded(generators["weights"]):
         supernet = ToySupernet(cell_types)
-    return method(supernet, initial_alpha(cell_types, generators["alpha"]))
+    return method(supernet, initial_alpha(cell_types, generators["alpha"]), generators=generators)
 
 
 def toy_training(
@@ -107,7 +107,7 @@ def toy_training(
         architect,
         data,
         Halves(*halves(data, 0.5, seed)),
-        Generators(seed, "cpu"),
+        architect.generators,
         options,
         optimizer,
         options.scheduler(optimizer, epochs) if epochs is not None else None,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from darts_pt.provenance import PROJECT_ROOT
 from darts_pt.registry import Registry
 
 if TYPE_CHECKING:
@@ -23,3 +24,11 @@ _SCRIPTS = {"darts-2nd": "darts2nd"}
 def script_name(method: str) -> str:
     """How a method is called in the names of scripts and experiment folders."""
     return _SCRIPTS.get(method, method)
+
+
+def selection_script(method: str, family: str) -> str:
+    """The script that selects from a supernet of `method`, with its first options; `family` is '201' or 'sota'."""
+    script = f"{script_name(method)}-proj-{family}.sh"
+    if (PROJECT_ROOT / "exp_scripts" / script).is_file():
+        return script
+    return f"darts-proj-{family}.sh --method {method}"

@@ -1,7 +1,10 @@
 """Second-order DARTS (Liu et al., ICLR 2019, section 2.3): alpha sees where the weights would go next.
 
 Alpha minimises L_valid(w', alpha) with w' = w − ξ·(momentum·v + ∇_w L_train(w, alpha) + decay·w), the weights after the
-step that is about to be made. Its gradient is ∇_alpha L_valid(w', alpha) − ξ·∇²_{alpha,w} L_train(w, alpha)·∇_w' L_valid(w', alpha);
+step that is about to be made. Its gradient is
+
+    ∇_alpha L_valid(w', alpha) − ξ·∇²_{alpha,w} L_train(w, alpha)·∇_w' L_valid(w', alpha);
+
 the Hessian product is a central difference along ∇_w' L_valid (equations 7 and 8).
 
 Known cost: four forward and backward passes for alpha where first order needs one, so a step of both takes five instead
@@ -39,7 +42,7 @@ class SecondOrder(Architect):
 
     def unrolled_gradient(self, batch: Batch, decisions: Decisions, weight_step: WeightStep) -> list[Tensor]:
         """The gradient by alpha of the valid loss after the coming weight step; the weights are left as they were."""
-        weights = list(self.supernet.parameters())
+        weights: list[Tensor] = list(self.supernet.parameters())
         learning_rate = weight_step.optimizer.param_groups[0]["lr"]
         with frozen_statistics(self.supernet), _kept(weights):
             update = self._update(weight_step, decisions, weights)
@@ -48,9 +51,7 @@ class SecondOrder(Architect):
             by_alpha, direction = gradients[: len(self.parameters())], gradients[len(self.parameters()) :]
             _move(weights, update, learning_rate)
             hessian_product = self._hessian_product(weight_step.batch, decisions, weights, direction)
-        return [
-            gradient - learning_rate * product for gradient, product in zip(by_alpha, hessian_product, strict=True)
-        ]
+        return [gradient - learning_rate * product for gradient, product in zip(by_alpha, hessian_product, strict=True)]
 
     def _update(self, weight_step: WeightStep, decisions: Decisions, weights: list[Tensor]) -> list[Tensor]:
         """What SGD would subtract, in units of the learning rate: momentum·v + gradient + decay·w (not clipped)."""

@@ -46,7 +46,7 @@ class _Dirichlet(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, concentration: Tensor, generator: torch.Generator) -> Tensor:
-        sample = torch._sample_dirichlet(concentration, generator)
+        sample = torch._sample_dirichlet(concentration, generator)  # pyright: ignore[reportPrivateImportUsage]
         ctx.save_for_backward(sample, concentration)
         return sample
 
@@ -55,7 +55,7 @@ class _Dirichlet(torch.autograd.Function):
         sample, concentration = ctx.saved_tensors
         (gradient,) = gradients
         total = concentration.sum(-1, True).expand_as(concentration)
-        slope = torch._dirichlet_grad(sample, concentration, total)
+        slope = torch._dirichlet_grad(sample, concentration, total)  # pyright: ignore[reportPrivateImportUsage]
         return slope * (gradient - (sample * gradient).sum(-1, True)), None
 
 

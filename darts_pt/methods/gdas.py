@@ -8,6 +8,7 @@ made a genotype is the expectation of the sample, softmax(alpha).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -23,7 +24,7 @@ class GumbelSampling(Architect):
         tau: the temperature now.
     """
 
-    settings = {"tau_max": 10.0, "tau_min": 0.1}
+    defaults: ClassVar = {"tau_max": 10.0, "tau_min": 0.1}
 
     @property
     def tau(self) -> float:
@@ -36,7 +37,9 @@ class GumbelSampling(Architect):
 
     def alpha_weights(self, decisions: Decisions) -> MixingWeights:
         samples = {name: self.sample(alpha) for name, alpha in self.alpha.items()}
-        return _only_sampled(fixed_by(decisions, self.supernet.cell_types, samples), decisions, self.supernet.cell_types)
+        return _only_sampled(
+            fixed_by(decisions, self.supernet.cell_types, samples), decisions, self.supernet.cell_types
+        )
 
     def training_weights(self, batch: Batch, decisions: Decisions) -> MixingWeights:
         with torch.no_grad():

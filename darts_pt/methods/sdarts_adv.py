@@ -28,7 +28,12 @@ class Adversarial(RandomSmoothing):
         return self.ascend(values, start, batch, decisions)
 
     def ascend(
-        self, centre: Mapping[str, Tensor], start: Mapping[str, Tensor], batch: Batch, decisions: Decisions
+        self,
+        centre: Mapping[str, Tensor],
+        start: Mapping[str, Tensor],
+        batch: Batch,
+        decisions: Decisions,
+        steps: int = STEPS,
     ) -> Mapping[str, Tensor]:
         """The worst mixing weights found around `centre`, or `centre` itself if none is worse.
 
@@ -38,10 +43,10 @@ class Adversarial(RandomSmoothing):
         rows = {name: values.detach() for name, values in start.items()}
         with _eval_mode(self.supernet):
             before = self._loss(centre, batch, decisions)
-            for _ in range(STEPS):
+            for _ in range(steps):
                 gradients = self._gradients(rows, batch, decisions)
                 for name, gradient in gradients.items():
-                    moved = rows[name] + 2 * self.epsilon / STEPS * gradient.sign()
+                    moved = rows[name] + 2 * self.epsilon / steps * gradient.sign()
                     inside = centre[name] + (moved - centre[name]).clamp(-self.epsilon, self.epsilon)
                     rows[name] = projected(inside)
             rose = self._loss(rows, batch, decisions) > before

@@ -8,6 +8,7 @@ perturbation goes on, as in the original.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -26,7 +27,7 @@ class RandomSmoothing(Architect):
         epsilon: the radius now; the setting `epsilon_alpha` is what it grows to.
     """
 
-    settings = {"epsilon_alpha": 0.3}
+    defaults: ClassVar = {"epsilon_alpha": 0.3}
 
     @property
     def epsilon(self) -> float:

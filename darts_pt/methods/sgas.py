@@ -1,14 +1,15 @@
 """SGAS (Li et al., *SGAS: Sequential Greedy Architecture Search*, CVPR 2020), criterion 1: edges are decided one after
 the other during the search, so that what is searched becomes what is evaluated.
 
-After a warm-up, at every interval, each cell type decides the undecided edge with the highest product of edge importance and
-selection certainty, by the largest alpha; SGAS+PT (paper, section 5.1) keeps that order and chooses by PT. A node that
-has as many decided edges as it keeps drops the others. The growing batch size of the SGAS code is not part of this.
+After a warm-up, at every interval, each cell type decides the undecided edge with the highest product of edge importance
+and selection certainty, by the largest alpha; SGAS+PT (paper, section 5.1) keeps that order and chooses by PT. A node
+that has as many decided edges as it keeps drops the others. The growing batch size of the SGAS code is not part of this.
 """
 
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -24,9 +25,9 @@ INTERVAL = 0.1
 class SequentialGreedy(Architect):
     """First-order DARTS that decides edges on the way."""
 
-    settings = {"sgas_warmup": None, "sgas_interval": None}
+    defaults: ClassVar = {"sgas_warmup": None, "sgas_interval": None}
     decides_during_search = True
-    refused = {
+    refused: ClassVar = {
         "pt-mag": "sgas already decides by magnitude while it trains on, so this would be the same thing twice",
         "zero-cost-pt": "sgas decides during the training of the supernet, zero-cost-pt has none",
     }

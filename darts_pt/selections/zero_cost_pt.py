@@ -66,6 +66,4 @@ def zero_cost(circumstances: Circumstances) -> ZeroCost:
     return ZeroCost(lambda supernet, mixing: score(supernet, mixing, images))
 
 
-SELECTION = SelectionMethod(
-    zero_cost, tunes=False, trained=False, name_parts=lambda options: [options.zero_cost_score]
-)
+SELECTION = SelectionMethod(zero_cost, tunes=False, trained=False, name_parts=lambda options: [options.zero_cost_score])

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from darts_pt.architect import AlphaOptions, Architect, FixedAlpha, bilevel_step
+from darts_pt.architect import AlphaOptions, Architect, bilevel_step
+from darts_pt.methods.blank import FixedAlpha
 from darts_pt.supernet import Decisions, mixing_weights
 from tests.toy import toy_architect
 

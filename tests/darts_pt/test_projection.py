@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from darts_pt import checkpoint as checkpoints
-from darts_pt.architect import FixedAlpha
 from darts_pt.data import DataSet
 from darts_pt.experiment import Experiment
+from darts_pt.methods.blank import FixedAlpha
 from darts_pt.projection import edge_label, project, select_at_once
 from darts_pt.search import SupernetTraining
 from darts_pt.selection import EdgesChoice, Magnitude, OperationChoice, Perturbation

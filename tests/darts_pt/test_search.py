@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from darts_pt import checkpoint as checkpoints
-from darts_pt.architect import FixedAlpha
 from darts_pt.data import DataSet
 from darts_pt.errors import UserError
 from darts_pt.experiment import Experiment
+from darts_pt.methods.blank import FixedAlpha
 from darts_pt.search import SupernetTraining, evaluate, search
 from darts_pt.supernet import Decisions
 from tests.toy import EVERY_EDGE, TWO_EDGES_EACH, toy_architect, toy_training
