@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from benchmarks import parity
-from darts_pt.architect import Architect, FixedAlpha, bilevel_step
+from darts_pt.architect import Architect, bilevel_step
+from darts_pt.methods.blank import FixedAlpha
 from darts_pt.search import WeightOptions
 from darts_pt.supernet import Decisions, initial_alpha, mixing_weights
 from nasbench201.supernet import NasBench201Supernet
