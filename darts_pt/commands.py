@@ -420,6 +420,7 @@ def _device_and_data(options: RunOptions) -> tuple[torch.device, DataSet]:
 def _begin(experiment: Experiment, checkpoint: dict[str, Any], device: torch.device) -> None:
     """The first lines of a log; a resumed run forgets what was recorded after its checkpoint."""
     if checkpoint:
-        experiment.rewind(int(checkpoint.get("metrics_size", experiment.metrics_size)))
+        if "metrics_size" in checkpoint:  # the original's checkpoints lack it
+            experiment.rewind(int(checkpoints.number_in(checkpoint, "metrics_size", experiment.folder)))
         experiment.log.info("resumed after epoch %d", checkpoint["epoch"])
     experiment.log.info("%s on %s", experiment.folder, device)

@@ -254,7 +254,7 @@ class Experiment:
         Raises:
             UserError: the file is shorter than that, so it is not the one the checkpoint was made with.
         """
-        if metrics_size > self.metrics_size:
+        if not 0 <= metrics_size <= self.metrics_size:
             raise UserError(
                 f"{self.folder / 'metrics.jsonl'} has lost lines: {self.metrics_size} of {metrics_size} bytes"
             )

@@ -42,7 +42,7 @@ def read_image_folder(folder: Path, image_size: int | None = None, seed: int = 0
     Raises:
         UserError: naming the folder or file that is missing, empty, broken, too large, or of another size.
     """
-    folder = folder.expanduser()
+    folder = Path(os.path.expanduser(folder))  # unlike Path.expanduser, it leaves an unknown ~name as it is
     if not folder.is_dir():
         raise UserError(f"--data {folder} is not a folder: expected one that holds train/CLASS/ and test/CLASS/")
     if image_size is not None and image_size < SMALLEST_SIDE:

@@ -36,8 +36,10 @@ INTERRUPTED_CODE = 130
 BROKEN_PIPE_CODE = 141
 """Likewise where the reader of its output has gone."""
 
-_USERS_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
-"""Failures of the system that the user can mend and a traceback does not explain: disk full, no permission."""
+_USERS_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM} | {
+    errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP,
+}  # fmt: skip
+"""Failures of the system that the user can mend and a traceback does not explain: disk full, no permission, bad path."""
 
 
 _PLAIN_WORDS = (

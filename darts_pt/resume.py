@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ def find_experiment(root: Path, expid: str, option: str = "--resume_expid") -> P
     Raises:
         UserError: there is none; it names those that are close, or that there are.
     """
-    for folder in (root / expid, Path(expid).expanduser()):
+    for folder in (root / expid, Path(os.path.expanduser(expid))):
         if folder.is_dir() and (is_experiment(folder) or epochs_in(folder)):
             return folder
     there = sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []

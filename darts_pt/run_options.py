@@ -7,6 +7,7 @@ fields. Cheap to import, like :mod:`darts_pt.options`.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -197,5 +198,5 @@ class TrainOptions(RunOptions):
 
 def path_or_none(text: str | None) -> Path | None:
     """`text` as a path if it names something that exists."""
-    path = Path(text).expanduser() if text else None
+    path = Path(os.path.expanduser(text)) if text else None
     return path if path is not None and path.exists() else None

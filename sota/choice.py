@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -40,7 +41,7 @@ def find(arch: str, experiments: Path, dataset: str) -> Choice:
         return Choice(published(arch), arch, "the published genotypes")
     if "|" in arch:
         raise UserError(f"--arch {arch}: NAS-Bench-201 architectures are trained by nasbench201.train, or eval.sh")
-    path = Path(arch).expanduser()
+    path = Path(os.path.expanduser(arch))
     if path.is_file():
         return Choice(_read(path), _name_of(path), str(path))
     folders = [experiments / dataset / arch, *sorted(experiments.glob("*/")), path] if arch else []

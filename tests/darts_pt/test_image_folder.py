@@ -178,6 +178,7 @@ def test_many_files_keep_their_labels(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_wrong_folders_are_named(tmp_path: Path) -> None:
     assert "is not a folder" in complaint(tmp_path / "nowhere")
+    assert "is not a folder" in complaint(Path("~nobody/pictures"))
     (tmp_path / "file").write_text("")
     assert "is not a folder" in complaint(tmp_path / "file")
     (tmp_path / "empty").mkdir()

@@ -202,6 +202,8 @@ def test_how_commands_end(capsys: pytest.CaptureFixture[str]) -> None:
     assert ends(capsys, KeyboardInterrupt()) == (130, "interrupted\n")
     full = OSError(errno.ENOSPC, "No space left on device", "/data/checkpoint")
     assert ends(capsys, full) == (2, "error: No space left on device: /data/checkpoint\n")
+    assert ends(capsys, OSError(errno.ENAMETOOLONG, "File name too long", "x" * 300))[0] == 2
+    assert ends(capsys, NotADirectoryError(errno.ENOTDIR, "Not a directory", "/file/x"))[0] == 2
     assert ends(capsys, PermissionError(errno.EACCES, "Permission denied"))[0] == 2
 
 
