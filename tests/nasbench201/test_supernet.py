@@ -17,7 +17,8 @@ def supernet_and_textbook() -> tuple[NasBench201Supernet, TextbookNasBench201]:
     torch.manual_seed(1)
     supernet = NasBench201Supernet(init_channels=4, cells_per_stage=1, num_classes=5).double()
     for norm in (module for module in supernet.modules() if isinstance(module, BatchNorm2d)):
-        assert norm.running_mean is not None and norm.running_var is not None
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
         norm.running_mean.normal_()
         norm.running_var.uniform_(0.5, 2)
     return supernet, TextbookNasBench201(CELL, 4, 1, 5, skips_zero=True).double()

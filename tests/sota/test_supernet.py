@@ -18,7 +18,8 @@ def supernet_and_textbook(space: str) -> tuple[SotaSupernet, TextbookSota]:
     torch.manual_seed(1)
     supernet = SotaSupernet(space, init_channels=2, layers=3, num_classes=5).double()
     for norm in (module for module in supernet.modules() if isinstance(module, BatchNorm2d)):
-        assert norm.running_mean is not None and norm.running_var is not None
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
         norm.running_mean.normal_()
         norm.running_var.uniform_(0.5, 2)
     textbook = TextbookSota(SPACES[space], 2, 3, 5, skips_zero=True).double()
