@@ -1,0 +1,377 @@
+"""How fast the search and the selection are, against the textbook formulation on the same machine.
+
+    python -m benchmarks.speed --space nasbench201 --size digits
+
+Ours and the textbook's (`benchmarks.textbook`) are timed in turn, A B A B …, after one warm-up each; every figure is the
+median. What is timed is what a run does: drawing and augmenting the batches is part of a step.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from darts_pt.errors import UserError
+from darts_pt.options import in_range, positive, run_command
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from darts_pt.data import DataSet
+    from darts_pt.supernet import CellType, Supernet
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeedOptions:
+    """Time one bilevel step, one PT decision, the input pipeline and the peak memory, ours against the textbook's."""
+
+    space: Literal["nasbench201", "s1", "s2", "s3", "s4", "s5"] = "nasbench201"
+    """Search space."""
+    size: Literal["paper", "digits"] = "digits"
+    """paper: the paper's supernet on 32x32 images, batch 64; digits: a small one on the 8x8 digits, batch 32."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where to compute."""
+    threads: int | None = None
+    """CPU threads; by default what torch takes."""
+    repeats: int | None = None
+    """Turns of each; by default 20 at the digits size, 5 at the paper's, fewer (but 3) where they take too long."""
+    event_batches: int | None = None
+    """Batches of the valid half in a decision, whose cost is linear in them; by default 4 at the digits size, 1 at the
+    paper's."""
+    json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Also write the rows to this file."""
+
+    def __post_init__(self) -> None:
+        for name in ("threads", "repeats", "event_batches"):
+            if getattr(self, name) is not None:
+                positive(name, getattr(self, name))
+        in_range("repeats", self.repeats or 1, 1, 10_000)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the result; `ratio` says how many times less of `unit` ours takes."""
+
+    name: str
+    ours: float
+    textbook: float
+    unit: str
+
+    @property
+    def ratio(self) -> float:
+        return self.textbook / self.ours if self.ours else float("inf")
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**dataclasses.asdict(self), "ratio": self.ratio}
+
+
+@dataclass(frozen=True)
+class Size:
+    """What is timed: the supernet's size, its images and how often."""
+
+    init_channels: int
+    depth: int
+    batch_size: int
+    repeats: int
+    event_batches: int
+    budget: float
+    """Seconds after which a timing ends with the turns it has."""
+
+
+def size_of(options: SpeedOptions) -> Size:
+    """The sizes by name; `depth` is cells per stage in NAS-Bench-201, layers in S1–S5."""
+    in_201 = options.space == "nasbench201"
+    if options.size == "paper":
+        size = Size(16, 5 if in_201 else 8, 64, 5, 1, 60.0)
+    else:
+        size = Size(8, 1 if in_201 else 3, 32, 20, 4, 10.0)
+    return dataclasses.replace(
+        size,
+        repeats=options.repeats or size.repeats,
+        event_batches=options.event_batches or size.event_batches,
+    )
+
+
+class Contest:
+    """Ours and the textbook's, set up alike: same weights, same data, same mixing weights."""
+
+    def __init__(self, options: SpeedOptions) -> None:
+        import torch
+
+        from benchmarks import textbook
+        from darts_pt.architect import Architect
+        from darts_pt.data import halves
+        from darts_pt.device import Generators
+        from darts_pt.search import Halves, SupernetTraining, WeightOptions
+        from darts_pt.supernet import initial_alpha
+
+        self.size = size_of(options)
+        self.device = torch.device(options.device)
+        torch.manual_seed(0)
+        data = _data(options.size, self.device)
+        supernet, self.network = _networks(options.space, self.size, data.classes)
+        self.network.load_state_dict(supernet.state_dict())
+        supernet, self.network = supernet.to(self.device), self.network.to(self.device)
+        generators = Generators(0, self.device)
+        _set_noise(supernet, self.network, generators["noise"])
+        alpha = initial_alpha(supernet.cell_types, generators["alpha"], self.device)
+        weight_options = WeightOptions(batch_size=self.size.batch_size)
+        self.halves = Halves(*halves(data, 0.5, 0))
+        self.training = SupernetTraining(
+            Architect(supernet, alpha),
+            data,
+            self.halves,
+            generators,
+            weight_options,
+            weight_options.optimizer(supernet),
+        )
+
+        self.alpha = {name: rows.detach().clone().requires_grad_() for name, rows in alpha.items()}
+        self.alpha_optimizer = torch.optim.Adam(self.alpha.values(), lr=3e-4, betas=(0.5, 0.999), weight_decay=1e-3)
+        self.weight_optimizer = torch.optim.SGD(self.network.parameters(), lr=0.025, momentum=0.9, weight_decay=3e-4)
+        crop, flip = data.augmentation.crop_padding, data.augmentation.flip
+        self.images = textbook.ImageByImage(
+            data.train.pixels.cpu(), data.train.labels.cpu(), data.mean, data.std, crop, flip
+        )
+
+    # One step ----------------------------------------------------------------------------------------------------
+
+    def our_step(self) -> None:
+        from itertools import islice
+
+        for _ in self.training.train_epoch(islice(self.training.random_train_batches(), 1)):
+            pass
+
+    def textbook_batch(self, half: Tensor) -> tuple[Tensor, Tensor]:
+        from benchmarks import textbook
+
+        images, labels = next(iter(textbook.loader(self.images, half, self.size.batch_size)))
+        return images.to(self.device), labels.to(self.device)
+
+    def textbook_step(self) -> None:
+        from benchmarks import textbook
+
+        valid, train = self.textbook_batch(self.halves.valid), self.textbook_batch(self.halves.train)
+        textbook.bilevel_step(
+            self.network, self.alpha, self.alpha_optimizer, self.weight_optimizer, train, valid, grad_clip=5.0
+        )
+
+    def our_input(self) -> None:
+        """Both batches of a step."""
+        from darts_pt.data import random_batch_indices
+
+        for half in self.halves:
+            self.training.batch(random_batch_indices(half, self.size.batch_size, self.training.generators["batches"]))
+
+    def textbook_input(self) -> None:
+        for half in self.halves:
+            self.textbook_batch(half)
+
+    # One decision ------------------------------------------------------------------------------------------------
+
+    @property
+    def event(self) -> tuple[CellType, int]:
+        """The cell type and edge that are decided: the last type's middle edge, nothing being decided yet."""
+        cell_type = self.training.supernet.cell_types[0]
+        return cell_type, len(cell_type.edges) // 2
+
+    def our_event(self) -> None:
+        from itertools import islice
+
+        from darts_pt.selection import Perturbation
+        from darts_pt.supernet import Decisions
+
+        cell_type, edge = self.event
+        rule = Perturbation(
+            lambda: islice(self.training.valid_batches(), self.size.event_batches),
+            {cell_type.name: "acc"},
+            {cell_type.name: "acc"},
+        )
+        rule.operation(self.training.architect, Decisions(), cell_type, edge)
+
+    def textbook_event(self) -> None:
+        from itertools import islice
+
+        from benchmarks import textbook
+
+        cell_type, edge = self.event
+        weights = {name: rows.detach().softmax(-1) for name, rows in self.alpha.items()}
+        for operation in range(len(cell_type.operations[edge])):
+            loader = textbook.loader(self.images, self.halves.valid, self.size.batch_size)
+            batches = ((images.to(self.device), labels.to(self.device)) for images, labels in loader)
+            batches = islice(batches, self.size.event_batches)
+            textbook.score_removal(self.network, weights, cell_type.name, edge, operation, batches)
+
+
+def _data(size: str, device: torch.device) -> DataSet:
+    """The digits, or random images of CIFAR's size: the time does not depend on what they show."""
+    import torch
+
+    from darts_pt.data import Augmentation, DataSet, Images, load
+
+    if size == "digits":
+        return load("digits", device=device)
+    generator = torch.Generator().manual_seed(0)
+    images = Images(
+        torch.randint(256, (10_000, 3, 32, 32), generator=generator, dtype=torch.uint8).to(device),
+        torch.randint(10, (10_000,), generator=generator).to(device),
+    )
+    return DataSet("random", 10, images, images, (0.5,) * 3, (0.25,) * 3, Augmentation(crop_padding=4, flip=True))
+
+
+def _networks(space: str, size: Size, classes: int) -> tuple[Supernet, torch.nn.Module]:
+    from benchmarks import textbook
+
+    if space == "nasbench201":
+        from nasbench201.supernet import CELL, NasBench201Supernet
+
+        return (
+            NasBench201Supernet(size.init_channels, size.depth, classes),
+            textbook.TextbookNasBench201(CELL, size.init_channels, size.depth, classes),
+        )
+    from sota.spaces import cell_types
+    from sota.supernet import SotaSupernet
+
+    return (
+        SotaSupernet(space, size.init_channels, size.depth, classes),
+        textbook.TextbookSota(cell_types(space), size.init_channels, size.depth, classes),
+    )
+
+
+def _set_noise(supernet: Supernet, network: torch.nn.Module, generator: torch.Generator) -> None:
+    from benchmarks.textbook import Noise
+
+    if hasattr(supernet, "noise_generator"):
+        supernet.noise_generator = generator  # type: ignore[assignment]
+    for module in network.modules():
+        if isinstance(module, Noise):
+            module.generator = generator
+
+
+# Measuring -------------------------------------------------------------------------------------------------------
+
+
+def in_turn(
+    ours: Callable[[], None], theirs: Callable[[], None], size: Size, device: torch.device
+) -> tuple[float, float]:
+    """Median seconds of each, timed A B A B … after one warm-up each."""
+    import torch
+
+    synchronize = torch.cuda.synchronize if device.type == "cuda" else lambda: None
+    times: tuple[list[float], list[float]] = ([], [])
+    end = time.perf_counter() + size.budget
+    for turn in range(size.repeats + 1):
+        for action, seconds in zip((ours, theirs), times, strict=True):
+            synchronize()
+            start = time.perf_counter()
+            action()
+            synchronize()
+            if turn > 0:
+                seconds.append(time.perf_counter() - start)
+        if len(times[0]) >= 3 and time.perf_counter() > end:
+            break
+    return statistics.median(times[0]), statistics.median(times[1])
+
+
+def peak_bytes(action: Callable[[], None], device: torch.device) -> int:
+    """The most memory that torch had allocated for tensors at one time during `action`, above what it had before.
+
+    On the CPU from the profiler's record of every allocation, so that it is exact and repeatable.
+    """
+    import torch
+
+    if device.type == "cuda":
+        before = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        action()
+        torch.cuda.synchronize(device)
+        return torch.cuda.max_memory_allocated(device) - before
+    with (
+        _quiet(),
+        torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile,
+    ):
+        action()
+    assert profile.profiler is not None
+    results = profile.profiler.kineto_results
+    assert results is not None
+    changes = [(event.start_ns(), event.nbytes()) for event in results.events() if event.name() == "[memory]"]
+    peak = live = 0
+    for _, change in sorted(changes, key=lambda item: item[0]):
+        live += change
+        peak = max(peak, live)
+    return peak
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the profiler's remarks on the standard error."""
+    saved = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+
+
+def measure(options: SpeedOptions) -> list[Row]:
+    """All rows; the first is the bilevel step."""
+    import torch
+
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: torch finds no usable GPU here; expected cpu")
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    contest = Contest(options)
+    size, device = contest.size, contest.device
+    step = in_turn(contest.our_step, contest.textbook_step, size, device)
+    inputs = in_turn(contest.our_input, contest.textbook_input, size, device)
+    event = in_turn(contest.our_event, contest.textbook_event, size, device)
+    memory = peak_bytes(contest.our_step, device), peak_bytes(contest.textbook_step, device)
+    event_memory = peak_bytes(contest.our_event, device), peak_bytes(contest.textbook_event, device)
+    return [
+        Row("bilevel step", step[0] * 1e3, step[1] * 1e3, "ms"),
+        Row("selection event", event[0] * 1e3, event[1] * 1e3, "ms"),
+        Row("input pipeline", inputs[0] * 1e3, inputs[1] * 1e3, "ms"),
+        Row("input pipeline, share of own step", 100 * inputs[0] / step[0], 100 * inputs[1] / step[1], "%"),
+        Row("peak memory of a step", memory[0] / 2**20, memory[1] / 2**20, "MiB"),
+        Row("peak memory of an event", event_memory[0] / 2**20, event_memory[1] / 2**20, "MiB"),
+    ]
+
+
+def main(options: SpeedOptions) -> list[Row]:
+    """Measure, print a table, and write the rows where asked."""
+    import platform
+
+    import torch
+
+    if options.json is not None and not options.json.absolute().parent.is_dir():
+        raise UserError(f"--json {options.json}: there is no folder {options.json.absolute().parent}")
+    rows = measure(options)
+    device = torch.cuda.get_device_name() if options.device == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    print(
+        f"{options.space}, {options.size} size, {device}, torch {torch.__version__}, Python {platform.python_version()}"
+    )
+    print(f"{'':34}{'ours':>11}{'textbook':>11}       {'ratio':>7}")
+    for row in rows:
+        print(f"{row.name:34}{row.ours:11.2f}{row.textbook:11.2f} {row.unit:5} {row.ratio:7.2f}")
+    if options.json is not None:
+        options.json.write_text(json.dumps([row.to_dict() for row in rows], indent=2) + "\n")
+    return rows
+
+
+if __name__ == "__main__":
+    run_command(SpeedOptions, main, sys.argv[1:])
