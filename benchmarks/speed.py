@@ -306,7 +306,8 @@ def peak_bytes(action: Callable[[], None], device: torch.device) -> int:
     assert profile.profiler is not None
     results = profile.profiler.kineto_results
     assert results is not None
-    changes = [(event.start_ns(), event.nbytes()) for event in results.events() if event.name() == "[memory]"]
+    records: list[Any] = [event for event in results.events() if event.name() == "[memory]"]
+    changes = [(record.start_ns(), record.nbytes()) for record in records]
     peak = live = 0
     for _, change in sorted(changes, key=lambda item: item[0]):
         live += change

@@ -138,7 +138,10 @@ def mix(candidates: Sequence[nn.Module], inputs: Tensor, weights: Tensor, skips_
         for weight, candidate in zip(weights, candidates, strict=True)
         if not (skips_zero and weight == 0)
     ]
-    return sum(terms[1:], terms[0]) if terms else torch.zeros((), dtype=inputs.dtype, device=inputs.device)
+    total = terms[0] if terms else torch.zeros((), dtype=inputs.dtype, device=inputs.device)
+    for term in terms[1:]:
+        total = total + term
+    return total
 
 
 # Supernets -------------------------------------------------------------------------------------------------------

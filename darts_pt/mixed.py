@@ -1,10 +1,18 @@
-"""Building blocks of a fast mixed operation."""
+"""Building blocks of a fast mixed operation: what the candidates of many edges can share, computed once.
+
+The supernets keep one module per operation for its parameters, buffers and name; their cells compute many operations at
+once with the functions below. Maps are kept channels-last: there a 1x1 convolution is a matrix product, and on
+the CPU convolutions and poolings are several times faster (docs/performance.md).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -40,3 +48,131 @@ def frozen_statistics(supernet: nn.Module) -> Iterator[None]:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
         supernet.train(was_training)
+
+
+def stacked_batch_norm(stacked: Tensor, norms: Sequence[BatchNorm2d], scale: Tensor | None) -> Tensor:
+    """Many batch norms that are not affine, as one over their stacked channels; `scale` times the result.
+
+    Args:
+        stacked: [batch, n · C, H, W], the inputs of `norms` one after the other.
+        norms: all in the same mode and with the same momentum; their running statistics and counters move as if each
+            had been called.
+        scale: [n · C] or None for 1: mixing weights cost nothing here.
+    """
+    first = norms[0]
+    if first.training and first.momentum == 0.0:
+        return F.batch_norm(stacked, None, None, scale, None, training=True, eps=first.eps)
+    means: list[Any] = [norm.running_mean for norm in norms]
+    variances: list[Any] = [norm.running_var for norm in norms]
+    mean, variance = torch.cat(means), torch.cat(variances)
+    output = F.batch_norm(stacked, mean, variance, scale, None, first.training, first.momentum, first.eps)  # type: ignore[arg-type]
+    if first.training:
+        with torch.no_grad():
+            size = first.num_features
+            counters: list[Any] = [norm.num_batches_tracked for norm in norms]
+            torch._foreach_copy_(means + variances, [*mean.split(size), *variance.split(size)])  # pyright: ignore[reportPrivateImportUsage]
+            torch._foreach_add_(counters, 1)  # pyright: ignore[reportPrivateImportUsage]
+    return output
+
+
+def pointwise(inputs: Tensor, kernels: Sequence[Tensor]) -> Tensor:
+    """1x1 convolutions [C_out, C_in, 1, 1] of one input, their outputs stacked: one matrix product over the pixels."""
+    kernel = (kernels[0] if len(kernels) == 1 else torch.cat(list(kernels))).flatten(1)
+    return F.linear(inputs.permute(0, 2, 3, 1), kernel).permute(0, 3, 1, 2)
+
+
+def convolution(inputs: Tensor, kernels: Sequence[Tensor]) -> Tensor:
+    """k×k convolutions of stride 1 of one input, padded to keep its size, their outputs stacked."""
+    kernel = kernels[0] if len(kernels) == 1 else torch.cat(list(kernels))
+    return F.conv2d(inputs, kernel, padding=kernel.shape[2] // 2)
+
+
+# Poolings --------------------------------------------------------------------------------------------------------
+
+
+def average_pool(inputs: Tensor) -> Tensor:
+    """3x3 average of stride 1 that does not count the padding.
+
+    On the CPU as a depthwise convolution, which is faster there than torch's pooling.
+    """
+    if inputs.device.type != "cpu":
+        return F.avg_pool2d(inputs, 3, stride=1, padding=1, count_include_pad=False)
+    return _AveragePool.apply(inputs)  # type: ignore[return-value]
+
+
+class _AveragePool(torch.autograd.Function):
+    """Sum over the 3x3 window, then division by the pixels it holds. The window sum is its own transpose."""
+
+    @staticmethod
+    def forward(ctx: Any, inputs: Tensor) -> Tensor:
+        ones, shares = _window(inputs.shape[1], inputs.shape[2], inputs.shape[3], inputs.dtype)
+        return F.conv2d(inputs, ones, padding=1, groups=inputs.shape[1]).mul_(shares)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        ones, shares = _window(gradient.shape[1], gradient.shape[2], gradient.shape[3], gradient.dtype)
+        return F.conv2d(gradient * shares, ones, padding=1, groups=gradient.shape[1])
+
+
+@lru_cache(maxsize=64)
+def _window(channels: int, height: int, width: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """The depthwise kernel of ones, and 1 / (pixels in the window) of every place."""
+    with torch.inference_mode(False):
+        inside = torch.ones(1, 1, height, width, dtype=torch.float64)
+        count = F.avg_pool2d(inside, 3, stride=1, padding=1, divisor_override=1)
+        return torch.ones(channels, 1, 3, 3, dtype=dtype), (1 / count).to(dtype)
+
+
+# Sums ------------------------------------------------------------------------------------------------------------
+
+
+def weighted_sum(terms: Sequence[Tensor], maps: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
+    """Σ terms + Σ weights · maps, all of one shape; the weights are scalars.
+
+    Against writing it with operators, nothing is stored for the backward pass but the maps where a weight wants its
+    gradient, and no product is.
+    """
+    return _WeightedSum.apply(len(terms), len(maps), *terms, *maps, *weights)  # type: ignore[return-value]
+
+
+class _WeightedSum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, count: int, weighted: int, *tensors: Tensor) -> Tensor:
+        terms, maps, weights = tensors[:count], tensors[count : count + weighted], tensors[count + weighted :]
+        ctx.count, ctx.weighted = count, weighted
+        wanted = any(ctx.needs_input_grad[2 + count + weighted :])
+        ctx.save_for_backward(*weights, *(maps if wanted else ()))
+        if count == 0:
+            total = maps[0] * weights[0]
+            maps, weights = maps[1:], weights[1:]
+        elif count == 1:
+            total = terms[0].clone() if not maps else torch.addcmul(terms[0], maps[0], weights[0])
+            maps, weights = maps[1:], weights[1:]
+        else:
+            total = terms[0] + terms[1]
+        for term in terms[2:]:
+            total.add_(term)
+        for map_, weight in zip(maps, weights, strict=True):
+            total.addcmul_(map_, weight)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        weights, maps = ctx.saved_tensors[: ctx.weighted], ctx.saved_tensors[ctx.weighted :]
+        by_term, by_map = 2 + ctx.count, 2 + ctx.count + ctx.weighted
+        wanted = ctx.needs_input_grad
+        return (
+            None,
+            None,
+            *(gradient if want else None for want in wanted[2:by_term]),
+            *(
+                gradient * weight if want else None
+                for want, weight in zip(wanted[by_term:by_map], weights, strict=True)
+            ),
+            *(_dot(gradient, maps[i]) if want else None for i, want in enumerate(wanted[by_map:])),
+        )
+
+
+def _dot(one: Tensor, other: Tensor) -> Tensor:
+    """The sum of the products, without storing them; both [batch, C, H, W], channels-last."""
+    return torch.dot(one.permute(0, 2, 3, 1).reshape(-1), other.permute(0, 2, 3, 1).reshape(-1))

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
 
+from darts_pt.mixed import average_pool, convolution, pointwise, stacked_batch_norm, weighted_sum
 from darts_pt.supernet import ActiveOperations, CellType, Edge, MixingWeights, Supernet
 from nasbench201.architecture import OPERATIONS, SOURCES, architecture_string
-from nasbench201.operations import NONE, candidate
+from nasbench201.operations import (
+    AVG_POOL_3X3,
+    NONE,
+    NOR_CONV_1X1,
+    NOR_CONV_3X3,
+    SKIP_CONNECT,
+    ReLUConvBN,
+    candidate,
+)
 from nasbench201.skeleton import skeleton
 
 EDGES = tuple(Edge(source, target) for target, sources in enumerate(SOURCES, start=1) for source in sources)
@@ -18,11 +29,42 @@ EDGES = tuple(Edge(source, target) for target, sources in enumerate(SOURCES, sta
 CELL = CellType("cell", EDGES, (OPERATIONS,) * len(EDGES))
 
 
+@dataclass(frozen=True)
+class SourcePlan:
+    """What is computed from one node: the edges that leave it, by the operation that is active on them."""
+
+    source: int
+    edges: dict[int, tuple[int, ...]]
+
+
+@lru_cache(maxsize=1024)
+def plan(active: ActiveOperations) -> tuple[SourcePlan, ...]:
+    """The work of a cell under a pattern of active operations, source by source."""
+    return tuple(
+        SourcePlan(
+            source,
+            {
+                operation: tuple(
+                    index for index, edge in enumerate(EDGES) if edge.source == source and operation in active[index]
+                )
+                for operation in range(len(OPERATIONS))
+                if operation != NONE
+            },
+        )
+        for source in range(3)
+    )
+
+
 class Cell(nn.Module):
-    """Four nodes; each but the first is the sum of its incoming edges, each edge the weighted sum of its operations."""
+    """Four nodes; each but the first is the sum of its incoming edges, each edge the weighted sum of its operations.
+
+    All edges that leave a node share its ReLU and its pooling, their convolutions with equal kernels are one convolution
+    with stacked outputs, and the mixing weights are the scales of the batch norms.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
+        self.channels = channels
         self.edges = nn.ModuleDict(
             {
                 f"{edge.target}<-{edge.source}": nn.ModuleList(candidate(name, channels) for name in OPERATIONS)
@@ -32,18 +74,48 @@ class Cell(nn.Module):
 
     def forward(self, inputs: Tensor, weights: Tensor, active: ActiveOperations) -> Tensor:
         """Node 3 [batch, C, H, W] of the cell's input under mixing weights [6, 5]."""
-        nodes: dict[int, Tensor] = {0: inputs}
-        for index, edge in enumerate(EDGES):
-            candidates = self.edges[f"{edge.target}<-{edge.source}"]
-            source = nodes[edge.source]
-            for operation in active[index]:
-                if operation == NONE:
-                    continue
-                term = weights[index, operation] * candidates[operation](source)
-                nodes[edge.target] = nodes[edge.target] + term if edge.target in nodes else term
-            if edge.target not in nodes:
-                nodes[edge.target] = torch.zeros_like(inputs)
-        return nodes[3]
+        rows = [row.unbind() for row in weights.unbind()]
+        terms: dict[int, list[Tensor]] = {1: [], 2: [], 3: []}
+        maps: dict[int, list[tuple[Tensor, Tensor]]] = {1: [], 2: [], 3: []}
+        node = inputs
+        for work in plan(active):
+            if work.source > 0:
+                node = self._node(terms[work.source], maps[work.source], inputs)
+            for index, term in self._normalised(node, work, rows):
+                terms[EDGES[index].target].append(term)
+            for index in work.edges[SKIP_CONNECT]:
+                maps[EDGES[index].target].append((node, rows[index][SKIP_CONNECT]))
+            if work.edges[AVG_POOL_3X3]:
+                pooled = average_pool(node)
+                for index in work.edges[AVG_POOL_3X3]:
+                    maps[EDGES[index].target].append((pooled, rows[index][AVG_POOL_3X3]))
+        return self._node(terms[3], maps[3], inputs)
+
+    def _normalised(
+        self, node: Tensor, work: SourcePlan, rows: list[tuple[Tensor, ...]]
+    ) -> Iterator[tuple[int, Tensor]]:
+        """The weighted outputs of the convolutions that read `node`, each with its edge."""
+        if not (work.edges[NOR_CONV_1X1] or work.edges[NOR_CONV_3X3]):
+            return
+        rectified = torch.relu(node)
+        for operation, convolve in ((NOR_CONV_1X1, pointwise), (NOR_CONV_3X3, convolution)):
+            edges = work.edges[operation]
+            if edges:
+                modules = [self._candidate(edge, operation) for edge in edges]
+                stacked = convolve(rectified, [module.convolution.weight for module in modules])
+                scale = torch.stack([rows[edge][operation] for edge in edges]).repeat_interleave(self.channels)
+                stacked = stacked_batch_norm(stacked, [module.batch_norm for module in modules], scale)
+                yield from zip(edges, stacked.split(self.channels, dim=1), strict=True)
+
+    def _candidate(self, edge: int, operation: int) -> ReLUConvBN:
+        return self.edges[f"{EDGES[edge].target}<-{EDGES[edge].source}"][operation]  # type: ignore[index,return-value]
+
+    @staticmethod
+    def _node(terms: list[Tensor], maps: list[tuple[Tensor, Tensor]], inputs: Tensor) -> Tensor:
+        """The sum of a node's incoming edges."""
+        if not terms and not maps:
+            return torch.zeros_like(inputs)
+        return weighted_sum(terms, [map_ for map_, _ in maps], [weight for _, weight in maps])
 
 
 class NasBench201Supernet(Supernet):
@@ -66,7 +138,7 @@ class NasBench201Supernet(Supernet):
     def forward(self, images: Tensor, mixing: MixingWeights) -> Tensor:
         """Class logits [batch, classes] of normalised images [batch, 3, height, width]."""
         weights, active = mixing.values[CELL.name], mixing.active[CELL.name]
-        hidden = self.stem(images)
+        hidden = self.stem(images.contiguous(memory_format=torch.channels_last))
         for block in self.cells:
             hidden = block(hidden, weights, active) if isinstance(block, Cell) else block(hidden)
         return self.classifier(self.lastact(hidden).mean(dim=(2, 3)))
