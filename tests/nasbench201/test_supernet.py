@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from benchmarks.textbook import TextbookNasBench201
-from darts_pt.mixed import BatchNorm2d
-from darts_pt.selection import frozen_statistics
+from darts_pt.mixed import BatchNorm2d, frozen_statistics
 from darts_pt.supernet import Decisions, initial_alpha, mixing_weights
 from nasbench201.supernet import CELL, NasBench201Supernet
 from tests.oracle import assert_same, random_mixing

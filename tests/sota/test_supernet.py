@@ -7,8 +7,7 @@ import torch
 
 from benchmarks.textbook import Noise as TextbookNoise
 from benchmarks.textbook import TextbookSota
-from darts_pt.mixed import BatchNorm2d
-from darts_pt.selection import frozen_statistics
+from darts_pt.mixed import BatchNorm2d, frozen_statistics
 from sota.spaces import SPACES
 from sota.supernet import SotaSupernet
 from tests.oracle import assert_same, random_mixing
