@@ -36,7 +36,7 @@ def synflow(supernet: Supernet, mixing: MixingWeights, images: Tensor) -> float:
         total = supernet(ones, mixing).sum()
         gradients = torch.autograd.grad(total, weights, allow_unused=True)
         flows = [
-            (weight * gradient).abs().double().sum()
+            (weight.detach() * gradient).abs().double().sum()
             for weight, gradient in zip(weights, gradients, strict=True)
             if gradient is not None
         ]

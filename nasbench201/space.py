@@ -75,6 +75,16 @@ class NasBench201SelectionOptions(SelectionOptions, SizeOptions):
     proj_crit: Annotated[Literal["acc", "loss"], tyro.conf.arg(aliases=["--crit"])] = "acc"
     """What a removal is judged by: the supernet's accuracy or its loss on the valid half."""
 
+    proj_crit_edge: str | None = None
+    """Refused: it is for topology events, which this space has none of, since its nodes keep all incoming edges."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.proj_crit_edge is not None:
+            raise UserError(
+                "--proj_crit_edge: NAS-Bench-201 has no topology events, its nodes keep all incoming edges: leave it out"
+            )
+
     def criterion_names(self) -> list[str]:
         return [self.proj_crit]
 

@@ -1,0 +1,64 @@
+"""Discretisation accuracy: each operation alone on its edge, without and with tuning."""
+
+from __future__ import annotations
+
+import torch
+
+from darts_pt.data import DataSet
+from darts_pt.search import Metrics, SupernetTraining
+from darts_pt.selection import score
+from darts_pt.selections import oneshot
+from darts_pt.selections.oneshot import Discretisation
+from darts_pt.supernet import Decisions
+from tests.toy import EVERY_EDGE, toy_training
+
+CELL = EVERY_EDGE[0]
+
+
+def rule_of(training: SupernetTraining, epochs: int) -> Discretisation:
+    batches = list(training.valid_batches())
+    return Discretisation(lambda: batches, {"cell": "loss"}, {}, training=training, epochs=epochs)
+
+
+def test_the_operation_stays_with_which_alone_the_supernet_is_best(few_digits: DataSet) -> None:
+    training = toy_training(few_digits, batch_size=24)
+    rule = rule_of(training, 0)
+    decisions = Decisions().with_operation("cell", 0, 2)
+    choice = rule.operation(training.architect, decisions, CELL, 1)
+    alone = [
+        score(
+            training.supernet,
+            [training.architect.mixing(decisions.with_operation("cell", 1, operation))],
+            rule.batches,
+        )[0]
+        for operation in range(3)
+    ]
+    assert choice.scores == alone
+    assert choice.operation == min(range(3), key=lambda operation: alone[operation].loss)
+
+
+def test_of_equals_the_first_stays(few_digits: DataSet, monkeypatch) -> None:
+    training = toy_training(few_digits, batch_size=24)
+    monkeypatch.setattr(oneshot, "score", lambda *arguments: [Metrics(50.0, 1.0)])
+    assert rule_of(training, 0).operation(training.architect, Decisions(), CELL, 1).operation == 0
+
+
+def test_tuning_changes_the_scores_and_is_undone(few_digits: DataSet) -> None:
+    training = toy_training(few_digits, batch_size=24)
+    for _ in training.train_epoch(training.random_train_batches()):
+        pass
+    untuned = rule_of(training, 0).operation(training.architect, training.decisions, CELL, 1).scores
+    before = {name: tensor.clone() for name, tensor in training.supernet.state_dict().items()}
+    alpha = training.architect.alpha["cell"].detach().clone()
+    momenta = [state["momentum_buffer"].clone() for state in training.weight_optimizer.state.values()]
+    rule = rule_of(training, 1)
+    generator = training.generators["batches"].get_state()
+    tuned = rule.operation(training.architect, training.decisions, CELL, 1).scores
+    assert tuned != untuned
+    for name, tensor in training.supernet.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+    assert torch.equal(training.architect.alpha["cell"], alpha)
+    for state, momentum in zip(training.weight_optimizer.state.values(), momenta, strict=True):
+        assert torch.equal(state["momentum_buffer"], momentum)
+    assert training.decisions == Decisions()
+    assert torch.equal(generator, training.generators["batches"].get_state())
