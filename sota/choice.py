@@ -44,9 +44,9 @@ def find(arch: str, experiments: Path, dataset: str) -> Choice:
     path = Path(os.path.expanduser(arch))
     if path.is_file():
         return Choice(_read(path), _name_of(path), str(path))
-    folders = [experiments / dataset / arch, *sorted(experiments.glob("*/")), path] if arch else []
-    folders = [folder / arch if folder.parent == experiments else folder for folder in folders]
-    folder = next((folder for folder in folders if folder.is_dir()), None)
+    # What an experiment of NAS-Bench-201 holds is refused below, with the right words.
+    roots = [experiments / dataset, *sorted(experiments.glob("*/")), experiments.parent / "nasbench201", Path()]
+    folder = next((root / path for root in roots if arch and (root / path).is_dir()), None)
     if folder is None:
         raise _unknown(arch, experiments)
     path = _genotype_of(folder)

@@ -89,9 +89,12 @@ def test_an_experiment_without_a_genotype_is_refused(experiments: Path) -> None:
         find("search-darts-sota-s5-2", experiments, "cifar10")
 
 
-def test_architectures_of_nasbench201_are_told_where_to_go(experiments: Path) -> None:
-    path = experiments / "genotype.json"
+def test_architectures_of_nasbench201_are_told_where_to_go(tmp_path: Path) -> None:
+    experiments, path = tmp_path / "sota", tmp_path / "nasbench201" / "search-darts-201-1" / "genotype.json"
+    path.parent.mkdir(parents=True)
     path.write_text(json.dumps({"space": "nasbench201", "genotype": "|none~0|+…"}))
+    with pytest.raises(UserError, match=r"--arch '\|none~0\|"):
+        find("search-darts-201-1", experiments, "cifar10")
     with pytest.raises(UserError, match=r"--arch '\|none~0\|"):
         find(str(path), experiments, "cifar10")
     with pytest.raises(UserError, match=r"nasbench201\.train"):
