@@ -1,0 +1,170 @@
+"""`python -m nasbench201.build_table`: train every unique architecture on digits, for the embedded benchmark table.
+
+It takes hours of one core. Interrupt it whenever you like: what is trained is kept, and the same command goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from darts_pt.errors import UserError
+from darts_pt.files import Lock
+from darts_pt.options import positive, run_command
+from darts_pt.provenance import PROJECT_ROOT
+from nasbench201 import isomorphism
+from nasbench201.table import DIGITS_TABLE
+
+TOGETHER = 12
+"""Networks trained side by side."""
+
+Chunk = tuple[int, list[int]]
+"""A seed and the numbers of the architectures to train with it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildOptions:
+    """Train every unique architecture of NAS-Bench-201 on digits and write the table of their accuracies.
+
+    What is already trained is not trained again. --verify trains some entries anew instead, one by one.
+    """
+
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FILE")] = DIGITS_TABLE
+    """The table to write; to --verify, the one to check."""
+    partial: Annotated[Path, tyro.conf.arg(metavar="FILE")] = PROJECT_ROOT / "experiments" / "digits-table.jsonl"
+    """Where results are kept until all are there."""
+    workers: int = os.cpu_count() or 1
+    """Processes; each keeps one core busy."""
+    seeds: int = 3
+    """Trainings of each architecture."""
+    minutes: float = 1e6
+    """Stop after so many minutes; the same command goes on later."""
+    verify: int = 0
+    """Train so many entries again, each alone by darts_pt/evaluation.py, and compare; nothing is written."""
+
+    def __post_init__(self) -> None:
+        for name in ("workers", "seeds", "minutes"):
+            positive(name, getattr(self, name))
+
+
+class Partial:
+    """Results so far: a file of one JSON object per chunk, the first line says how they were trained."""
+
+    def __init__(self, path: Path, protocol: dict[str, Any]) -> None:
+        self.path = path
+        self.results: dict[tuple[int, int], list[float]] = {}  # (seed, number) -> as in RESULTS
+        lines = path.read_text().splitlines() if path.is_file() else []
+        for position, line in enumerate(lines):
+            try:
+                content = json.loads(line)
+            except ValueError:  # the last line of a run that was killed
+                continue
+            if position == 0 and content != protocol:
+                raise UserError(f"{path} holds results of another protocol: move it away, or give another --partial")
+            if position > 0:
+                for number, values in content["results"].items():
+                    self.results[content["seed"], int(number)] = values
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("a")
+        if not lines:
+            self._write(protocol)
+        elif path.read_bytes()[-1:] != b"\n":
+            self._file.write("\n")
+
+    def add(self, seed: int, results: dict[int, list[float]]) -> None:
+        """Keep a chunk's results; they are on the disk when this returns."""
+        self.results.update({(seed, number): values for number, values in results.items()})
+        self._write({"seed": seed, "results": results})
+
+    def _write(self, content: dict[str, Any]) -> None:
+        self._file.write(json.dumps(content) + "\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+
+RESULTS = ("train_accuracy", "valid_accuracy", "valid_loss", "test_accuracy", "test_loss", "seconds", "parameters")
+
+
+def pending(done: Partial, seeds: int) -> list[Chunk]:
+    """What is still to be trained, one seed after the other, so that a part of the work is a table of fewer seeds."""
+    unique = sorted(set(isomorphism.representatives().tolist()))
+    chunks: list[Chunk] = []
+    for seed in range(seeds):
+        missing = [number for number in unique if (seed, number) not in done.results]
+        chunks += [(seed, missing[start : start + TOGETHER]) for start in range(0, len(missing), TOGETHER)]
+    return chunks
+
+
+_shared: list[Any] = []
+
+
+def _start_worker() -> None:
+    import torch
+
+    from nasbench201.digits_protocol import digits
+
+    torch.set_num_threads(1)
+    _shared[:] = digits()
+
+
+def train_chunk(chunk: Chunk) -> tuple[int, dict[int, list[float]]]:
+    """Train a chunk; seed, and architecture -> results in the order of :data:`RESULTS`."""
+    from nasbench201.digits_protocol import TRAINING, initial_networks
+    from nasbench201.network import count_parameters
+    from nasbench201.side_by_side import SideBySideTraining, train_side_by_side
+
+    seed, numbers = chunk
+    if not _shared:
+        _start_worker()
+    data, valid = _shared
+    networks, generators = initial_networks(numbers, seed)
+    outcomes, seconds = train_side_by_side(SideBySideTraining(networks, data, generators, TRAINING), valid)
+    return seed, {
+        number: [*asdict(outcome).values(), seconds / len(numbers), count_parameters(network)]
+        for number, outcome, network in zip(numbers, outcomes, networks, strict=True)
+    }
+
+
+def _trained(chunks: list[Chunk], workers: int) -> Iterator[tuple[int, dict[int, list[float]]]]:
+    if workers == 1:
+        yield from map(train_chunk, chunks)
+        return
+    with multiprocessing.get_context("spawn").Pool(workers, _start_worker) as pool:
+        yield from pool.imap_unordered(train_chunk, chunks)
+
+
+def build(options: BuildOptions) -> None:
+    """Train what is missing, then write the table."""
+    from nasbench201.digits_protocol import PROTOCOL
+
+    with Lock(options.partial.with_suffix(".lock"), f"the build in {options.partial}"):
+        done = Partial(options.partial, json.loads(json.dumps(PROTOCOL)))
+        chunks = pending(done, options.seeds)
+        start = said = time.monotonic()
+        for count, (seed, results) in enumerate(_trained(chunks, options.workers), start=1):
+            done.add(seed, results)
+            now = time.monotonic()
+            if now - said > 20 or count == len(chunks):
+                left = (now - start) / count * (len(chunks) - count) / 60
+                print(f"seed {seed}: {count} of {len(chunks)} chunks trained, {left:.0f} minutes left", flush=True)
+                said = now
+            if now - start > 60 * options.minutes and count < len(chunks):
+                print(f"stopped; the same command goes on with {options.partial}")
+                return
+
+
+def main(options: BuildOptions) -> None:
+    """Build, or verify."""
+    build(options)
+
+
+if __name__ == "__main__":
+    run_command(BuildOptions, main)

@@ -1,0 +1,55 @@
+"""NAS-Bench-201-Digits: how its networks are trained (docs/digits-table.md says why so)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from darts_pt.data import Augmentation, DataSet, Images, halves, load
+from darts_pt.device import Generators, seeded
+from darts_pt.evaluation import TrainingOptions
+from nasbench201.isomorphism import operations_at
+from nasbench201.network import NasBench201Network
+
+INIT_CHANNELS = 4
+CELLS_PER_STAGE = 1
+SEEDS = (0, 1, 2)
+TRAINING = TrainingOptions(epochs=4, batch_size=64, learning_rate=0.1, weight_decay=5e-4, nesterov=True)
+
+PROTOCOL: dict[str, Any] = {
+    "data": "digits; trained on the train half (598 images) without augmentation, valid half 599, test set 600",
+    "init_channels": INIT_CHANNELS,
+    "cells_per_stage": CELLS_PER_STAGE,
+    "optimizer": "SGD, Nesterov, cosine to 0 by epoch",
+    **{
+        name: value
+        for name, value in dataclasses.asdict(TRAINING).items()
+        if name in ("epochs", "batch_size", "learning_rate", "momentum", "weight_decay", "precision")
+    },
+}
+"""The protocol as plain data, for the table's facts."""
+
+
+def digits() -> tuple[DataSet, Images]:
+    """The data to train on and to test on, and the valid half."""
+    full = load("digits")
+    train, valid = (
+        Images(full.train.pixels[half], full.train.labels[half]) for half in halves(full, train_portion=0.5, seed=0)
+    )
+    plain = Augmentation(crop_padding=0, flip=False)
+    return dataclasses.replace(full, train=train, augmentation=plain), valid
+
+
+def initial_network(number: int, generators: Generators, dtype: torch.dtype = torch.float32) -> NasBench201Network:
+    """The network of an architecture (by its number) with the initial weights of the generators' seed."""
+    with seeded(generators["weights"]):
+        return NasBench201Network(operations_at(number), INIT_CHANNELS, CELLS_PER_STAGE, num_classes=10).to(dtype)
+
+
+def initial_networks(numbers: Sequence[int], seed: int) -> tuple[list[NasBench201Network], list[Generators]]:
+    """Networks and generators for :class:`nasbench201.side_by_side.SideBySideTraining`, one of each per architecture."""
+    generators = [Generators(seed, "cpu") for _ in numbers]
+    return [initial_network(*pair) for pair in zip(numbers, generators, strict=True)], generators
