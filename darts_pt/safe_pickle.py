@@ -69,16 +69,23 @@ for _package in ("numpy.core", "numpy._core"):  # the name before and since NumP
     _STAND_INS[f"{_package}.numeric", "_frombuffer"] = _from_buffer
 
 
-class _PlainUnpickler(pickle.Unpickler):
-    """A pickle may name any function of any module and have it called; here only the stand-ins above can be named."""
+def stand_in(module_name: str, global_name: str) -> Any:
+    """What is used in place of a global that a pickle names: a pickle may name any function and have it called.
 
+    Raises:
+        pickle.UnpicklingError: it is none of those above.
+    """
+    try:
+        return _STAND_INS[module_name, global_name]
+    except KeyError:
+        raise pickle.UnpicklingError(
+            f"it asks for {module_name}.{global_name}, which is neither plain data nor an array of numbers"
+        ) from None
+
+
+class _PlainUnpickler(pickle.Unpickler):
     def find_class(self, module_name: str, global_name: str) -> Any:
-        try:
-            return _STAND_INS[module_name, global_name]
-        except KeyError:
-            raise pickle.UnpicklingError(
-                f"it asks for {module_name}.{global_name}, which is neither plain data nor an array of numbers"
-            ) from None
+        return stand_in(module_name, global_name)
 
 
 def _plain(value: Any, done: dict[int, Any]) -> Any:

@@ -21,7 +21,7 @@ from darts_pt.files import Lock
 from darts_pt.options import positive, run_command
 from darts_pt.provenance import PROJECT_ROOT
 from nasbench201 import isomorphism
-from nasbench201.table import DIGITS_TABLE
+from nasbench201.lookup import DIGITS_TABLE
 
 TOGETHER = 12
 """Networks trained side by side."""
@@ -117,8 +117,8 @@ def _start_worker() -> None:
 
 def train_chunk(chunk: Chunk) -> tuple[int, dict[int, list[float]]]:
     """Train a chunk; seed, and architecture -> results in the order of :data:`RESULTS`."""
+    from darts_pt.complexity import count_parameters
     from nasbench201.digits_protocol import TRAINING, initial_networks
-    from nasbench201.network import count_parameters
     from nasbench201.side_by_side import SideBySideTraining, train_side_by_side
 
     seed, numbers = chunk

@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from operator import itemgetter
 
 import torch
 from torch import Tensor, nn
@@ -48,8 +49,8 @@ class SideBySideCell(nn.Module):
         self.layers = nn.ModuleList()
         for number in range(len(EDGES)):
             runs = []
-            for operation, members in groupby(range(self.count), lambda index: cells[index].operations[number]):
-                indices = list(members)
+            for operation, members in groupby(enumerate(cell.operations[number] for cell in cells), itemgetter(1)):
+                indices = [index for index, _ in members]
                 runs.append((operation, indices[0], indices[-1] + 1))
                 self.layers.append(_joined([cells[index].layers[number] for index in indices]))
             self.runs.append(runs)
@@ -175,10 +176,10 @@ class SideBySideTraining:
 
     def train(self) -> list[float]:
         """All epochs; every network's training accuracy in the last one, in percent."""
-        correct = torch.zeros(self.count)
+        correct = torch.zeros(self.count, dtype=torch.int64)
         for _ in range(self.options.epochs):
             correct = self._epoch()
-        return (100.0 * correct / len(self.data.train)).tolist()
+        return (100.0 * correct.double() / len(self.data.train)).tolist()
 
     def _epoch(self) -> Tensor:
         self.network.train()
@@ -211,13 +212,15 @@ class SideBySideTraining:
     def evaluate(self, images: Images) -> list[tuple[float, float]]:
         """Every network's accuracy (percent) and loss (nats) on the images, in eval mode."""
         self.network.eval()
-        inputs, labels = self.data.batch(images, torch.arange(len(images)), None, self.generators[0], self.dtype)
-        logits = self._logits(inputs.repeat(1, self.count, 1, 1))
-        results = []
-        for own in logits.unbind(dim=1):
-            accuracy = 100.0 * int((own.argmax(dim=1) == labels).sum()) / len(labels)
-            results.append((accuracy, F.cross_entropy(own, labels).item()))
-        return results
+        correct, loss = torch.zeros(self.count, dtype=torch.int64), torch.zeros(self.count, dtype=torch.float64)
+        for indices in passes(torch.arange(len(images)), self.options.batch_size, None):
+            inputs, labels = self.data.batch(images, indices, None, self.generators[0], self.dtype)
+            logits = self._logits(inputs.repeat(1, self.count, 1, 1))
+            labels = labels.unsqueeze(1).expand(-1, self.count)
+            losses = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
+            correct += (logits.argmax(dim=2) == labels).sum(dim=0)
+            loss += losses.view(len(labels), -1).sum(dim=0)
+        return list(zip((100.0 * correct.double() / len(images)).tolist(), (loss / len(images)).tolist(), strict=True))
 
 
 def train_side_by_side(training: SideBySideTraining, valid: Images) -> tuple[list[Outcome], float]:

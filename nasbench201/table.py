@@ -1,201 +1,210 @@
 """The benchmark table: an architecture's true accuracy, its rank and its regret, in milliseconds and without training.
 
 Commands: `import` turns a published benchmark file into a compact table; `query`, `top` and `stats` look things up.
+For code: :func:`find_table` and :class:`Table`.
 """
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
+import tyro
 
 from darts_pt.errors import UserError
-from darts_pt.provenance import PROJECT_ROOT
+from darts_pt.options import positive, run_command
 from darts_pt.suggestions import did_you_mean, listed
 from nasbench201 import isomorphism
-from nasbench201.architecture import operations_of
-from nasbench201.table_file import MEAN, SPLITS, ResultColumn, TableFile, result_column
+from nasbench201.lookup import DATA_ROOT, TABLE_HINT, TABLE_NAME, Standing, Table, find_table
+from nasbench201.table_file import SPLITS
 
-DATA_ROOT = PROJECT_ROOT / "data"
-TABLE_NAME = "nasbench201.parquet"
-"""The imported table's name under the data root."""
-
-DIGITS_TABLE = Path(__file__).with_name("digits_table.parquet")
-"""NAS-Bench-201-Digits, which comes with the code (docs/digits-table.md)."""
-
-TABLE_HINT = (
-    "no benchmark table for this data set, so true accuracies are not shown: get NAS-Bench-201-v1_1-096897.pth "
-    "(github.com/D-X-Y/NAS-Bench-201) and run: python -m nasbench201.table import FILE"
-)
+__all__ = ["TABLE_HINT", "Standing", "Table", "find_table"]
 
 
-@dataclass(frozen=True)
-class Standing:
-    """How good an architecture is among all others of a table, by test accuracy.
+@dataclass(frozen=True, kw_only=True)
+class ImportOptions:
+    """Turn a published benchmark file into a compact table.
 
-    Attributes:
-        rank: 1 is the best of `total` architectures; equally good ones share a rank.
-        rank_unique: likewise with isomorphic architectures counted once, by the mean over them, of `total_unique`.
-        percentile: 100 is the best, 0 the worst.
-        regret: what it lacks to the best accuracy, in percentage points.
-        accuracy: its own, in percent.
+    Takes NAS-Bench-201-v1_0-e61699.pth, NAS-Bench-201-v1_1-096897.pth, NATS-Bench's topology file (.pickle.pbz2) or its
+    folder of one file per architecture, and CSV files with a column `arch` and columns such as cifar10_test_200.
     """
 
-    rank: int
-    rank_unique: int
-    total: int
-    total_unique: int
-    percentile: float
-    regret: float
-    accuracy: float
+    file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
+    """The file or folder to import."""
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FILE")] = DATA_ROOT / TABLE_NAME
+    """The table to write."""
+    md5: str | None = None
+    """Refuse the file unless this is its MD5."""
 
 
-class Table:
-    """A benchmark table.
+@dataclass(frozen=True, kw_only=True)
+class _LookUpOptions:
+    table: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """The table to look into; by default the imported one, or else the embedded one of digits."""
+    dataset: str | None = None
+    """The data set; by default all of the table."""
+    epochs: int | None = None
+    """The budget of epochs; by default the largest."""
 
-    Raises:
-        UserError: the file is missing or damaged; below, for what it does not hold.
-    """
+    def open(self) -> Table:
+        """The table that is meant."""
+        if self.table is not None:
+            return Table(self.table)
+        found = find_table(DATA_ROOT, self.dataset or "")
+        found = found or find_table(DATA_ROOT, "digits")
+        if found is None:
+            raise UserError(TABLE_HINT)
+        return found
 
-    def __init__(self, path: Path) -> None:
-        self.file = TableFile(path)
-        self.results = [column for name in self.file.names if (column := result_column(name)) is not None]
-        self.datasets: tuple[str, ...] = tuple(dict.fromkeys(column.dataset for column in self.results))
-        self._columns: dict[str, np.ndarray] = {}
-
-    @property
-    def path(self) -> Path:
-        return self.file.path
-
-    @cached_property
-    def _rows(self) -> np.ndarray:
-        """int64 [15625]: the row of every architecture by its number; -1 where the table lacks it."""
-        rows = np.full(isomorphism.COUNT, -1)
-        numbers = self.file.values("number").astype(np.int64)
-        rows[numbers] = np.arange(len(numbers))
-        if self.file.facts.get("rows") == "isomorphism classes":
-            rows = rows[isomorphism.representatives()]
-        return rows
-
-    def budgets(self, dataset: str) -> tuple[int, ...]:
-        """The numbers of epochs for which there are results, ascending.
-
-        Raises:
-            UserError: there are none for that data set.
-        """
-        budgets = sorted({column.epochs for column in self.results if column.dataset == dataset})
-        if not budgets:
-            close = did_you_mean(dataset, self.datasets)
-            raise UserError(
-                f"{self.path.name} has no data set {dataset!r}{close}: expected {listed(self.datasets) or 'none'}"
-            )
-        return tuple(budgets)
-
-    def budget(self, dataset: str, epochs: int | None) -> int:
-        """`epochs`, or by default the largest budget; UserError if the table lacks it."""
-        budgets = self.budgets(dataset)
-        if epochs is not None and epochs not in budgets:
-            raise UserError(
-                f"{self.path.name} has no results of {epochs} epochs on {dataset}: expected {listed(map_text(budgets))}"
-            )
-        return budgets[-1] if epochs is None else epochs
-
-    def values(self, dataset: str, quantity: str, epochs: int | None = None, seed: str = MEAN) -> np.ndarray:
-        """float64 [15625]: a quantity of every architecture by number; NaN where the table lacks it."""
-        name = ResultColumn(dataset, self.budget(dataset, epochs), quantity, seed).name
-        return self._column(name)
-
-    def cost(self, dataset: str, quantity: str) -> np.ndarray:
-        """float64 [15625]: `parameters` or `flops` of every architecture's network for that data set."""
-        return self._column(f"{dataset}/{quantity}")
-
-    def _column(self, name: str) -> np.ndarray:
-        if name not in self._columns:
-            values = np.full(isomorphism.COUNT, np.nan)
-            if name in self.file.names:
-                present = self._rows >= 0
-                values[present] = self.file.values(name)[self._rows[present]]
-            self._columns[name] = values
-        return self._columns[name]
-
-    def number_of(self, architecture: str) -> int:
-        """The architecture's number; UserError if it is none, or if the table lacks it."""
-        number = isomorphism.code(operations_of(architecture))
-        if self._rows[number] < 0:
-            raise UserError(
-                f"{self.path.name} lacks the architecture {architecture}: it holds "
-                f"{int((self._rows >= 0).sum())} of {isomorphism.COUNT}"
-            )
-        return number
-
-    def seeds(self, dataset: str, epochs: int | None = None) -> list[str]:
-        """The seeds with results of their own."""
-        budget = self.budget(dataset, epochs)
-        found = {column.seed for column in self.results if (column.dataset, column.epochs) == (dataset, budget)}
-        return sorted(found - {MEAN}, key=lambda seed: (len(seed), seed))
-
-    def accuracies(self, architecture: str, dataset: str, epochs: int | None = None) -> dict[str, float]:
-        """Split -> mean accuracy over the seeds, percent, of the splits that the table has."""
-        number = self.number_of(architecture)
-        found = {split: float(self.values(dataset, f"{split}_accuracy", epochs)[number]) for split in SPLITS}
-        return {split: value for split, value in found.items() if not np.isnan(value)}
-
-    def look_up(self, architecture: str) -> dict[str, dict[str, float]]:
-        """Data set -> split -> mean accuracy in percent, at the largest budget of epochs.
-
-        Raises:
-            UserError: the text is no architecture, or the table lacks it.
-        """
-        found = {dataset: self.accuracies(architecture, dataset) for dataset in self.datasets}
-        return {dataset: accuracies for dataset, accuracies in found.items() if accuracies}
-
-    def standing(self, architecture: str, dataset: str, epochs: int | None = None, split: str = "test") -> Standing:
-        """Where the architecture stands among all that the table has, by its mean accuracy.
-
-        Raises:
-            UserError: the text is no architecture; the table lacks it, the data set, the epochs or the split.
-        """
-        number = self.number_of(architecture)
-        values = self.values(dataset, f"{split}_accuracy", epochs)
-        own = values[number]
-        if np.isnan(own):
-            raise UserError(f"{self.path.name} has no {split} accuracy of {architecture} on {dataset}")
-        known = ~np.isnan(values)
-        classes = isomorphism.representatives()
-        sums = np.bincount(classes[known], weights=values[known], minlength=isomorphism.COUNT)
-        counts = np.bincount(classes[known], minlength=isomorphism.COUNT)
-        means = sums[counts > 0] / counts[counts > 0]
-        class_mean = sums[classes[number]] / counts[classes[number]]
-        rank, total = 1 + int((values > own).sum()), int(known.sum())
-        return Standing(
-            rank=rank,
-            rank_unique=1 + int((means > class_mean + 1e-9).sum()),
-            total=total,
-            total_unique=len(means),
-            percentile=100.0 * (total - rank) / max(1, total - 1),
-            regret=float(np.nanmax(values) - own),
-            accuracy=float(own),
-        )
+    def datasets(self, table: Table) -> tuple[str, ...]:
+        """The data sets that are meant; UserError if the table lacks them or the budget."""
+        chosen = (self.dataset.lower(),) if self.dataset else table.datasets
+        if self.dataset:
+            table.budget(chosen[0], self.epochs)
+            return chosen
+        having = tuple(name for name in chosen if self.epochs is None or self.epochs in table.budgets(name))
+        if not having:
+            table.budget(chosen[0], self.epochs)  # says which there are
+        return having
 
 
-def map_text(numbers: tuple[int, ...]) -> list[str]:
-    return [str(number) for number in numbers]
+@dataclass(frozen=True, kw_only=True)
+class QueryOptions(_LookUpOptions):
+    """An architecture's accuracies, ranks and regret."""
+
+    arch: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ARCH")]
+    """The architecture: |op~0|+|op~0|op~1|+|op~0|op~1|op~2|."""
 
 
-def find_table(data_root: Path, dataset: str) -> Table | None:
-    """The table that tells true accuracies on a data set.
+@dataclass(frozen=True, kw_only=True)
+class TopOptions(_LookUpOptions):
+    """The best architectures by mean test accuracy."""
 
-    For digits the embedded one. For the others the imported table in `data_root`; failing that, an official file
-    there is imported first, once, which is logged. None where there is neither: say :data:`TABLE_HINT` then.
+    n: Annotated[int, tyro.conf.arg(aliases=["-n"], metavar="COUNT")] = 10
+    """How many."""
+    unique: bool = False
+    """Of isomorphic architectures only the best."""
 
-    Raises:
-        UserError: a file is there, but damaged.
-    """
-    if dataset == "digits":
-        return Table(DIGITS_TABLE) if DIGITS_TABLE.is_file() else None
-    path = data_root / TABLE_NAME
-    if path.is_file():
-        return Table(path)
-    return None
+
+@dataclass(frozen=True, kw_only=True)
+class StatsOptions(_LookUpOptions):
+    """What a table holds: architectures, budgets, seeds, how accuracies are spread and how much they vary by seed."""
+
+
+def run_import(options: ImportOptions) -> None:
+    """Convert, and say what was found."""
+    from nasbench201.table_import import import_file
+
+    print(f"{options.output}: {import_file(options.file, options.output, options.md5)}")
+
+
+def run_query(options: QueryOptions) -> None:
+    """Print what the table knows of an architecture."""
+    table = options.open()
+    number = table.number_of(options.arch)
+    same = [isomorphism.architecture_at(other) for other in isomorphism.isomorphic(number) if other != number]
+    print(f"architecture  {isomorphism.architecture_at(number)}")
+    print(f"table         {table.path}")
+    print(f"isomorphic    {listed(same, 3) if same else 'none other'}")
+    for dataset in options.datasets(table):
+        budget = table.budget(dataset, options.epochs)
+        print(f"{dataset}, {budget} epochs, mean of {listed(table.seeds(dataset, budget)) or 'all'} seeds")
+        known = table.accuracies(options.arch, dataset, budget)
+        print("  accuracy    " + (", ".join(f"{split} {value:.2f} %" for split, value in known.items()) or "unknown"))
+        for split in ("test", "valid"):
+            if split in known:
+                standing = table.standing(options.arch, dataset, budget, split)
+                print(
+                    f"  by {split:<5}    rank {standing.rank} of {standing.total}, among unique ones "
+                    f"{standing.rank_unique} of {standing.total_unique}, percentile {standing.percentile:.2f}, "
+                    f"regret {standing.regret:.2f} points"
+                )
+        costs = {name: table.cost(dataset, name)[number] for name in ("parameters", "flops")}
+        told = [f"{name} {value:,.0f}" for name, value in costs.items() if value == value]
+        if told:
+            print(f"  cost        {', '.join(told)}")
+
+
+def run_top(options: TopOptions) -> None:
+    """Print the best architectures."""
+    positive("n", options.n)
+    table = options.open()
+    datasets = options.datasets(table)
+    if len(datasets) != 1:
+        raise UserError(f"top needs --dataset: expected one of {listed(datasets)}")
+    (dataset,) = datasets
+    values = table.values(dataset, "test_accuracy", options.epochs)
+    if np.isnan(values).all():
+        raise UserError(f"{table.path.name} has no test accuracies on {dataset}")
+    order = np.argsort(-np.where(np.isnan(values), -np.inf, values), kind="stable")
+    shown: set[int] = set()
+    rank = 0
+    for number in order.tolist():
+        representative = int(isomorphism.representatives()[number])
+        if np.isnan(values[number]) or rank == options.n:
+            break
+        if options.unique and representative in shown:
+            continue
+        shown.add(representative)
+        rank += 1
+        print(f"{rank:>5}  {values[number]:.2f} %  {isomorphism.architecture_at(number)}")
+
+
+def run_stats(options: StatsOptions) -> None:
+    """Print what the table holds."""
+    table = options.open()
+    print(f"table  {table.path}")
+    for name, fact in table.file.facts.items():
+        print(f"{name}  {fact}")
+    for dataset in options.datasets(table):
+        for budget in table.budgets(dataset) if options.epochs is None else (options.epochs,):
+            for split in SPLITS:
+                _print_spread(table, dataset, budget, split)
+
+
+def _print_spread(table: Table, dataset: str, budget: int, split: str) -> None:
+    quantity = f"{split}_accuracy"
+    values = table.values(dataset, quantity, budget)
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return
+    low, middle, high = np.percentile(values, (0, 50, 100))
+    line = (
+        f"{dataset}, {budget} epochs, {split}: {len(values)} architectures, {low:.2f} to {high:.2f} %, median "
+        f"{middle:.2f}, standard deviation {values.std():.2f}"
+    )
+    noise = table.noise(dataset, quantity, budget)
+    print(line + (f", of one architecture's seeds {noise:.2f}" if noise is not None else ""))
+
+
+COMMANDS: dict[str, tuple[type[Any], Callable[[Any], None]]] = {
+    "import": (ImportOptions, run_import),
+    "query": (QueryOptions, run_query),
+    "top": (TopOptions, run_top),
+    "stats": (StatsOptions, run_stats),
+}
+
+
+def main(argv: list[str]) -> None:
+    """Dispatch to the command named first."""
+    name = argv[0] if argv else "--help"
+    if name in ("-h", "--help"):
+        print(f"usage: python -m nasbench201.table {{{','.join(COMMANDS)}}} [--help]\n\n{__doc__}")
+        return
+    program = "python -m nasbench201.table"
+    if name not in COMMANDS:
+
+        def unknown(_: StatsOptions) -> None:
+            raise UserError(f"unknown command {name!r}{did_you_mean(name, COMMANDS)}; expected {listed(COMMANDS)}")
+
+        run_command(StatsOptions, unknown, [], program)
+    options_type, run = COMMANDS[name]
+    run_command(options_type, run, argv[1:], f"{program} {name}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
