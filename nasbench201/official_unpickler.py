@@ -18,6 +18,7 @@ _GLOBALS: dict[tuple[str, str], Any] = {
     ("collections", "defaultdict"): lambda *factory: {},
     ("torch._utils", "_rebuild_tensor_v2"): _nothing,
     ("torch._utils", "_rebuild_parameter"): _nothing,
+    ("torch.storage", "_load_from_bytes"): _nothing,
     **{(module, name): set for module in ("builtins", "__builtin__") for name in ("set", "frozenset")},
     **{(module, name): dict for module in ("builtins", "__builtin__") for name in ("dict",)},
 }
@@ -103,8 +104,8 @@ class StreamingUnpickler(pickle._Unpickler):
         return None
 
     def load_setitems(self) -> None:
-        super().load_setitems()
-        value = self.stack[-1]
+        super().load_setitems()  # pyright: ignore[reportAttributeAccessIssue]
+        value = self.stack[-1]  # pyright: ignore[reportAttributeAccessIssue]
         if type(value) is dict and self._complete(value):
             self.memo.forget()
 

@@ -105,12 +105,12 @@ def run_import(options: ImportOptions) -> None:
 def run_query(options: QueryOptions) -> None:
     """Print what the table knows of an architecture."""
     table = options.open()
-    number = table.number_of(options.arch)
+    number, datasets = table.number_of(options.arch), options.datasets(table)
     same = [isomorphism.architecture_at(other) for other in isomorphism.isomorphic(number) if other != number]
     print(f"architecture  {isomorphism.architecture_at(number)}")
     print(f"table         {table.path}")
     print(f"isomorphic    {listed(same, 3) if same else 'none other'}")
-    for dataset in options.datasets(table):
+    for dataset in datasets:
         budget = table.budget(dataset, options.epochs)
         print(f"{dataset}, {budget} epochs, mean of {listed(table.seeds(dataset, budget)) or 'all'} seeds")
         known = table.accuracies(options.arch, dataset, budget)
@@ -157,10 +157,11 @@ def run_top(options: TopOptions) -> None:
 def run_stats(options: StatsOptions) -> None:
     """Print what the table holds."""
     table = options.open()
+    datasets = options.datasets(table)
     print(f"table  {table.path}")
     for name, fact in table.file.facts.items():
         print(f"{name}  {fact}")
-    for dataset in options.datasets(table):
+    for dataset in datasets:
         for budget in table.budgets(dataset) if options.epochs is None else (options.epochs,):
             for split in SPLITS:
                 _print_spread(table, dataset, budget, split)
