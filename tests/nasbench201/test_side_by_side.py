@@ -71,8 +71,8 @@ def test_training_together_is_training_each_alone(few_digits: DataSet, experimen
         assert (outcome.test_accuracy, outcome.valid_accuracy) == pytest.approx((tested.accuracy, validated.accuracy))
         assert outcome.test_loss == pytest.approx(tested.loss, rel=1e-5)  # evaluation sums its losses in float32
         assert outcome.valid_loss == pytest.approx(validated.loss, rel=1e-5)
-        weights = training.network.classifier.weight[index]
+        weights = training.network.get_parameter("classifier.weight")[index]
         torch.testing.assert_close(weights, network.classifier.weight, rtol=1e-8, atol=1e-10)
         if index != 3:  # a cell of zeros cuts the stem off: alone it gets no gradient, here a zero one, so it decays
-            stem = training.network.stem[0].weight.chunk(4)[index]
+            stem = training.network.get_parameter("stem.0.weight").chunk(4)[index]
             torch.testing.assert_close(stem, network.stem[0].weight, rtol=1e-8, atol=1e-10)
