@@ -15,6 +15,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from darts_pt.device import Generators
+from darts_pt.epoch import StepResult
+from darts_pt.guard import NumericalGuard
 from darts_pt.supernet import Alpha, CellType, Decisions, MixingWeights, Supernet, fixed_by
 
 Batch = tuple[Tensor, Tensor]
@@ -75,6 +77,7 @@ class Architect:
         self.alpha = alpha
         self.settings = {**self.defaults, **(settings or {})}
         self.generators = generators or Generators(0, next(iter(alpha.values())).device)
+        self.guard = NumericalGuard()
         self.optimizer = torch.optim.Adam(
             self.parameters(),
             lr=options.learning_rate,
@@ -119,9 +122,10 @@ class Architect:
 
     def _descend(self, gradients: Sequence[Tensor]) -> None:
         """Adam's step along `gradients`, one per parameter."""
-        for parameter, gradient in zip(self.parameters(), gradients, strict=True):
-            parameter.grad = gradient
-        self.optimizer.step()
+        if self.guard.allows("the gradient by alpha", gradients):
+            for parameter, gradient in zip(self.parameters(), gradients, strict=True):
+                parameter.grad = gradient
+            self.optimizer.step()
 
     def start_epoch(self, epoch: int, epochs: int) -> None:
         """Called at the start of every epoch of search, `epoch` counting from 0 to epochs − 1.
@@ -147,13 +151,6 @@ class Architect:
         """
 
 
-class StepResult(NamedTuple):
-    """What one weight step reports, as tensors on the device: reading them is left to the caller."""
-
-    loss: Tensor
-    correct: Tensor
-
-
 def bilevel_step(
     architect: Architect,
     weight_optimizer: torch.optim.Optimizer,
@@ -173,6 +170,7 @@ def bilevel_step(
     """
     supernet = architect.supernet
     supernet.train()
+    architect.guard.remember(supernet)
     if valid_batch is not None:
         architect.step(valid_batch, decisions, WeightStep(train_batch, weight_optimizer))
     images, labels = train_batch
@@ -181,6 +179,7 @@ def bilevel_step(
     logits = supernet(images, mixing)
     loss = F.cross_entropy(logits, labels)
     loss.backward()
-    torch.nn.utils.clip_grad_norm_(supernet.parameters(), grad_clip)
-    weight_optimizer.step()
+    norm = torch.nn.utils.clip_grad_norm_(supernet.parameters(), grad_clip)
+    if architect.guard.allows("the training loss or its gradient", [loss, norm]):
+        weight_optimizer.step()
     return StepResult(loss.detach(), (logits.detach().argmax(dim=1) == labels).sum())

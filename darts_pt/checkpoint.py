@@ -2,11 +2,14 @@
 
 A checkpoint is a dict. The original's keys, kept so that files can be exchanged both ways: epoch (epochs completed),
 state_dict, alpha (a list, one tensor per cell type), optimizer, arch_optimizer, scheduler. Ours, for exact resume:
-generators and decisions. Every record of the file carries a CRC-32, which is verified before anything is used.
+generators, decisions, progress (within an epoch) and metrics_size. Every record of the file carries a CRC-32, which is
+verified before anything is used.
 """
 
 from __future__ import annotations
 
+import io
+import logging
 import math
 import re
 import warnings
@@ -17,13 +20,19 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from darts_pt.epoch import EpochProgress
 from darts_pt.errors import UserError
-from darts_pt.files import atomic_path
+from darts_pt.files import atomic_write
 
 if TYPE_CHECKING:
     from darts_pt.architect import Architect
 
 SEARCH_KEYS = ("epoch", "state_dict", "alpha", "optimizer", "arch_optimizer")
+
+LAST = "checkpoint_last.pth.tar"
+"""The one that is saved within epochs, by time or on a signal; it is replaced each time."""
+
+logger = logging.getLogger(__name__)
 
 
 def name(epoch: int) -> str:
@@ -54,13 +63,59 @@ def find(folder: Path, epoch: int, option: str = "--resume_epoch") -> Path:
 
 
 def save(checkpoint: dict[str, Any], folder: Path, epoch: int) -> Path:
-    """Write `checkpoint` into `folder`; an interruption leaves the old file or the new one, never a part."""
-    path = folder / name(epoch)
-    with atomic_path(path) as temporary:
-        # A stream instead of the temporary's name: the archive would carry that name, and equal runs unequal files.
-        with open(temporary, "wb") as stream:
-            torch.save(checkpoint, stream)
+    """Write the checkpoint of an epoch into `folder`."""
+    return write(checkpoint, folder / name(epoch))
+
+
+def write(checkpoint: dict[str, Any], path: Path) -> Path:
+    """Write `checkpoint` to `path`; an interruption or a full disk leaves the old file or the new one, never a part."""
+    # Into memory first: torch hides what goes wrong with a file behind errors of its own. Not under the temporary's
+    # name either, which the archive would carry, and equal runs would leave unequal files.
+    content = io.BytesIO()
+    torch.save(checkpoint, content)
+    atomic_write(path, content.getbuffer())
     return path
+
+
+def load(
+    folder: Path,
+    epoch: int,
+    option: str = "--resume_epoch",
+    required: Iterable[str] = SEARCH_KEYS,
+    within_epochs: bool = True,
+) -> tuple[Path, dict[str, Any]]:
+    """The checkpoint of an epoch, or (-1) the latest that is whole; a damaged one is named in the log and passed over.
+
+    Args:
+        within_epochs: whether the latest may be one that was saved within an epoch.
+
+    Raises:
+        UserError: there is no such checkpoint, or none that is whole.
+    """
+    if epoch != -1:
+        path = find(folder, epoch, option)
+        return path, read(path, required)
+    paths = [folder / name(number) for number in reversed(epochs_in(folder))]
+    if within_epochs and (folder / LAST).is_file():
+        paths.insert(0, folder / LAST)
+    best: tuple[Path, dict[str, Any]] | None = None
+    complaint: UserError | None = None
+    for path in paths:
+        try:
+            checkpoint = read(path, required)
+        except UserError as error:
+            complaint = complaint or error
+            logger.warning("%s; trying the one before it", error)
+            continue
+        if path.name != LAST:
+            # A checkpoint within an epoch can be older than that of an epoch, if the run died between the two.
+            return best if best and best[1]["epoch"] >= checkpoint["epoch"] else (path, checkpoint)
+        best = path, checkpoint
+    if best:
+        return best
+    if complaint:
+        raise complaint
+    return find(folder, epoch, option), {}  # Raises: there is none.
 
 
 def read(path: Path, required: Iterable[str] = SEARCH_KEYS) -> dict[str, Any]:
@@ -158,7 +213,7 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: Any, path: Path, who
             if not all(_is_number(group[key]) for key in ("lr", "weight_decay", "momentum", "eps") if key in group):
                 raise ValueError("its learning rate, decay or momentum is no number")
             for parameter in group["params"]:
-                for key, value in optimizer.state[parameter].items():
+                for key, value in optimizer.state.get(parameter, {}).items():
                     if isinstance(value, torch.Tensor) and value.numel() != 1 and value.shape != parameter.shape:
                         raise ValueError(f"{key} has shape {tuple(value.shape)}, expected {tuple(parameter.shape)}")
     except Exception as error:  # plain data of any kind may stand where the state should
@@ -181,6 +236,17 @@ def load_method(architect: Architect, state: Any, path: Path) -> None:
         raise UserError(
             f"checkpoint {path}: the state of its search method does not fit ({_first_line(error)})"
         ) from None
+
+
+def progress_of(checkpoint: dict[str, Any], path: Path, device: torch.device) -> EpochProgress | None:
+    """How far within an epoch `checkpoint` was saved; None between epochs."""
+    plain = checkpoint.get("progress")
+    if plain is None:
+        return None
+    try:
+        return EpochProgress.from_dict(plain, device)
+    except (TypeError, AttributeError) as error:
+        raise UserError(f"checkpoint {path}: its progress does not fit ({_first_line(error)})") from None
 
 
 def epoch_of(checkpoint: dict[str, Any], path: Path) -> int:

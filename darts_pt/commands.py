@@ -18,7 +18,7 @@ from darts_pt.architect import AlphaOptions
 from darts_pt.data import DataSet, halves, load
 from darts_pt.device import Generators, pick_device, seeded
 from darts_pt.errors import UserError
-from darts_pt.evaluation import EvaluationNetwork, NetworkTraining, TrainingOptions, train_network
+from darts_pt.evaluation import CHECKPOINT_KEYS, EvaluationNetwork, NetworkTraining, TrainingOptions, train_network
 from darts_pt.experiment import Experiment, as_json
 from darts_pt.files import atomic_write
 from darts_pt.method_options import SETTINGS, check_selection, check_settings, settings_of
@@ -27,6 +27,7 @@ from darts_pt.options import RunOptions
 from darts_pt.projection import decide_during_search, project, select_at_once
 from darts_pt.resume import check_same_options, find_experiment, options_of
 from darts_pt.run_options import SelectionOptions, SupernetOptions, TrainOptions, given, with_preset
+from darts_pt.saving import Saveable, Saver
 from darts_pt.search import Halves, Metrics, SupernetTraining, WeightOptions, search
 from darts_pt.selection import Magnitude
 from darts_pt.selections import SELECTIONS, Circumstances
@@ -67,21 +68,24 @@ def run_search(space: SearchSpace[Search, Any], options: Search) -> Selected:
     if resumes:
         folder = find_experiment(space.experiments(options), options.resume_expid or folder.name)
         check_same_options(folder, dataclasses.asdict(options))
-        path = checkpoints.find(folder, options.resume_epoch)
-        checkpoint = checkpoints.read(path)
+        path, checkpoint = checkpoints.load(folder, options.resume_epoch)
         training.restore(checkpoint, path)
-    with Experiment(folder, options, device=device, resume=resumes, overwrite=options.overwrite) as experiment:
+    with (
+        Experiment(folder, options, device=device, resume=resumes, overwrite=options.overwrite) as experiment,
+        _saver(training, experiment, options, "--resume_epoch") as saver,
+    ):
         _begin(experiment, checkpoint, device)
         search(
             training,
             experiment,
+            saver,
             epochs,
             interval,
             options.report_freq,
             lambda epoch: _describe(space, training, data, experiment),
             space.evaluates_test,
             options.evaluate_train,
-            lambda: decide_during_search(training, Magnitude(), experiment, epochs),
+            lambda: decide_during_search(training, Magnitude(), experiment, saver, epochs),
         )
         return _finish(space, training, experiment, None)
 
@@ -149,16 +153,18 @@ def run_selection(space: SearchSpace[Any, Selection], options: Selection) -> Sel
     if resumes:
         name = (options.dev_resume_log or name).removesuffix(".txt").rstrip("/").rsplit("/", 1)[-1]
         check_same_options(searched / name, dataclasses.asdict(options))
-        event_path = checkpoints.find(searched / name, given(options.dev_resume_epoch), "--dev_resume_epoch")
-        resumed = checkpoints.read(event_path)
+        event_path, resumed = checkpoints.load(searched / name, given(options.dev_resume_epoch), "--dev_resume_epoch")
         training.restore(resumed, event_path)
-    with Experiment.selection(
-        searched, name, options, device=device, resume=resumes, overwrite=options.overwrite
-    ) as experiment:
+    with (
+        Experiment.selection(
+            searched, name, options, device=device, resume=resumes, overwrite=options.overwrite
+        ) as experiment,
+        _saver(training, experiment, options, "--dev_resume_epoch") as saver,
+    ):
         _begin(experiment, resumed, device)
         if SELECTIONS[options.selection].trained:
             experiment.log.info("selecting from %s", path)
-        _select(space, training, options, experiment, searched)
+        _select(space, training, options, experiment, saver, searched)
         return _finish(space, training, experiment, training.evaluate(training.valid_batches()))
 
 
@@ -167,6 +173,7 @@ def _select(
     training: SupernetTraining,
     options: Selection,
     experiment: Experiment,
+    saver: Saver,
     searched: Path,
 ) -> None:
     """Take all decisions, in the loop that the selection and the method ask for."""
@@ -181,17 +188,19 @@ def _select(
         search(
             training,
             experiment,
+            saver,
             epochs,
             epochs,
             options.report_freq,
             describe,
             space.evaluates_test,
-            before_epoch=lambda: decide_during_search(training, rule, experiment, epochs),
+            before_epoch=lambda: decide_during_search(training, rule, experiment, saver, epochs),
         )
     elif selection.tunes:
-        project(training, rule, experiment, options.proj_intv, options.edge_decision, options.report_freq, describe)
+        interval, order = options.proj_intv, options.edge_decision
+        project(training, rule, experiment, saver, interval, order, options.report_freq, describe)
     else:
-        select_at_once(training, rule, experiment, options.edge_decision)
+        select_at_once(training, rule, experiment, saver, options.edge_decision)
 
 
 def _continues_search(options: SelectionOptions) -> bool:
@@ -204,8 +213,7 @@ def _start_of_selection(
 ) -> tuple[Path, dict[str, Any]]:
     """The checkpoint to select from: the one asked for or the last; the last before any decision if the search goes on."""
     if not _continues_search(options):
-        path = checkpoints.find(searched, _resume_epoch(space, options, searched))
-        return path, checkpoints.read(path)
+        return checkpoints.load(searched, _resume_epoch(space, options, searched), within_epochs=False)
     asked = options.resume_epoch
     epochs = [asked] if asked not in (None, -1) else checkpoints.epochs_in(searched)[::-1]
     for epoch in epochs:
@@ -389,13 +397,19 @@ def run_training(
     checkpoint: dict[str, Any] = {}
     if resumes:
         check_same_options(folder, dataclasses.asdict(options))
-        checkpoint = training.restore(checkpoints.find(folder, options.resume_epoch))
-    with Experiment(folder, options, device=device, resume=resumes, overwrite=options.overwrite) as experiment:
+        path, checkpoint = checkpoints.load(folder, options.resume_epoch, required=CHECKPOINT_KEYS)
+        training.restore(checkpoint, path)
+    with (
+        Experiment(folder, options, device=device, resume=resumes, overwrite=options.overwrite) as experiment,
+        _saver(training, experiment, options, "--resume_epoch") as saver,
+    ):
         _begin(experiment, checkpoint, device)
         described = describe(model, data)
         for name, value in described.items():
             experiment.log.info("%s: %s", name, value)
-        summary = described | train_network(training, experiment, given(options.ckpt_interval), options.report_freq)
+        summary = described | train_network(
+            training, experiment, saver, given(options.ckpt_interval), options.report_freq
+        )
         atomic_write(folder / "summary.json", json.dumps(as_json(summary), indent=2) + "\n")
         experiment.log.info(
             "test accuracy %.2f %% (best %.2f %%)", summary["test_accuracy"], summary["best_test_accuracy"]
@@ -415,6 +429,12 @@ def _device_and_data(options: RunOptions) -> tuple[torch.device, DataSet]:
         augmentation = dataclasses.replace(data.augmentation, cutout=side)
         data = dataclasses.replace(data, augmentation=augmentation)
     return device, data
+
+
+def _saver(training: Saveable, experiment: Experiment, options: RunOptions, resume_option: str) -> Saver:
+    """What saves the run; the guard of its numbers is set as well."""
+    training.guard.on_nan = options.on_nan
+    return Saver(training, experiment, resume_option, options.ckpt_minutes, options.keep)
 
 
 def _begin(experiment: Experiment, checkpoint: dict[str, Any], device: torch.device) -> None:

@@ -210,12 +210,20 @@ def passes(half: Tensor, batch_size: int, generator: torch.Generator | None) -> 
         UserError: at once, if the batch is larger than the half.
     """
     _check_batch_size(half, batch_size)
-    if generator is not None:
-        half = half[torch.randperm(len(half), generator=generator, device=generator.device).to(half.device)]
-    chunks = list(half.split(batch_size))
+    return iter(in_batches(half if generator is None else shuffled(half, generator), batch_size))
+
+
+def shuffled(half: Tensor, generator: torch.Generator) -> Tensor:
+    """The indices of `half` in random order."""
+    return half[torch.randperm(len(half), generator=generator, device=generator.device).to(half.device)]
+
+
+def in_batches(order: Tensor, batch_size: int) -> list[Tensor]:
+    """The indices in chunks of `batch_size`; the last may be smaller, but a single image joins the chunk before."""
+    chunks = list(order.split(batch_size))
     if len(chunks) > 1 and len(chunks[-1]) == 1 < batch_size:
         chunks[-2:] = [torch.cat(chunks[-2:])]
-    return iter(chunks)
+    return chunks
 
 
 def _check_batch_size(half: Tensor, batch_size: int) -> None:

@@ -86,7 +86,7 @@ class Generators:
 
     def state(self) -> dict[str, Tensor]:
         """Name -> state (uint8 tensor on the CPU) of every stream used so far, for a checkpoint."""
-        return {name: generator.get_state() for name, generator in self._streams.items()}
+        return {name: self._streams[name].get_state() for name in sorted(self._streams)}
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Continue exactly where :meth:`state` was taken; generators handed out before stay valid.

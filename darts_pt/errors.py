@@ -1,4 +1,4 @@
-"""The one kind of error that is meant for the user."""
+"""The errors that are meant for the user."""
 
 
 class UserError(Exception):
@@ -6,3 +6,11 @@ class UserError(Exception):
 
     Commands print it and exit with code 2 (:func:`darts_pt.options.run_command`).
     """
+
+
+class Stopped(Exception):
+    """The system or the user asked the run to stop, and it has saved itself; commands exit with 128 + the signal."""
+
+    def __init__(self, signal_number: int, message: str) -> None:
+        super().__init__(message)
+        self.signal_number = signal_number

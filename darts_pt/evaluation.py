@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,16 +14,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from darts_pt import checkpoint as checkpoints
-from darts_pt.data import DataSet, passes
+from darts_pt.data import DataSet, in_batches, passes, shuffled
 from darts_pt.device import Generators
+from darts_pt.epoch import EpochProgress, Metrics, StepResult, next_learning_rate, run_epoch
 from darts_pt.errors import UserError
-from darts_pt.search import Metrics, log_epoch
+from darts_pt.guard import NumericalGuard
+from darts_pt.search import log_epoch
 
 Precision = Literal["fp32", "tf32", "bf16"]
 CHECKPOINT_KEYS = ("epoch", "state_dict", "optimizer", "scheduler", "generators")
 
 if TYPE_CHECKING:
     from darts_pt.experiment import Experiment
+    from darts_pt.saving import Saver
 
 
 class EvaluationNetwork(nn.Module):
@@ -92,13 +96,16 @@ class NetworkTraining:
         )
         self.scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, options.epochs)
         self.epoch = 0
+        self.progress: EpochProgress | None = None
+        self.between_batches: Callable[[], None] = lambda: None
+        self.guard = NumericalGuard()
         self.best_accuracy = 0.0
-        self.seconds = 0.0
         self.dtype = next(network.parameters()).dtype
         self.device = data.train.labels.device
 
-    def step(self, images: Tensor, labels: Tensor, drop_path_prob: float) -> tuple[Tensor, Tensor]:
-        """One step of SGD; the loss and the number of correct predictions, as tensors on the device."""
+    def step(self, images: Tensor, labels: Tensor, drop_path_prob: float) -> StepResult:
+        """One step of SGD; the result tells of the forward pass before it."""
+        self.guard.remember(self.network)
         self.optimizer.zero_grad(set_to_none=True)
         with self._autocast():
             logits, auxiliary_logits = self.network(images, drop_path_prob)
@@ -107,37 +114,40 @@ class NetworkTraining:
             if auxiliary_logits is not None:
                 total = loss + self.options.auxiliary_weight * F.cross_entropy(auxiliary_logits, labels)
         total.backward()
-        if self.options.grad_clip > 0:
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.options.grad_clip)
-        self.optimizer.step()
-        return loss.detach(), (logits.detach().argmax(dim=1) == labels).sum()
+        # Without clipping the norm still tells whether the gradient is finite.
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.options.grad_clip or math.inf)
+        if self.guard.allows("the training loss or its gradient", [total, norm]):
+            self.optimizer.step()
+        return StepResult(loss.detach(), (logits.detach().argmax(dim=1) == labels).sum())
 
-    def train_epoch(self, experiment: Experiment, report_freq: int) -> Metrics:
-        """One pass over the training set, in random order; the device is read every `report_freq` steps only."""
-        self.network.train()
-        order = torch.arange(len(self.data.train), device=self.device)
-        batches = list(passes(order, self.options.batch_size, self.generators["batches"]))[: 1 if self.fast else None]
-        drop_path_prob = self.options.drop_path_prob * self.epoch / self.options.epochs
-        total, loss = 0, torch.zeros((), dtype=torch.float64, device=self.device)
-        correct = torch.zeros((), dtype=torch.int64, device=self.device)
+    def begin_epoch(self) -> EpochProgress:
+        """The progress of the epoch that is under way, or of a new one: a pass over the training set in random order."""
+        if self.progress is None:
+            every = torch.arange(len(self.data.train), device=self.device)
+            self.progress = EpochProgress(order=shuffled(every, self.generators["batches"]))
+        return self.progress
+
+    def train_epoch(self, experiment: Experiment, saver: Saver, report_freq: int) -> Metrics:
+        """The steps of the present epoch that remain."""
+        progress = self.begin_epoch()
+        assert progress.order is not None
+        batches = in_batches(progress.order, self.options.batch_size)[: 1 if self.fast else None]
         description = f"epoch {self.epoch + 1}/{self.options.epochs}"
-        for step, indices in enumerate(experiment.progress(batches, description, len(batches)), start=1):
-            images, labels = self.data.batch(
-                self.data.train, indices, self.data.augmentation, self.generators, self.dtype
-            )
-            batch_loss, batch_correct = self.step(images, labels, drop_path_prob)
-            loss, correct, total = (
-                loss + batch_loss.double() * len(indices),
-                correct + batch_correct,
-                total + len(indices),
-            )
-            if step % report_freq == 0:
-                experiment.log.info(
-                    "%s step %d/%d: train loss %.4f", description, step, len(batches), loss.item() / total
-                )
-        self.scheduler.step()
+        self.network.train()
+        steps = self._steps(batches[progress.steps :])
+        return run_epoch(steps, progress, len(batches), experiment, saver, description, report_freq)
+
+    def _steps(self, batches: list[Tensor]) -> Iterator[tuple[int, StepResult]]:
+        drop_path_prob = self.options.drop_path_prob * self.epoch / self.options.epochs
+        for indices in batches:
+            batch = self.data.batch(self.data.train, indices, self.data.augmentation, self.generators, self.dtype)
+            yield len(indices), self.step(*batch, drop_path_prob)
+
+    def end_epoch(self) -> None:
+        """The epoch has been trained and tested."""
+        next_learning_rate(self.scheduler)
         self.epoch += 1
-        return Metrics(100.0 * correct.item() / total, loss.item() / total)
+        self.progress = None
 
     @torch.no_grad()
     def test(self) -> Metrics:
@@ -147,6 +157,7 @@ class NetworkTraining:
         batches = list(passes(order, min(self.options.batch_size, len(order)), None))[: 1 if self.fast else None]
         total, loss, correct = 0, 0.0, 0
         for indices in batches:
+            self.between_batches()
             images, labels = self.data.batch(self.data.test, indices, None, self.generators, self.dtype)
             with self._autocast():
                 logits = self.network(images)[0]
@@ -164,25 +175,25 @@ class NetworkTraining:
             "scheduler": self.scheduler.state_dict(),
             "generators": self.generators.state(),
             "best_accuracy": self.best_accuracy,
+            "progress": self.progress.to_dict() if self.progress else None,
         }
 
-    def restore(self, path: Path) -> dict[str, Any]:
-        """Continue from a checkpoint of the same training, and return it."""
-        checkpoint = checkpoints.read(path, CHECKPOINT_KEYS)
+    def restore(self, checkpoint: dict[str, Any], path: Path) -> None:
+        """Continue from a checkpoint of the same training."""
         checkpoints.load_weights(self.network, checkpoint["state_dict"], path)
         checkpoints.load_optimizer(self.optimizer, checkpoint["optimizer"], path, "the weights")
         checkpoints.load_scheduler(self.scheduler, checkpoint["scheduler"], path)
         self.generators.restore(checkpoint["generators"])
         self.epoch = checkpoints.epoch_of(checkpoint, path)
+        self.progress = checkpoints.progress_of(checkpoint, path, self.device)
         self.best_accuracy = checkpoints.number_in(checkpoint, "best_accuracy", path)
-        return checkpoint
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bf16")
 
 
 def train_network(
-    training: NetworkTraining, experiment: Experiment, ckpt_interval: int, report_freq: int
+    training: NetworkTraining, experiment: Experiment, saver: Saver, ckpt_interval: int, report_freq: int
 ) -> dict[str, Any]:
     """Train to the last epoch, test after each, save at intervals and at the end.
 
@@ -192,14 +203,16 @@ def train_network(
     tf32 = training.options.precision == "tf32"
     torch.set_float32_matmul_precision("high" if tf32 else "highest")
     torch.backends.cudnn.allow_tf32 = tf32  # PyTorch's default is True: fp32 would not be fp32.
-    last = train = None
+    last, train, seconds = None, None, 0.0
     while training.epoch < training.options.epochs:
+        saver.safe_point()
         learning_rate = training.optimizer.param_groups[0]["lr"]
         start = time.perf_counter()
-        train = training.train_epoch(experiment, report_freq)
-        training.seconds += time.perf_counter() - start
+        train = training.train_epoch(experiment, saver, report_freq)
+        seconds += time.perf_counter() - start
         last = training.test()
         training.best_accuracy = max(training.best_accuracy, last.accuracy)
+        training.end_epoch()
         record = {
             "learning_rate": learning_rate,
             "train_accuracy": train.accuracy,
@@ -210,13 +223,8 @@ def train_network(
         }
         log_epoch(experiment, f"epoch {training.epoch}/{training.options.epochs}", record)
         experiment.record("epoch", record, epoch=training.epoch)
-        if not math.isfinite(train.loss):
-            raise UserError(
-                f"the training loss became {train.loss} in epoch {training.epoch}: try a smaller --learning_rate"
-            )
         if training.epoch % ckpt_interval == 0 or training.epoch == training.options.epochs:
-            state = training.to_checkpoint() | {"metrics_size": experiment.metrics_size}
-            checkpoints.save(state, experiment.folder, training.epoch)
+            saver.save_epoch()
     if last is None:
         last = training.test()
     return {
@@ -225,5 +233,5 @@ def train_network(
         "test_loss": last.loss,
         "best_test_accuracy": training.best_accuracy,
         "train_loss": train.loss if train else None,
-        "seconds": training.seconds,
+        "seconds": seconds,
     }

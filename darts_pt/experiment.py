@@ -285,7 +285,8 @@ class Experiment:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        nothing_done = self._is_new and self._metrics.tell() == 0 and not list(self.folder.glob("checkpoint_*"))
+        written = [path for pattern in ("checkpoint_*", "state_dump*") for path in self.folder.glob(pattern)]
+        nothing_done = self._is_new and self._metrics.tell() == 0 and not written
         if error is not None and self._log_handlers:
             # On the screen the command says it; the file should tell the end of the story too.
             told = logging.LogRecord(logger.name, logging.ERROR, __file__, 0, "stopped: %s", (_told(error),), None)

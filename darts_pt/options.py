@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 import tyro
 
-from darts_pt.errors import UserError
+from darts_pt.errors import Stopped, UserError
 from darts_pt.provenance import PROJECT_ROOT
 from darts_pt.suggestions import did_you_mean, listed
 
@@ -36,7 +36,7 @@ INTERRUPTED_CODE = 130
 BROKEN_PIPE_CODE = 141
 """Likewise where the reader of its output has gone."""
 
-_USERS_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM} | {
+_USERS_TROUBLE = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM} | {
     errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP,
 }  # fmt: skip
 """Failures of the system that the user can mend and a traceback does not explain: disk full, no permission, bad path."""
@@ -84,12 +84,21 @@ class RunOptions:
     """Replace the experiment folder if it exists; without it that is an error."""
     fast: bool = False
     """Try the code out: one batch per epoch and per evaluation."""
+    ckpt_minutes: Annotated[float, tyro.conf.arg(metavar="MINUTES")] = 10.0
+    """Also save within epochs, so often; and when the system or Ctrl-C ends the run."""
+    keep: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: all)")] = None
+    """Keep only so many of the newest checkpoints."""
+    on_nan: Literal["stop", "skip"] = "stop"
+    """What happens at a loss or gradient that is not finite: stop with a state dump, or skip the step and count it."""
     report_freq: Annotated[int, tyro.conf.arg(metavar="STEPS")] = 50
     """Log the running loss and accuracy once in so many steps."""
 
     def __post_init__(self) -> None:
         in_range("seed", self.seed, 0, 2**63 - 1)
         positive("report_freq", self.report_freq)
+        positive("ckpt_minutes", self.ckpt_minutes)
+        if self.keep is not None:
+            positive("keep", self.keep)
         positive("cutout_length", self.cutout_length)
         if self.image_size is not None:
             positive("image_size", self.image_size)
@@ -148,6 +157,9 @@ def run_command(
         main(parse(options_type, sys.argv[1:] if argv is None else argv, prog or _module_command()))
     except UserError as error:
         _fail(str(error))
+    except Stopped as stop:
+        print(str(stop), file=sys.stderr)
+        sys.exit(128 + stop.signal_number)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED_CODE)

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from darts_pt.search import SupernetTraining, log_epoch, run_epoch, save
+from darts_pt.search import SupernetTraining, log_epoch
 from darts_pt.selection import EdgeOrder, Event, Scores, SelectionRule, pick, schedule
 from darts_pt.supernet import CellType, Decisions
 
 if TYPE_CHECKING:
     from darts_pt.experiment import Experiment
+    from darts_pt.saving import Saver
 
 
 def project(
     training: SupernetTraining,
     rule: SelectionRule,
     experiment: Experiment,
+    saver: Saver,
     interval: int,
     order: EdgeOrder,
     report_freq: int,
@@ -33,15 +35,14 @@ def project(
         The complete decisions, which are also `training.decisions`.
     """
     events, epochs = schedule(training.supernet.cell_types, interval)
-    for epoch in range(training.epoch, epochs):
-        due = [event for event in events if event.epoch == epoch]
-        if due:
-            save(training, experiment)
-        for event in due:
-            _carry_out(event, len(events), training, rule, experiment, order)
-        batches = training.pass_over_train_half()
-        train = run_epoch(training, experiment, batches, f"tuning epoch {epoch + 1}/{epochs}", report_freq)
-        training.epoch = epoch + 1
+    while training.epoch < epochs:
+        saver.safe_point()
+        due = [event for event in events if event.epoch == training.epoch]
+        if due and training.progress is None:
+            saver.save_epoch()
+        _carry_out(due, len(events), training, rule, experiment, saver, order)
+        description = f"tuning epoch {training.epoch + 1}/{epochs}"
+        train = training.run_epoch(experiment, saver, description, report_freq, is_pass=True)
         valid = training.evaluate(training.valid_batches())
         record = {
             "train_accuracy": train.accuracy,
@@ -49,30 +50,35 @@ def project(
             "valid_accuracy": valid.accuracy,
             "valid_loss": valid.loss,
         }
-        log_epoch(experiment, f"tuning epoch {training.epoch}/{epochs}", record)
+        training.end_epoch()
+        log_epoch(experiment, description, record)
         experiment.record("epoch", record | after_epoch(training.epoch), epoch=training.epoch)
-    save(training, experiment)
+    saver.save_epoch()
     return training.decisions
 
 
 def select_at_once(
-    training: SupernetTraining, rule: SelectionRule, experiment: Experiment, order: EdgeOrder = "order"
+    training: SupernetTraining, rule: SelectionRule, experiment: Experiment, saver: Saver, order: EdgeOrder = "order"
 ) -> Decisions:
     """Carry out all events on the supernet as it is, without tuning: how DARTS selects by magnitude."""
     events, _ = schedule(training.supernet.cell_types, 1)
-    for event in events:
-        _carry_out(event._replace(epoch=training.epoch), len(events), training, rule, experiment, order)
+    due = [event._replace(epoch=training.epoch) for event in events]
+    saver.safe_point()
+    _carry_out(due, len(events), training, rule, experiment, saver, order)
+    training.progress = None
     return training.decisions
 
 
-def decide_during_search(training: SupernetTraining, rule: SelectionRule, experiment: Experiment, epochs: int) -> None:
+def decide_during_search(
+    training: SupernetTraining, rule: SelectionRule, experiment: Experiment, saver: Saver, epochs: int
+) -> None:
     """Decide the edges that the method wants decided before the training's next epoch (SGAS).
 
     The state just before is saved: a selection that chooses otherwise starts before the first decision.
     """
     due = training.architect.edges_due(training.epoch, epochs, training.decisions)
     if due:
-        save(training, experiment)
+        saver.save_epoch()
     for cell_type, edge in due:
         event = Event(sum(map(len, training.decisions.operations.values())), training.epoch, "operation")
         _decide_operation(event, training, rule, experiment, cell_type, edge)
@@ -92,10 +98,18 @@ def _drop_surplus(training: SupernetTraining, experiment: Experiment, cell_type:
 
 
 def _carry_out(
-    event: Event, count: int, training: SupernetTraining, rule: SelectionRule, experiment: Experiment, order: EdgeOrder
+    due: list[Event],
+    count: int,
+    training: SupernetTraining,
+    rule: SelectionRule,
+    experiment: Experiment,
+    saver: Saver,
+    order: EdgeOrder,
 ) -> None:
-    """One event: every cell type that still has something to decide decides it."""
-    for cell_type in training.supernet.cell_types:
+    """The events that are due, out of `count`: at each, every cell type that has something left to decide decides it."""
+    done = training.begin_epoch().decisions
+    turns = [(event, cell_type) for event in due for cell_type in training.supernet.cell_types]
+    for event, cell_type in turns[done:]:
         if event.kind == "operation":
             undecided = training.decisions.undecided_edges(cell_type)
             decide = _decide_operation
@@ -106,6 +120,8 @@ def _carry_out(
             chosen = pick(undecided, order, training.generators["order"])
             experiment.log.info("event %d/%d", event.index + 1, count)
             decide(event, training, rule, experiment, cell_type, chosen)
+        training.begin_epoch().decisions += 1
+        saver.safe_point()
 
 
 def _decide_operation(

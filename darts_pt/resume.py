@@ -15,6 +15,7 @@ from darts_pt.suggestions import did_you_mean, listed
 
 FREE_OPTIONS = frozenset(
     ("gpu", "data", "data_root", "experiments", "overwrite", "report_freq", "ckpt_interval", "log_tag")
+    + ("ckpt_minutes", "keep")
     + ("resume_epoch", "resume_expid", "dev_resume_epoch", "dev_resume_log")
 )
 """Options that may differ when a run is resumed: they do not change what it computes."""

@@ -15,13 +15,16 @@ from torch.nn import functional as F
 
 from darts_pt import checkpoint as checkpoints
 from darts_pt.architect import Architect, Batch, bilevel_step
-from darts_pt.data import DataSet, passes, random_batch_indices
+from darts_pt.data import DataSet, in_batches, passes, random_batch_indices, shuffled
 from darts_pt.device import Generators
+from darts_pt.epoch import EpochProgress, Metrics, StepResult, next_learning_rate, run_epoch
 from darts_pt.errors import UserError
+from darts_pt.guard import NumericalGuard
 from darts_pt.supernet import Decisions, MixingWeights, Supernet
 
 if TYPE_CHECKING:
     from darts_pt.experiment import Experiment
+    from darts_pt.saving import Saver
 
 
 @dataclass(frozen=True)
@@ -51,13 +54,6 @@ class WeightOptions:
     def scheduler(self, optimizer: torch.optim.Optimizer, epochs: int) -> torch.optim.lr_scheduler.LRScheduler:
         """Cosine annealing per epoch from the initial learning rate to the minimum."""
         return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, float(epochs), eta_min=self.learning_rate_min)  # type: ignore[arg-type]
-
-
-class Metrics(NamedTuple):
-    """Means over images: accuracy in percent, cross-entropy loss in nats."""
-
-    accuracy: float
-    loss: float
 
 
 class Halves(NamedTuple):
@@ -98,6 +94,8 @@ class SupernetTraining:
         self.fast = fast
         self.decisions = Decisions()
         self.epoch = 0
+        self.progress: EpochProgress | None = None
+        self.between_batches: Callable[[], None] = lambda: None
         self.dtype = next(self.supernet.parameters()).dtype
 
     # Batches -----------------------------------------------------------------------------------------------------
@@ -106,14 +104,14 @@ class SupernetTraining:
         """The training images `indices`, augmented and normalised."""
         return self.data.batch(self.data.train, indices, self.data.augmentation, self.generators, self.dtype)
 
-    def random_train_batches(self) -> Iterator[Tensor]:
-        """Indices for one epoch of search: as many batches as a pass has, but each drawn anew, as in the original."""
-        for _ in range(math.ceil(len(self.halves.train) / self.options.batch_size)):
+    def random_train_batches(self, done: int = 0) -> Iterator[Tensor]:
+        """Indices for the rest of an epoch of search: as many batches as in a pass, each drawn anew, as in the original."""
+        for _ in range(self.steps_per_epoch - done):
             yield random_batch_indices(self.halves.train, self.options.batch_size, self.generators["batches"])
 
-    def pass_over_train_half(self) -> Iterator[Tensor]:
+    def pass_over_train_half(self) -> Tensor:
         """Indices for one tuning epoch: every image of the train half once, in random order."""
-        yield from passes(self.halves.train, self.options.batch_size, self.generators["batches"])
+        return shuffled(self.halves.train, self.generators["batches"])
 
     def valid_batches(self) -> Iterator[Batch]:
         """The whole valid half once, in random order, with the training augmentation, as in the original."""
@@ -125,14 +123,20 @@ class SupernetTraining:
 
     def _whole(self, half: Tensor) -> Iterator[Batch]:
         indices = passes(half, self.options.batch_size, self.generators["batches"])
-        return (self.batch(chunk) for chunk in self._limited(indices))
+        return self._between(self.batch(chunk) for chunk in self._limited(indices))
 
     def test_batches(self) -> Iterator[Batch]:
         """The whole test set once, not augmented."""
         images = self.data.test
         order = torch.arange(len(images.labels), device=images.labels.device)
         chunks = self._limited(passes(order, min(self.options.batch_size, len(order)), None))
-        return (self.data.batch(images, chunk, None, self.generators, self.dtype) for chunk in chunks)
+        return self._between(self.data.batch(images, chunk, None, self.generators, self.dtype) for chunk in chunks)
+
+    def _between(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """The same batches; a run that is to stop need not wait for the last."""
+        for batch in batches:
+            self.between_batches()
+            yield batch
 
     def _limited(self, batches: Iterable[Tensor]) -> Iterator[Tensor]:
         """All batches, or one with --fast, which is for trying things out."""
@@ -140,9 +144,45 @@ class SupernetTraining:
 
     # Training ----------------------------------------------------------------------------------------------------
 
-    def train_epoch(self, train_batches: Iterable[Tensor]) -> Iterator[tuple[int, Tensor, Tensor]]:
-        """One bilevel step per batch of indices; yields the batch's size, loss and correct count after each."""
-        for indices in self._limited(train_batches):
+    @property
+    def guard(self) -> NumericalGuard:
+        """What looks at losses and gradients before steps."""
+        return self.architect.guard
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """The steps of an epoch of search: as many batches as the train half has."""
+        return 1 if self.fast else math.ceil(len(self.halves.train) / self.options.batch_size)
+
+    def begin_epoch(self) -> EpochProgress:
+        """The progress of the epoch that is under way, or of a new one."""
+        if self.progress is None:
+            self.progress = EpochProgress()
+        return self.progress
+
+    def run_epoch(
+        self, experiment: Experiment, saver: Saver, description: str, report_freq: int, is_pass: bool
+    ) -> Metrics:
+        """The bilevel steps of the present epoch that remain.
+
+        Args:
+            is_pass: whether it visits every image of the train half once, as tuning epochs do; search draws each batch
+                anew.
+        """
+        progress = self.begin_epoch()
+        if is_pass:
+            if progress.order is None:
+                progress.order = self.pass_over_train_half()
+            every = in_batches(progress.order, self.options.batch_size)[: 1 if self.fast else None]
+            steps, remaining = len(every), iter(every[progress.steps :])
+        else:
+            steps, remaining = self.steps_per_epoch, self.random_train_batches(progress.steps)
+        results = self.train_epoch(remaining)
+        return run_epoch(results, progress, steps, experiment, saver, description, report_freq)
+
+    def train_epoch(self, train_batches: Iterable[Tensor]) -> Iterator[tuple[int, StepResult]]:
+        """One bilevel step per batch of indices."""
+        for indices in train_batches:
             valid_batch = None
             if self.architect.uses_valid_batches:
                 drawn = random_batch_indices(self.halves.valid, self.options.batch_size, self.generators["batches"])
@@ -155,7 +195,14 @@ class SupernetTraining:
                 self.decisions,
                 self.options.grad_clip,
             )
-            yield len(indices), result.loss, result.correct
+            yield len(indices), result
+
+    def end_epoch(self) -> None:
+        """The epoch has been trained and evaluated."""
+        if self.scheduler:
+            next_learning_rate(self.scheduler)
+        self.epoch += 1
+        self.progress = None
 
     def evaluate(self, batches: Iterable[Batch]) -> Metrics:
         """The supernet in eval mode under its present mixing weights."""
@@ -176,6 +223,7 @@ class SupernetTraining:
             "generators": self.generators.state(),
             "decisions": self.decisions.to_dict(),
             "method_state": self.architect.state(),
+            "progress": self.progress.to_dict() if self.progress else None,
         }
 
     def restore(self, checkpoint: dict[str, Any], path: Path) -> None:
@@ -185,6 +233,7 @@ class SupernetTraining:
         if self.scheduler and checkpoint.get("scheduler"):
             checkpoints.load_scheduler(self.scheduler, checkpoint["scheduler"], path)
         self.epoch = checkpoints.epoch_of(checkpoint, path)
+        self.progress = checkpoints.progress_of(checkpoint, path, self.halves.train.device)
         if "generators" in checkpoint:
             self.generators.restore(checkpoint["generators"])
 
@@ -247,6 +296,7 @@ def evaluate(supernet: Supernet, mixing: MixingWeights, batches: Iterable[Batch]
 def search(
     training: SupernetTraining,
     experiment: Experiment,
+    saver: Saver,
     epochs: int,
     ckpt_interval: int,
     report_freq: int,
@@ -266,15 +316,13 @@ def search(
         before_epoch: what happens at the start of every epoch, such as decisions.
     """
     for epoch in range(training.epoch, epochs):
-        before_epoch()
+        saver.safe_point()
         training.architect.start_epoch(epoch, epochs)
+        if training.progress is None:
+            before_epoch()
+            training.begin_epoch()
         learning_rate = training.weight_optimizer.param_groups[0]["lr"]
-        train = run_epoch(
-            training, experiment, training.random_train_batches(), f"epoch {epoch + 1}/{epochs}", report_freq
-        )
-        if training.scheduler:
-            training.scheduler.step()
-        training.epoch = epoch + 1
+        train = training.run_epoch(experiment, saver, f"epoch {epoch + 1}/{epochs}", report_freq, is_pass=False)
         valid = training.evaluate(training.valid_batches())
         record: dict[str, Any] = {
             "learning_rate": learning_rate,
@@ -288,11 +336,12 @@ def search(
         for name, batches in evaluated.items():
             metrics = training.evaluate(batches())
             record |= {f"{name}_accuracy": metrics.accuracy, f"{name}_loss": metrics.loss}
+        training.end_epoch()
         log_epoch(experiment, f"epoch {training.epoch}/{epochs}", record)
         record |= after_epoch(training.epoch)
         experiment.record("epoch", record, epoch=training.epoch)
         if training.epoch % ckpt_interval == 0 or training.epoch == epochs:
-            save(training, experiment)
+            saver.save_epoch()
 
 
 def log_epoch(experiment: Experiment, description: str, record: Mapping[str, float]) -> None:
@@ -303,32 +352,3 @@ def log_epoch(experiment: Experiment, description: str, record: Mapping[str, flo
         if f"{name}_accuracy" in record
     ]
     experiment.log.info("%s: %s", description, ", ".join(parts))
-
-
-def save(training: SupernetTraining, experiment: Experiment) -> Path:
-    """Write the checkpoint of the training's epoch, with how far the metrics had been written."""
-    state = training.to_checkpoint() | {"metrics_size": experiment.metrics_size}
-    return checkpoints.save(state, experiment.folder, training.epoch)
-
-
-def run_epoch(
-    training: SupernetTraining,
-    experiment: Experiment,
-    train_batches: Iterable[Tensor],
-    description: str,
-    report_freq: int,
-) -> Metrics:
-    """One epoch of bilevel steps under a progress bar. The device is read every `report_freq` steps only."""
-    steps = 1 if training.fast else math.ceil(len(training.halves.train) / training.options.batch_size)
-    total, loss, correct = 0, torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.int64)
-    results = training.train_epoch(train_batches)
-    for step, (size, batch_loss, batch_correct) in enumerate(experiment.progress(results, description, steps), start=1):
-        loss = loss.to(batch_loss.device) + batch_loss.double() * size
-        correct = correct.to(batch_correct.device) + batch_correct
-        total += size
-        if step % report_freq == 0:
-            experiment.log.info(
-                "%s step %d/%d: train loss %.4f accuracy %.2f %%",
-                description, step, steps, loss.item() / total, 100.0 * correct.item() / total,
-            )  # fmt: skip
-    return Metrics(100.0 * correct.item() / total, loss.item() / total)

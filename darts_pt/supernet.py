@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from sys import intern
 from typing import Any
 
 import torch
@@ -110,9 +111,12 @@ class Decisions:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for checkpoints and JSON."""
+        # Names are interned: a pickle tells equal strings from one and the same, and equal runs leave equal files.
         return {
-            "operations": {name: dict(edges) for name, edges in self.operations.items()},
-            "edges": {name: {node: list(kept) for node, kept in nodes.items()} for name, nodes in self.edges.items()},
+            "operations": {intern(name): dict(edges) for name, edges in self.operations.items()},
+            "edges": {
+                intern(name): {node: list(kept) for node, kept in nodes.items()} for name, nodes in self.edges.items()
+            },
         }
 
     @classmethod

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from darts_pt.architect import Architect
+from darts_pt.data import in_batches
 from darts_pt.search import Metrics, SupernetTraining
 from darts_pt.selection import BatchSource, OperationChoice, Perturbation, least_missed, score
 from darts_pt.selections import Circumstances, SelectionMethod
@@ -50,7 +51,8 @@ class Discretisation(Perturbation):
         if before is not None:
             training.decisions = decisions
             for _ in range(self.epochs):
-                for _ in training.train_epoch(training.pass_over_train_half()):
+                batches_of_epoch = in_batches(training.pass_over_train_half(), training.options.batch_size)
+                for _ in training.train_epoch(batches_of_epoch):
                     pass
         (strength,) = score(training.supernet, [training.architect.mixing(decisions)], batches)
         if before is not None:

@@ -17,8 +17,9 @@ from darts_pt import checkpoint as checkpoints
 from darts_pt.data import DataSet, passes
 from darts_pt.device import Generators, seeded
 from darts_pt.errors import UserError
-from darts_pt.evaluation import EvaluationNetwork, NetworkTraining, TrainingOptions, train_network
+from darts_pt.evaluation import CHECKPOINT_KEYS, EvaluationNetwork, NetworkTraining, TrainingOptions, train_network
 from darts_pt.experiment import Experiment
+from darts_pt.saving import Saver
 
 OPTIONS = TrainingOptions(epochs=4, batch_size=40, learning_rate=0.1)
 
@@ -50,8 +51,15 @@ def training_of(
 
 
 def train(training: NetworkTraining, folder: Path, ckpt_interval: int = 1) -> dict[str, Any]:
-    with Experiment(folder, {}, resume=folder.exists(), tensorboard=False) as experiment:
-        return train_network(training, experiment, ckpt_interval, 100)
+    with (
+        Experiment(folder, {}, resume=folder.exists(), tensorboard=False) as experiment,
+        Saver(training, experiment, "--resume_epoch") as saver,
+    ):
+        return train_network(training, experiment, saver, ckpt_interval, 100)
+
+
+def restore(training: NetworkTraining, path: Path) -> None:
+    training.restore(checkpoints.read(path, CHECKPOINT_KEYS), path)
 
 
 def records(folder: Path) -> list[dict[str, float]]:
@@ -157,7 +165,7 @@ def test_one_seed_gives_identical_files(few_digits: DataSet, tmp_path: Path) -> 
 def test_a_resumed_training_ends_as_an_uninterrupted_one(few_digits: DataSet, tmp_path: Path, epoch: int) -> None:
     whole = train(training_of(few_digits), tmp_path / "whole")
     resumed = training_of(few_digits, seed=9)
-    resumed.restore(tmp_path / "whole" / checkpoints.name(epoch))
+    restore(resumed, tmp_path / "whole" / checkpoints.name(epoch))
     parts = train(resumed, tmp_path / "parts")
     assert {key: parts[key] for key in parts if key != "seconds"} == {
         key: whole[key] for key in parts if key != "seconds"
@@ -171,7 +179,7 @@ def test_a_resumed_training_ends_as_an_uninterrupted_one(few_digits: DataSet, tm
 def test_a_finished_training_only_tests(few_digits: DataSet, tmp_path: Path) -> None:
     whole = train(training_of(few_digits), tmp_path / "run")
     finished = training_of(few_digits)
-    finished.restore(tmp_path / "run" / checkpoints.name(4))
+    restore(finished, tmp_path / "run" / checkpoints.name(4))
     again = train(finished, tmp_path / "again")
     assert again["test_accuracy"] == whole["test_accuracy"]
     assert again["best_test_accuracy"] == whole["best_test_accuracy"]
@@ -187,7 +195,7 @@ def test_checkpoints_that_do_not_fit_are_refused(few_digits: DataSet, tmp_path: 
     path = tmp_path / "run" / checkpoints.name(1)
     checkpoints.save(torch.load(path, weights_only=True) | {key: value}, path.parent, 1)
     with pytest.raises(UserError) as raised:
-        training_of(few_digits).restore(path)
+        restore(training_of(few_digits), path)
     assert "\n" not in str(raised.value)
 
 

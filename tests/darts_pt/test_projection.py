@@ -14,6 +14,7 @@ from darts_pt.data import DataSet
 from darts_pt.experiment import Experiment
 from darts_pt.methods.blank import FixedAlpha
 from darts_pt.projection import edge_label, project, select_at_once
+from darts_pt.saving import Saver
 from darts_pt.search import SupernetTraining
 from darts_pt.selection import EdgesChoice, Magnitude, OperationChoice, Perturbation
 from darts_pt.supernet import Decisions
@@ -29,8 +30,11 @@ def select(
 ) -> Decisions:
     criteria = {cell.name: "acc" for cell in training.supernet.cell_types}
     rule = rule or Perturbation(training.valid_batches, criteria, criteria)  # type: ignore[arg-type]
-    with Experiment(folder, {}, resume=folder.exists(), tensorboard=False) as experiment:
-        return project(training, rule, experiment, interval, order, 100, lambda epoch: {})
+    with (
+        Experiment(folder, {}, resume=folder.exists(), tensorboard=False) as experiment,
+        Saver(training, experiment, "--dev_resume_epoch") as saver,
+    ):
+        return project(training, rule, experiment, saver, interval, order, 100, lambda epoch: {})
 
 
 def records(folder: Path, kind: str) -> list[dict[str, Any]]:
@@ -186,7 +190,7 @@ def test_magnitude_at_once_decides_everything_without_training(
 ) -> None:
     training = training_of(few_digits, cell_types)
     before = {name: tensor.clone() for name, tensor in training.supernet.state_dict().items()}
-    select_at_once(training, Magnitude(), experiment)
+    select_at_once(training, Magnitude(), experiment, Saver(training, experiment, "--dev_resume_epoch"))
     assert complete(training)
     assert training.epoch == 0
     assert all(torch.equal(before[name], tensor) for name, tensor in training.supernet.state_dict().items())

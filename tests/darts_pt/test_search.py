@@ -15,6 +15,7 @@ from darts_pt.data import DataSet
 from darts_pt.errors import UserError
 from darts_pt.experiment import Experiment
 from darts_pt.methods.blank import FixedAlpha
+from darts_pt.saving import Saver
 from darts_pt.search import SupernetTraining, evaluate, search
 from darts_pt.supernet import Decisions
 from tests.toy import EVERY_EDGE, TWO_EDGES_EACH, toy_architect, toy_training
@@ -23,8 +24,11 @@ from tests.toy import EVERY_EDGE, TWO_EDGES_EACH, toy_architect, toy_training
 def run(training: SupernetTraining, folder: Path, epochs: int, resume: bool = False, **arguments: Any) -> Path:
     """Search in an experiment folder; the folder."""
     after_epoch = arguments.pop("after_epoch", lambda epoch: {})
-    with Experiment(folder, {"seed": 0}, resume=resume, tensorboard=False) as experiment:
-        search(training, experiment, epochs, arguments.pop("ckpt_interval", 2), 100, after_epoch, **arguments)
+    with (
+        Experiment(folder, {"seed": 0}, resume=resume, tensorboard=False) as experiment,
+        Saver(training, experiment, "--resume_epoch") as saver,
+    ):
+        search(training, experiment, saver, epochs, arguments.pop("ckpt_interval", 2), 100, after_epoch, **arguments)
     return folder
 
 
@@ -73,7 +77,7 @@ def test_random_batches_are_uniform(few_digits: DataSet) -> None:
 
 def test_a_tuning_epoch_is_a_pass(few_digits: DataSet) -> None:
     training = toy_training(few_digits, batch_size=20)
-    first, second = (list(training.pass_over_train_half()) for _ in range(2))
+    first, second = (training.pass_over_train_half().split(20) for _ in range(2))
     assert [len(batch) for batch in first] == [20, 20, 8]
     assert torch.equal(torch.cat(first).sort().values, training.halves.train)
     assert torch.equal(torch.cat(second).sort().values, training.halves.train)

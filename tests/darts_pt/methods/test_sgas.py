@@ -14,6 +14,7 @@ from darts_pt.data import DataSet
 from darts_pt.experiment import Experiment
 from darts_pt.methods.sgas import SequentialGreedy, criterion_1
 from darts_pt.projection import decide_during_search
+from darts_pt.saving import Saver
 from darts_pt.search import SupernetTraining, search
 from darts_pt.selection import Magnitude
 from darts_pt.supernet import Decisions
@@ -86,15 +87,19 @@ def test_decisions_come_after_the_warmup_at_every_interval(
 
 
 def run(training: SupernetTraining, folder: Path, epochs: int) -> None:
-    with Experiment(folder, {}, resume=folder.exists(), tensorboard=False) as experiment:
+    with (
+        Experiment(folder, {}, resume=folder.exists(), tensorboard=False) as experiment,
+        Saver(training, experiment, "--resume_epoch") as saver,
+    ):
         search(
             training,
             experiment,
+            saver,
             epochs,
             100,
             100,
             lambda epoch: {},
-            before_epoch=lambda: decide_during_search(training, Magnitude(), experiment, epochs),
+            before_epoch=lambda: decide_during_search(training, Magnitude(), experiment, saver, epochs),
         )
 
 
