@@ -51,6 +51,7 @@ class Architect:
         defaults: the method's own numbers, by the names of their options, as in its paper; None if they depend on the run.
         settings: the same as this run has them.
         refused: selection -> why it is not defined for this method.
+        exclusive: what of its supernets other methods cannot go on with; empty if there is nothing.
         uses_valid_batches: False where :meth:`step` ignores its batch, so that none needs to be drawn.
         decides_during_search: whether :meth:`edges_due` ever names an edge.
 
@@ -61,6 +62,7 @@ class Architect:
 
     defaults: ClassVar[Mapping[str, Any]] = {}
     refused: ClassVar[Mapping[str, str]] = {}
+    exclusive: ClassVar[str] = ""
     uses_valid_batches = True
     decides_during_search = False
 

@@ -272,10 +272,10 @@ def _check_method(options: SelectionOptions, began: dict[str, Any], searched: Pa
     check_settings(options, method)
     check_selection(method, options.selection)
     for name in (method, search_method):
-        if method != search_method and METHODS[name].decides_during_search:
+        if method != search_method and METHODS[name].exclusive:
             raise UserError(
-                f"--method {method}: {searched.name} was searched by {search_method}, and {name} decides edges during the "
-                f"search: expected --method {search_method}"
+                f"--method {method}: {searched.name} was searched by {search_method}, and {name} "
+                f"{METHODS[name].exclusive}: expected --method {search_method}"
             )
 
 

@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from darts_pt.errors import UserError
+
 
 class BatchNorm2d(nn.BatchNorm2d):
     """Batch norm that leaves its running statistics and its counter alone in train mode while `momentum` is 0.0.
@@ -176,3 +178,25 @@ class _WeightedSum(torch.autograd.Function):
 def _dot(one: Tensor, other: Tensor) -> Tensor:
     """The sum of the products, without storing them; both [batch, C, H, W], channels-last."""
     return torch.dot(one.permute(0, 2, 3, 1).reshape(-1), other.permute(0, 2, 3, 1).reshape(-1))
+
+
+# Partial channels ------------------------------------------------------------------------------------------------
+
+
+def channels_through(channels: int, one_in: int) -> int:
+    """How many channels pass through the operations if one in so many does (PC-DARTS).
+
+    Raises:
+        UserError: the channels cannot be divided so.
+    """
+    if channels % one_in or channels < one_in:
+        raise UserError(
+            f"--partial_channels {one_in}: the supernet's {channels} channels cannot be divided by it; "
+            f"expected a divisor of --init_channels"
+        )
+    return channels // one_in
+
+
+def shuffled(maps: Tensor, groups: int) -> Tensor:
+    """The channels [batch, groups · n, H, W] in the order in which every group comes round in turn."""
+    return maps.unflatten(1, (groups, -1)).transpose(1, 2).flatten(1, 2)

@@ -85,8 +85,9 @@ class SearchOptions(SupernetOptions):
     method: MethodName = "darts"
     """The search method. darts: alpha is stepped on the valid half, first order; darts-2nd: likewise, second order;
     blank: alpha stays as it was initialised (the paper's fix alpha); sdarts-rs, sdarts-adv: the weights are trained under
-    perturbed mixing weights; sgas: edges are decided during the search; gdas: one sampled operation per edge and step;
-    drnas: mixing weights drawn from a Dirichlet distribution."""
+    perturbed mixing weights; sgas: edges are decided during the search; pc-darts: part of the channels passes through
+    the operations; gdas: one sampled operation per edge and step; drnas: mixing weights drawn from a Dirichlet
+    distribution."""
     epochs: PresetInt = None
     """Epochs of search; by default the paper's, fewer for digits."""
     ckpt_interval: PresetInt = None

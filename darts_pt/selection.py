@@ -184,7 +184,7 @@ class Magnitude:
 
     def edges(self, architect: Architect, decisions: Decisions, cell_type: CellType, node: int) -> EdgesChoice:
         """Keep the edges whose best operation other than none has the largest mixing weight; on ties the first."""
-        weights = architect.mixing(Decisions()).values[cell_type.name]
+        weights = architect.mixing(Decisions()).overall()[cell_type.name]
         strength = {
             edge: max(
                 float(weight)

@@ -140,10 +140,24 @@ class MixingWeights:
         values: cell type -> float tensor [edges, operations].
         active: cell type -> per edge, the operations whose weight may differ from 0. It lives on the host: what is
             computed never depends on reading the device. An operation outside it costs nothing and is not trained.
+        edge_weights: cell type -> the weight of every edge in its node's sum [edges]; None, the rule, is 1 for all.
+            Only the cells of PC-DARTS take it.
     """
 
     values: Mapping[str, Tensor]
     active: Mapping[str, ActiveOperations]
+    edge_weights: Mapping[str, Tensor] | None = None
+
+    def for_cell(self, cell_type: str) -> tuple[Any, ...]:
+        """What a cell of this type gets in its forward pass: its values and active operations, its edge weights if any."""
+        edges = () if self.edge_weights is None else (self.edge_weights[cell_type],)
+        return self.values[cell_type], self.active[cell_type], *edges
+
+    def overall(self) -> Mapping[str, Tensor]:
+        """Cell type -> the weight of every operation in its node's sum: what operations of different edges compare by."""
+        if self.edge_weights is None:
+            return self.values
+        return {name: values * self.edge_weights[name][:, None] for name, values in self.values.items()}
 
     def without_operation(self, cell_type: str, edge: int, operation: int) -> MixingWeights:
         """The same weights with one operation removed: its weight is 0 and the others are not renormalised."""
@@ -158,7 +172,9 @@ class MixingWeights:
         values[edge, list(removed)] = 0.0
         active = list(self.active[cell_type])
         active[edge] = tuple(operation for operation in active[edge] if operation not in removed)
-        return MixingWeights({**self.values, cell_type: values}, {**self.active, cell_type: tuple(active)})
+        return replace(
+            self, values={**self.values, cell_type: values}, active={**self.active, cell_type: tuple(active)}
+        )
 
 
 def mixing_weights(cell_types: tuple[CellType, ...], alpha: Alpha, decisions: Decisions) -> MixingWeights:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -118,7 +119,12 @@ class NasBench201Space(SearchSpace[NasBench201SearchOptions, NasBench201Selectio
     ) -> NasBench201Supernet:
         from nasbench201.supernet import NasBench201Supernet
 
-        return NasBench201Supernet(given(options.init_channels), given(options.cells_per_stage), num_classes)
+        sizes = given(options.init_channels), given(options.cells_per_stage), num_classes
+        if options.partial_channels is None:
+            return NasBench201Supernet(*sizes)
+        from nasbench201.partial import PartialCell
+
+        return NasBench201Supernet(*sizes, partial(PartialCell, one_in=options.partial_channels))
 
     def sizes(self, state_dict: Mapping[str, Tensor], path: Path) -> dict[str, Any]:
         from nasbench201.supernet import sizes_of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -125,22 +125,29 @@ class NasBench201Supernet(Supernet):
         init_channels: channels C of the first stage; the others have 2C and 4C.
         cells_per_stage: cells N in each of the three stages.
         num_classes: outputs of the classifier.
+        cell: what makes a cell from its number of channels; PC-DARTS has its own.
     """
 
     cell_types = (CELL,)
 
-    def __init__(self, init_channels: int = 16, cells_per_stage: int = 5, num_classes: int = 10) -> None:
+    def __init__(
+        self,
+        init_channels: int = 16,
+        cells_per_stage: int = 5,
+        num_classes: int = 10,
+        cell: Callable[[int], Cell] = Cell,
+    ) -> None:
         super().__init__()
         self.stem, self.cells, self.lastact, self.classifier = skeleton(
-            Cell, init_channels, cells_per_stage, num_classes
+            cell, init_channels, cells_per_stage, num_classes
         )
 
     def forward(self, images: Tensor, mixing: MixingWeights) -> Tensor:
         """Class logits [batch, classes] of normalised images [batch, 3, height, width]."""
-        weights, active = mixing.values[CELL.name], mixing.active[CELL.name]
+        weights = mixing.for_cell(CELL.name)
         hidden = self.stem(images.contiguous(memory_format=torch.channels_last))
         for block in self.cells:
-            hidden = block(hidden, weights, active) if isinstance(block, Cell) else block(hidden)
+            hidden = block(hidden, *weights) if isinstance(block, Cell) else block(hidden)
         return self.classifier(self.lastact(hidden).mean(dim=(2, 3)))
 
     def genotype(self, mixing: MixingWeights) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
@@ -120,7 +121,13 @@ class SotaSpace(SearchSpace[SotaSearchOptions, SotaSelectionOptions]):
     ) -> SotaSupernet:
         from sota.supernet import SotaSupernet
 
-        supernet = SotaSupernet(given(options.space), given(options.init_channels), given(options.layers), num_classes)
+        sizes = given(options.space), given(options.init_channels), given(options.layers), num_classes
+        if options.partial_channels is None:
+            supernet = SotaSupernet(*sizes)
+        else:
+            from sota.partial import PartialCell
+
+            supernet = SotaSupernet(*sizes, partial(PartialCell, one_in=options.partial_channels))
         supernet.noise_generator = generators["noise"]
         return supernet
 

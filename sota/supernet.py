@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -73,9 +73,17 @@ class SotaSupernet(Supernet):
         init_channels: channels C of the first cells.
         layers: cells L.
         num_classes: outputs of the classifier.
+        cell: what makes the cells; PC-DARTS has its own.
     """
 
-    def __init__(self, space: str, init_channels: int = 16, layers: int = 8, num_classes: int = 10) -> None:
+    def __init__(
+        self,
+        space: str,
+        init_channels: int = 16,
+        layers: int = 8,
+        num_classes: int = 10,
+        cell: Callable[..., Cell] = Cell,
+    ) -> None:
         super().__init__()
         self.space = space
         self._noise_generator: torch.Generator | None = None
@@ -89,7 +97,7 @@ class SotaSupernet(Supernet):
             reduction = layer in reduction_cells(layers)
             channels *= 2 if reduction else 1
             self.cells.append(
-                Cell(reduce if reduction else normal, c_prev_prev, c_prev, channels, reduction, reduction_prev)
+                cell(reduce if reduction else normal, c_prev_prev, c_prev, channels, reduction, reduction_prev)
             )
             reduction_prev = reduction
             c_prev_prev, c_prev = c_prev, NODES * channels
@@ -112,12 +120,12 @@ class SotaSupernet(Supernet):
         previous_previous = previous = self.stem(images)
         for cell in self.cells:
             name = cell.type.name
-            output = cell(previous_previous, previous, mixing.values[name], mixing.active[name])
+            output = cell(previous_previous, previous, *mixing.for_cell(name))
             previous_previous, previous = previous, output
         return self.classifier(previous.mean(dim=(2, 3)))
 
     def genotype(self, mixing: MixingWeights) -> Genotype:
-        return genotype(mixing.values, self.cell_types)
+        return genotype(mixing.overall(), self.cell_types)
 
 
 def sizes_of(state_dict: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ class SequentialGreedy(Architect):
 
     defaults: ClassVar = {"sgas_warmup": None, "sgas_interval": None}
     decides_during_search = True
+    exclusive: ClassVar = "decides edges during the search"
     refused: ClassVar = {
         "pt-mag": "sgas already decides by magnitude while it trains on, so this would be the same thing twice",
         "zero-cost-pt": "sgas decides during the training of the supernet, zero-cost-pt has none",
