@@ -56,6 +56,7 @@ _OURS = (
     "cells*",
     "cell_*",
     "state_dump*",
+    "analysis-*",
 )
 """What runs write into an experiment's folder, and hence what --overwrite takes away."""
 

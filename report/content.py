@@ -18,7 +18,13 @@ MOST_PROBLEMS = 200
 OPEN_RUNS = 3
 """So many runs are unfolded when the page opens."""
 SPACES = {"nasbench201": "NAS-Bench-201", "?": "unknown space"}
-KINDS = {"search": "search", "selection": "selection", "training": "training from scratch", "unknown": "unknown"}
+KINDS = {
+    "search": "search",
+    "selection": "selection",
+    "training": "training from scratch",
+    "analysis": "analysis",
+    "unknown": "unknown",
+}
 
 
 def space_name(space: str) -> str:
@@ -65,6 +71,8 @@ def overview(runs: Sequence[Run], identities: Mapping[Run, str]) -> list[dict[st
 def _what(run: Run) -> str:
     extra = f", {run.variant}" if run.variant else ""
     started = f", from epoch {run.snapshot}" if run.snapshot is not None else ""
+    if run.kind == "analysis":
+        return f"analysis: {run.options.get('analysis', '?')}"
     return f"{KINDS[run.kind]}: {run.label}{extra}{started}" if run.kind != "training" else KINDS["training"]
 
 

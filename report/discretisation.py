@@ -1,4 +1,4 @@
-"""How strong an operation is by discretisation (paper section 3.2): its edge made discrete, the supernet tuned, its accuracy.
+"""How strong an operation is by discretisation (paper section 3.2): the supernet's accuracy with it alone, after tuning.
 
 Every (edge, operation) starts from the same searched supernet. Results go to an experiment inside the search's folder,
 line by line, so that an interrupted analysis goes on where it was.

@@ -103,8 +103,11 @@ class Maker:
         from report.reading import read_run
 
         options = self.selection_options(searched, selection, seed, epoch)
-        start = epoch if epoch is not None else int(read_run(searched).options["epochs"])
-        folder = searched / selection_name(options, start)
+        began = read_run(searched).options
+        folder = searched / selection_name(options, int(began["epochs"]) if epoch is None else epoch)
+        if began.get("method") == "sgas" and selection != "magnitude":  # It starts before the search's first decision.
+            name = selection_name(options, 0).removeprefix("log_resume-0")
+            folder = next(iter(sorted(searched.glob(f"log_resume-*{name}/"))), folder)
         return self.made(folder, _SELECTED, lambda again: self._select(options, again))
 
     def _select(self, options: Any, again: dict[str, Any]) -> None:
@@ -134,7 +137,7 @@ class Maker:
             from sota.choice import find
 
             small = self.dataset in ("cifar100", "svhn")
-            sizes = {"init_channels": 16, "layers": 8} if small else {}
+            sizes: dict[str, Any] = {"init_channels": 16, "layers": 8} if small else {}
             options = command.SotaTrainOptions(arch=str(selected / _SELECTED), **common, **sizes)
             name = find(options.arch, self.experiments / "sota", self.dataset).name
             folder = command.folder_of(options, name)
@@ -204,9 +207,9 @@ class Maker:
 
 def known_methods() -> tuple[str, ...]:
     """The search methods that this version has."""
-    from darts_pt import architect
+    from darts_pt.methods import METHODS
 
-    return tuple(getattr(architect, "METHODS", ()))
+    return tuple(METHODS)
 
 
 def need(folder: Path | None, what: str) -> Path:

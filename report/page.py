@@ -143,6 +143,7 @@ def _lead(runs: Sequence[Run]) -> str:
             ("search", "search", "searches"),
             ("selection", "selection", "selections"),
             ("training", "training from scratch", "trainings from scratch"),
+            ("analysis", "analysis", "analyses"),
             ("unknown", "folder of unknown kind", "folders of unknown kind"),
         )
         if (count := sum(run.kind == kind for run in runs))

@@ -103,10 +103,11 @@ def alpha_beside_strength(run: Run, strengths: Sequence[Strength]) -> Picture:
             for axes, value, best in ((above, "weight", _by_weight(row)), (below, "accuracy", _by_strength(row))):
                 values = [getattr(strength, value) for strength in row]
                 axes.plot([place, place], [min(values), max(values)], color=theme.grid, linewidth=3, zorder=1)
-                for strength in row:
+                for index, strength in enumerate(row):
                     colour, marker = operation_look(strength.operation, theme)
                     face = colour if strength.operation == best else theme.background
-                    axes.plot(place, getattr(strength, value), marker, color=colour, markerfacecolor=face, markersize=6.5)
+                    x = place + 0.5 * (index - (len(row) - 1) / 2) / len(row)  # Side by side: none hides another.
+                    axes.plot(x, getattr(strength, value), marker, color=colour, markerfacecolor=face, markersize=6)
         above.set_ylabel("mixing weight")
         above.ticklabel_format(axis="y", useOffset=False)
         below.set_ylabel("valid accuracy,\ndiscretised (%)")
@@ -162,6 +163,8 @@ def gap_against_accuracy(runs: Sequence[Run]) -> Picture | None:
         return None
 
     def draw(theme: Theme) -> Figure:
+        from matplotlib.ticker import MaxNLocator
+
         figure = new_figure(WIDE, 3.0)
         grid = figure.add_gridspec(2, 2, width_ratios=(1, 1.15))
         above = figure.add_subplot(grid[0, 0])
@@ -181,7 +184,7 @@ def gap_against_accuracy(runs: Sequence[Run]) -> Picture | None:
         right.set_xlabel("supernet's valid accuracy (%)")
         right.set_ylabel("mean(skip − conv) of mixing weights")
         assert points is not None
-        bar = figure.colorbar(points, ax=right, label="epoch")
+        bar = figure.colorbar(points, ax=right, label="epoch", ticks=MaxNLocator(nbins=6, integer=True))
         bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
         for axes in (below, right):
             axes.axhline(0, color=theme.muted, linewidth=0.8)
@@ -271,4 +274,3 @@ def accuracy_during_selection(runs: Mapping[str, Sequence[Run]]) -> Picture:
 def table_accuracies(run: Run) -> dict[str, float]:
     """Data set -> test accuracy (%) of the run's architecture, by the benchmark table."""
     return {name.removesuffix(" test"): value for name, value in run.table.items() if name.endswith(" test")}
-

@@ -20,14 +20,23 @@ from typing import Any, Literal
 from darts_pt.errors import UserError
 from darts_pt.suggestions import did_you_mean, listed
 
-Kind = Literal["search", "selection", "training", "unknown"]
+Kind = Literal["search", "selection", "training", "analysis", "unknown"]
 SELECTION_PREFIX = "log_resume-"
 _MARKS = ("config.json", "metrics.jsonl")
 _NOT_RUNS = {"scripts", "runs", "eval_scripts", "__pycache__"}
 
-METHODS = {"darts": "DARTS", "blank": "fix alpha", "sdarts-rs": "SDARTS-RS", "sdarts-pgd": "SDARTS-ADV", "sgas": "SGAS"}
+METHODS = {
+    "darts": "DARTS",
+    "darts-2nd": "DARTS (2nd order)",
+    "blank": "fix alpha",
+    "sdarts-rs": "SDARTS-RS",
+    "sdarts-adv": "SDARTS-ADV",
+    "sgas": "SGAS",
+    "gdas": "GDAS",
+    "drnas": "DrNAS",
+}
 """Names of search methods as the paper writes them; others stand as they are."""
-SELECTIONS = {"pt": "PT", "pt-mag": "PT-Mag", "magnitude": "magnitude", "oneshot": "one-shot"}
+SELECTIONS = {"pt": "PT", "pt-mag": "PT-Mag", "oneshot": "one-shot", "zero-cost-pt": "Zero-Cost-PT"}
 
 
 @dataclass(frozen=True)
@@ -69,6 +78,8 @@ class Run:
     def kind(self) -> Kind:
         """What the run did, by its options, or else by its name."""
         name = self.folder.name
+        if "analysis" in self.options or name.startswith("analysis-"):
+            return "analysis"
         if "selection" in self.options or name.startswith(SELECTION_PREFIX):
             return "selection"
         if "arch" in self.options or self.folder.parent.name == "eval":
@@ -80,7 +91,8 @@ class Run:
     @property
     def name(self) -> str:
         """The folder's name; a selection's with that of its search before it."""
-        return f"{self.folder.parent.name}/{self.folder.name}" if self.kind == "selection" else self.folder.name
+        inside = self.kind in ("selection", "analysis")
+        return f"{self.folder.parent.name}/{self.folder.name}" if inside else self.folder.name
 
     @property
     def space(self) -> str:

@@ -267,7 +267,10 @@ def _operation_scores(run: Run, cell: str, events: list[Record]) -> Picture | No
         axes.set_yticks(range(len(rows)), [f"{index}   {edge}" for index, (edge, *_) in enumerate(rows, start=1)])
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.yaxis.grid(False)
-        axes.set_xlabel(f"supernet's valid {quantity} without the operation; filled: kept, since it is missed the most")
+        seen_as = "nothing but" if run.options.get("selection") == "oneshot" else "without"
+        axes.set_xlabel(
+            f"supernet's valid {quantity} with {seen_as} the operation; filled: kept".replace("with w", "w")
+        )
         from matplotlib.lines import Line2D
 
         handles = [Line2D([], [], color=c, marker=m, linestyle="", label=name) for name, (c, m, _) in seen.items()]

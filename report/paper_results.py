@@ -1,0 +1,221 @@
+"""Every figure and table of the paper: which runs it needs, and what is made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from darts_pt.errors import UserError
+from report import paper_figures as figures
+from report import paper_tables as tables
+from report.content import space_name
+from report.making import Maker, need
+from report.paper import EDGES, PaperOptions, Result
+from report.paper_numbers import SHUFFLING
+from report.reading import Run, read_run
+
+Make = Callable[[PaperOptions, list[Maker]], Result]
+
+
+def _searches(maker: Maker, method: str = "darts") -> list[tuple[int, Path]]:
+    """Seed and folder of every search that there is or that may be run."""
+    found = [(seed, folder) for seed in maker.seeds if (folder := maker.search(method, seed)) is not None]
+    if not found:
+        need(None, f"the search ({method}, {maker.space}, {maker.dataset})")
+    return found
+
+
+def _where(maker: Maker) -> str:
+    return f"{space_name(maker.space)}, {maker.dataset}"
+
+
+# Figures ---------------------------------------------------------------------------------------------------------
+
+
+def figure_1(options: PaperOptions, makers: list[Maker]) -> Result:
+    from report.discretisation import strengths
+
+    (maker,) = makers
+    seed, searched = _searches(maker)[0]
+    found = strengths(maker, searched, seed, EDGES)
+    if not found:
+        need(None, "the discretisation of edges")
+    picture = figures.alpha_against_strength(read_run(searched), found)
+    correlations = [figures.rank_correlation(row) for row in figures.by_edge(found).values()]
+    known = ", ".join("undefined" if value is None else f"{value:+.2f}" for value in correlations)
+    caption = (
+        f"{_where(maker)}, seed {seed}. Each mark is an operation of one of {EDGES} random edges of the (normal) cell: its "
+        f"mixing weight at the end of the search, and the supernet's valid accuracy with that operation alone on the edge, "
+        f"tuned until it no longer gains (at most {maker.scale.tuning} epochs). Rank correlation by edge: {known}."
+    )
+    return Result("Alpha against discretisation accuracy at convergence", caption, [picture])
+
+
+def figure_2(options: PaperOptions, makers: list[Maker]) -> Result:
+    from report.discretisation import strengths
+
+    (maker,) = makers
+    seed, searched = _searches(maker)[0]
+    found = strengths(maker, searched, seed, None)
+    if not found:
+        need(None, "the discretisation of edges")
+    picture = figures.alpha_beside_strength(read_run(searched), found)
+    differ, total = figures.disagreements(found)
+    caption = (
+        f"{_where(maker)}, seed {seed}. The operation with the largest alpha and the strongest one, by discretisation "
+        f"accuracy (tuned at most {maker.scale.tuning} epochs), differ on {differ} of {total} edges."
+    )
+    return Result("The largest alpha and the strongest operation of every edge", caption, [picture])
+
+
+def figure_3(options: PaperOptions, makers: list[Maker]) -> Result:
+    (maker,) = makers
+    searches = _searches(maker)
+    picture = figures.gap_against_accuracy([read_run(folder) for _, folder in searches])
+    if picture is None:
+        raise UserError(f"--space {maker.space}: figure 3 needs edges with skip_connect and a convolution")
+    seeds = ", ".join(str(seed) for seed, _ in searches)
+    caption = (
+        f"{_where(maker)}, seeds {seeds}. {picture.alt} The mean is over all edges that have both kinds of operation."
+    )
+    return Result("Skip connections against convolutions as the supernet learns", caption, [picture])
+
+
+def figure_4(options: PaperOptions, makers: list[Maker]) -> Result:
+    from darts_pt.checkpoint import epochs_in
+
+    (maker,) = makers
+    curves: dict[str, dict[str, dict[int, list[float]]]] = {}
+    sources: set[str] = set()
+    quantity = "test accuracy"
+    for seed, searched in _searches(maker):
+        for epoch in epochs_in(searched):
+            for selection, label in (("magnitude", "magnitude"), ("pt", "PT")):
+                selected = maker.selection(searched, selection, seed, epoch)
+                if selected is None:
+                    continue
+                known, how = _true_accuracies(maker, selected, seed)
+                sources |= {how} if known else set()
+                for name, accuracy in known.items():
+                    curves.setdefault(name, {}).setdefault(label, {}).setdefault(epoch, []).append(accuracy)
+    if not curves:
+        need(None, "the selection from any snapshot")
+    picture = figures.trajectories(curves, quantity)
+    source = " or ".join(sorted(sources))
+    caption = f"{_where(maker)}, seeds {', '.join(map(str, maker.seeds))}; test accuracy {source}. {picture.alt}"
+    return Result("What magnitude and PT select from the same snapshots of a search", caption, [picture])
+
+
+def _true_accuracies(maker: Maker, selected: Path, seed: int) -> tuple[dict[str, float], str]:
+    """Data set -> test accuracy (%), and how it is known: from the table, or from a training where there is no table."""
+    known = figures.table_accuracies(read_run(selected))
+    if known:
+        return known, "by the benchmark table"
+    trained = maker.training(selected, seed)
+    accuracy = read_run(trained).test_accuracy if trained else None
+    return ({} if accuracy is None else {maker.dataset: accuracy}), "trained from scratch"
+
+
+def figure_5(options: PaperOptions, makers: list[Maker]) -> Result:
+    (maker,) = makers
+    seed, searched = _searches(maker)[0]
+    drawings = []
+    for selection, label in (("magnitude", "DARTS, by magnitude"), ("pt", "DARTS + PT")):
+        selected = maker.selection(searched, selection, seed)
+        architecture = read_run(selected).architecture if selected else None
+        if architecture:
+            drawings.append((label, architecture))
+    if not drawings:
+        need(None, "a selection to draw")
+    caption = (
+        f"{_where(maker)}, seed {seed}, both from the same supernet: {' and '.join(label for label, _ in drawings)}."
+    )
+    return Result("The cells that are selected", caption, drawings=drawings)
+
+
+def figure_6(options: PaperOptions, makers: list[Maker]) -> Result:
+    (maker,) = makers
+    runs: dict[str, list[Run]] = {}
+    for seed, searched in _searches(maker):
+        for selection, label in (("pt", "PT"), ("pt-mag", "PT-Mag")):
+            selected = maker.selection(searched, selection, seed)
+            if selected is not None:
+                runs.setdefault(label, []).append(read_run(selected))
+    if not runs:
+        need(None, "a selection")
+    picture = figures.accuracy_during_selection(runs)
+    caption = f"{_where(maker)}, an event every {maker.interval} tuning epochs. {picture.alt}"
+    return Result("The supernet's valid accuracy while it is made discrete", caption, [picture])
+
+
+# Tables ----------------------------------------------------------------------------------------------------------
+
+
+def table_1(options: PaperOptions, makers: list[Maker]) -> Result:
+    from report.shuffling_table import Shuffled, shuffled_network, shuffled_supernet
+
+    (maker,) = makers
+    measured: dict[str, list[Shuffled]] = {}
+    for seed in maker.seeds:
+        searched = maker.search("darts", seed)
+        found = [shuffled_supernet(maker, searched, seed) if searched else None]
+        found += [shuffled_network(maker, "ResNet", seed), shuffled_network(maker, "VGG", seed)]
+        for item in found:
+            if item is not None:
+                measured.setdefault(item.network, []).append(item)
+    header = [
+        "network",
+        "paper: before",
+        "paper: after",
+        f"ours, {maker.dataset}: before",
+        "ours: after",
+        "seeds, draws",
+    ]
+    rows = []
+    for name, (before, after) in SHUFFLING.items():
+        items = measured.get(name, [])
+        draws = [value for item in items for value in item.after]
+        ours = [tables.accuracies([item.before for item in items]), tables.accuracies(draws)]
+        rows.append([name, str(before), str(after), *ours, f"{len(items)}, {len(draws)}" if items else ""])
+    caption = (
+        f"{_where(maker)}. Test accuracy in percent of trained networks, before and after two random edges of every cell "
+        f"(supernet) or two random layers of every stage (ResNet, VGG) have changed places; {maker.scale.shuffles} draws."
+    )
+    return Result("Shuffled edges", caption, table=(header, rows))
+
+
+def table_2(options: PaperOptions, makers: list[Maker]) -> Result:
+    caption = "Test error in percent of the selected architectures, trained from scratch, in the DARTS space (S5)."
+    return Result("Methods in the DARTS space", caption, table=tables.darts_space(makers[0]))
+
+
+def table_3(options: PaperOptions, makers: list[Maker]) -> Result:
+    return _by_space(options, makers, 3, "DARTS, DARTS + PT and alpha fixed in S1–S4")
+
+
+def table_4(options: PaperOptions, makers: list[Maker]) -> Result:
+    return _by_space(options, makers, 4, "Alpha fixed or not, in more spaces")
+
+
+def _by_space(options: PaperOptions, makers: list[Maker], number: int, title: str) -> Result:
+    dataset, published = tables.published_for(options.data, number)
+    table = tables.by_space(makers, published, dataset)
+    caption = (
+        "Test error in percent of the selected architectures, trained from scratch (NAS-Bench-201: by the benchmark table "
+        "where there is one)."
+    )
+    return Result(title, caption, table=table)
+
+
+MAKE: Mapping[tuple[str, int], Make] = {
+    ("figure", 1): figure_1,
+    ("figure", 2): figure_2,
+    ("figure", 3): figure_3,
+    ("figure", 4): figure_4,
+    ("figure", 5): figure_5,
+    ("figure", 6): figure_6,
+    ("table", 1): table_1,
+    ("table", 2): table_2,
+    ("table", 3): table_3,
+    ("table", 4): table_4,
+}

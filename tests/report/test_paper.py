@@ -1,0 +1,143 @@
+"""paper.sh runs what is missing, only that, and draws it; what cannot be made is said in one line."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from darts_pt.options import run_command
+from report import making, paper
+from report.discretisation import Strength
+from report.paper import PaperOptions
+from report.paper_figures import disagreements, rank_correlation, skip_gap
+from report.paper_numbers import COLUMNS, DARTS_SPACE, MORE_SPACES, S1_TO_S4
+from report.reading import Record, Run
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("paper")
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The digits preset with fewer events, candidates and draws."""
+    scale = dataclasses.replace(making.SCALES["digits"], interval_201=1, tuning=1, shuffles=2, ckpt_interval=25)
+    monkeypatch.setitem(making.SCALES, "digits", scale)
+
+
+def make(root: Path, *arguments: str) -> dict[str, object]:
+    common = ["--space", "nasbench201", "--gpu", "cpu", "--fast"]
+    places = ["--experiments", str(root / "experiments"), "--output", str(root / "out")]
+    run_command(PaperOptions, paper.main, [*common, *places, *arguments])
+    kind, number = arguments[0].lstrip("-"), arguments[1]
+    (facts,) = (root / "out" / "figures").glob(f"{kind}-{number}-*.json")
+    return json.loads(facts.read_text())
+
+
+@pytest.mark.parametrize("number", ["1", "2", "3", "6"])
+def test_figures_come_out_of_one_command(root: Path, number: str) -> None:
+    facts = make(root, "--figure", number)
+    for ending, start in (("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")):
+        path = root / "out" / "figures" / f"figure-{number}-nasbench201-digits-fast.{ending}"
+        assert path.read_bytes().startswith(start)
+    text = (root / "out" / "paper.md").read_text()
+    assert str(facts["caption"]) in text
+    assert f"](figures/figure-{number}-nasbench201-digits-fast.png)" in text
+    assert "Table 2 | not made yet" in text
+
+
+def test_nothing_is_run_twice(root: Path) -> None:
+    make(root, "--figure", "6")
+    before = {path: path.stat().st_mtime_ns for path in (root / "experiments").rglob("metrics.jsonl")}
+    make(root, "--figure", "6")
+    assert {path: path.stat().st_mtime_ns for path in (root / "experiments").rglob("metrics.jsonl")} == before
+
+
+def test_an_interrupted_analysis_goes_on(root: Path) -> None:
+    make(root, "--figure", "2")
+    (path,) = (root / "experiments").rglob("analysis-discretisation-*/metrics.jsonl")
+    whole = path.read_bytes()
+    path.write_bytes(b"".join(whole.splitlines(keepends=True)[:20]))
+    make(root, "--figure", "2")
+    assert path.read_bytes() == whole
+
+
+def test_table_1_has_every_network(root: Path) -> None:
+    rows = make(root, "--table", "1")["rows"]
+    assert isinstance(rows, list)
+    assert [row[0] for row in rows] == ["DARTS supernet", "ResNet", "VGG"]
+    assert all(row[3] and row[4] and row[5] == "1, 2" for row in rows)
+    (path,) = (root / "experiments" / "nasbench201").rglob("analysis-shuffling-*/metrics.jsonl")
+    before = json.loads(path.read_text().splitlines()[0])["values"]["test_accuracy"]
+    assert rows[0][3] == f"{before:.2f}"
+
+
+def test_cells_that_were_not_run_are_empty(root: Path) -> None:
+    make(root, "--figure", "6")
+    rows = make(root, "--table", "4", "--no_run")["rows"]
+    assert isinstance(rows, list)
+    assert [row[2] for row in rows] == ["45.70", "11.89", "6.20"]
+    assert [row[3:] for row in rows if row[1].endswith("(fix alpha)")] == [["", "", ""]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "either --figure N"),
+        (["--figure", "1", "--table", "1"], "either --figure N"),
+        (["--figure", "7"], "--figure: expected a number from 1 to 6"),
+        (["--table", "0"], "--table: expected a number from 1 to 4"),
+        (["--table", "3", "--space", "s5"], "table 3 is about S1–S4"),
+        (["--table", "2", "--space", "nasbench201"], "table 2 is about S1–S5"),
+        (["--figure", "1", "--dataset", "folder"], "the paper has no such data"),
+        (["--figure", "3", "--no_run"], "has not been run"),
+        (["--figure", "3", "--seeds", "-4"], "--seeds"),
+    ],
+)
+def test_bad_input_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:  # fmt: skip
+    with pytest.raises(SystemExit) as end:
+        run_command(
+            PaperOptions, paper.main, [*arguments, "--experiments", str(tmp_path / "none"), "-o", str(tmp_path)]
+        )
+    assert end.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_papers_numbers_agree_where_they_meet() -> None:
+    by_label = {(row.method, row.selection): row.published.mean for row in DARTS_SPACE}
+    assert MORE_SPACES["s5"] == tuple(by_label[method, selection] for _, method, selection in COLUMNS)
+    assert all(set(spaces) == {"s1", "s2", "s3", "s4"} for spaces in S1_TO_S4.values())
+    assert {row.method for row in DARTS_SPACE} <= set(making.known_methods())
+
+
+def strength(operation: str, weight: float, accuracy: float, edge: int = 0) -> Strength:
+    return Strength("cell", edge, operation, weight, accuracy)
+
+
+def test_alpha_and_strength_are_compared_by_edge() -> None:
+    agree = [strength("a", 0.4, 90.0), strength("b", 0.6, 95.0)]
+    differ = [strength("a", 0.7, 90.0, 1), strength("b", 0.3, 95.0, 1)]
+    assert disagreements(agree + differ) == (1, 2)
+    assert rank_correlation(agree) == pytest.approx(1.0)
+    assert rank_correlation(differ) == pytest.approx(-1.0)
+    assert rank_correlation([strength("a", 0.4, 90.0), strength("b", 0.6, 90.0)]) is None
+
+
+def test_the_gap_is_between_skips_and_the_mean_of_convolutions() -> None:
+    edges = {
+        "0:1<-0": {"none": 0.1, "skip_connect": 0.5, "nor_conv_1x1": 0.1, "nor_conv_3x3": 0.2},
+        "1:2<-0": {"skip_connect": 0.2, "nor_conv_1x1": 0.3, "nor_conv_3x3": 0.5},
+        "2:2<-1": {"none": 0.5, "avg_pool_3x3": 0.5},
+    }
+    run = Run(Path("search-x"), records=(Record("epoch", 1, {"mixing_weights": {"cell": edges}}),))
+    epochs, gaps = skip_gap(run)
+    assert epochs == [1]
+    assert gaps == pytest.approx([((0.5 - 0.15) + (0.2 - 0.4)) / 2])
