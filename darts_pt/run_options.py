@@ -45,7 +45,7 @@ class SupernetOptions(MethodOptions):
     """How a supernet's weights and alpha are trained, in search and in the tuning epochs of selection."""
 
     batch_size: PresetInt = None
-    """Images per batch of each half (64; digits 32)."""
+    """Images per batch of each half (64; NAS-Bench-201 on digits 32)."""
     learning_rate: float = 0.025
     """Initial learning rate of the weights; selection tunes at a tenth of it."""
     learning_rate_min: float = 0.001

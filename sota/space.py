@@ -32,7 +32,7 @@ PAPER: dict[str, Any] = {"epochs": 50, "batch_size": 64, "train_portion": 0.5, "
 """The search of the paper (SPEC: the S1–S5 spaces)."""
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "digits": {"epochs": 20, "batch_size": 32, "train_portion": 0.5, "init_channels": 4, "layers": 3}
+    "digits": {"epochs": 20, "batch_size": 64, "train_portion": 0.5, "init_channels": 4, "layers": 3}
 }
 """Data set -> what is smaller there: digits has 8 pixels a side and 1,197 training images."""
 
