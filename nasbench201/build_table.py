@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import platform
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +20,7 @@ import tyro
 
 from darts_pt.errors import UserError
 from darts_pt.files import Lock
-from darts_pt.options import positive, run_command
+from darts_pt.options import in_range, positive, run_command
 from darts_pt.provenance import PROJECT_ROOT
 from nasbench201 import isomorphism
 from nasbench201.lookup import DIGITS_TABLE
@@ -51,6 +53,7 @@ class BuildOptions:
     """Train so many entries again, each alone by darts_pt/evaluation.py, and compare; nothing is written."""
 
     def __post_init__(self) -> None:
+        in_range("verify", self.verify, 0, 10**6)
         for name in ("workers", "seeds", "minutes"):
             positive(name, getattr(self, name))
 
@@ -159,11 +162,91 @@ def build(options: BuildOptions) -> None:
             if now - start > 60 * options.minutes and count < len(chunks):
                 print(f"stopped; the same command goes on with {options.partial}")
                 return
+        write(done, options.seeds, options.output)
+
+
+def write(done: Partial, seeds: int, path: Path) -> None:
+    """Write the table: a row for the lowest number of each class of isomorphic architectures."""
+    import numpy as np
+
+    from darts_pt.provenance import versions
+    from nasbench201.digits_protocol import PROTOCOL
+    from nasbench201.table_file import MEAN, ResultColumn, write_table
+
+    numbers = sorted(set(isomorphism.representatives().tolist()))
+    values = np.array([[done.results[seed, number] for number in numbers] for seed in range(seeds)])
+    columns = {"digits/parameters": values[0, :, RESULTS.index("parameters")]}
+    for position, quantity in enumerate(RESULTS[:-1]):
+        for seed in range(seeds):
+            name = ResultColumn("digits", PROTOCOL["epochs"], quantity, str(seed)).name
+            columns[name] = values[seed, :, position]
+        columns[ResultColumn("digits", PROTOCOL["epochs"], quantity, MEAN).name] = values[:, :, position].mean(axis=0)
+    facts = {
+        "source": "NAS-Bench-201-Digits, python -m nasbench201.build_table",
+        "rows": "isomorphism classes",
+        "protocol": PROTOCOL,
+        "versions": versions(),
+        "machine": {"platform": platform.platform(), "processor": _processor()},
+        "date": datetime.now(timezone.utc).date().isoformat(),
+    }
+    write_table(path, [isomorphism.architecture_at(number) for number in numbers], columns, facts)
+    print(f"{path}: {len(numbers)} architectures, {seeds} seeds, {path.stat().st_size / 2**20:.2f} MB")
+
+
+def _processor() -> str:
+    """The processor's name where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+
+
+def verify(options: BuildOptions) -> None:
+    """Train entries again, each alone, and say how far they are off."""
+    import tempfile
+
+    import numpy as np
+
+    from darts_pt.device import Generators
+    from darts_pt.evaluation import NetworkTraining
+    from darts_pt.experiment import Experiment
+    from nasbench201.digits_protocol import TRAINING, digits, initial_network
+    from nasbench201.lookup import Table
+
+    table = Table(options.output)
+    data, _ = digits()
+    unique = np.unique(isomorphism.representatives())
+    chosen = np.random.default_rng(0).choice(unique, min(options.verify, len(unique)), replace=False)
+    differences = []
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Experiment(Path(folder) / "verify", {}, tensorboard=False) as experiment,
+    ):
+        for position, number in enumerate(sorted(chosen.tolist())):
+            seed = position % len(table.seeds("digits"))
+            generators = Generators(seed, "cpu")
+            training = NetworkTraining(initial_network(number, generators), data, generators, TRAINING)
+            for _ in range(TRAINING.epochs):
+                training.train_epoch(experiment, report_freq=10**6)
+            again = training.test().accuracy
+            entry = table.values("digits", "test_accuracy", seed=str(seed))[number]
+            differences.append(again - entry)
+            architecture = isomorphism.architecture_at(number)
+            print(f"{architecture}  seed {seed}: table {entry:.2f} %, again {again:.2f} %", flush=True)
+    print(
+        f"{len(differences)} entries: equal {sum(abs(value) < 1e-6 for value in differences)}, mean difference "
+        f"{np.mean(np.abs(differences)):.3f} points, largest {np.max(np.abs(differences)):.3f}; between seeds the "
+        f"standard deviation is {table.noise('digits', 'test_accuracy') or float('nan'):.3f}"
+    )
 
 
 def main(options: BuildOptions) -> None:
     """Build, or verify."""
-    build(options)
+    if options.verify > 0:
+        verify(options)
+    else:
+        build(options)
 
 
 if __name__ == "__main__":
