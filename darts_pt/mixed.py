@@ -18,6 +18,9 @@ from torch import Tensor, nn
 
 from darts_pt.errors import UserError
 
+LARGE = 500_000
+"""Values in a map from which a 1x1 convolution is faster than the matrix product it is."""
+
 
 class BatchNorm2d(nn.BatchNorm2d):
     """Batch norm that leaves its running statistics and its counter alone in train mode while `momentum` is 0.0.
@@ -29,6 +32,18 @@ class BatchNorm2d(nn.BatchNorm2d):
         if self.training and self.momentum == 0.0:
             return F.batch_norm(input, None, None, self.weight, self.bias, training=True, eps=self.eps)
         return super().forward(input)
+
+    def scaled(self, inputs: Tensor, weight: Tensor) -> Tensor:
+        """`weight`, a scalar tensor, times the output; for a batch norm that is not affine."""
+        scale = weight.expand(self.num_features).contiguous()
+        if self.training and self.momentum == 0.0:
+            return F.batch_norm(inputs, None, None, scale, None, training=True, eps=self.eps)
+        output = F.batch_norm(
+            inputs, self.running_mean, self.running_var, scale, None, self.training, self.momentum or 0.0, self.eps
+        )
+        if self.training and self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+        return output
 
 
 @contextmanager
@@ -77,10 +92,34 @@ def stacked_batch_norm(stacked: Tensor, norms: Sequence[BatchNorm2d], scale: Ten
     return output
 
 
+def shared_batch_norm(inputs: Tensor, norms: Sequence[BatchNorm2d]) -> Tensor:
+    """In train mode: the one output that all of `norms`, which are not affine, have for the same input.
+
+    Their running statistics and counters move as if each had been called.
+    """
+    first = norms[0]
+    if first.momentum == 0.0:
+        return F.batch_norm(inputs, None, None, training=True, eps=first.eps)
+    mean, variance = inputs.new_zeros(first.num_features), inputs.new_zeros(first.num_features)
+    # With momentum 1 the running statistics become those of the batch.
+    output = F.batch_norm(inputs, mean, variance, training=True, momentum=1.0, eps=first.eps)
+    with torch.no_grad():
+        for norm in norms:
+            norm.running_mean.lerp_(mean, norm.momentum)  # type: ignore[union-attr,arg-type]
+            norm.running_var.lerp_(variance, norm.momentum)  # type: ignore[union-attr,arg-type]
+            norm.num_batches_tracked.add_(1)  # type: ignore[union-attr]
+    return output
+
+
 def pointwise(inputs: Tensor, kernels: Sequence[Tensor]) -> Tensor:
-    """1x1 convolutions [C_out, C_in, 1, 1] of one input, their outputs stacked: one matrix product over the pixels."""
-    kernel = (kernels[0] if len(kernels) == 1 else torch.cat(list(kernels))).flatten(1)
-    return F.linear(inputs.permute(0, 2, 3, 1), kernel).permute(0, 3, 1, 2)
+    """1x1 convolutions [C_out, C_in, 1, 1] of one input, their outputs stacked.
+
+    For small maps as a matrix product over the pixels: a convolution spends more on being called.
+    """
+    kernel = kernels[0] if len(kernels) == 1 else torch.cat(list(kernels))
+    if inputs.numel() >= LARGE:
+        return F.conv2d(inputs, kernel)
+    return F.linear(inputs.permute(0, 2, 3, 1), kernel.flatten(1)).permute(0, 3, 1, 2)
 
 
 def convolution(inputs: Tensor, kernels: Sequence[Tensor]) -> Tensor:
@@ -134,6 +173,8 @@ def weighted_sum(terms: Sequence[Tensor], maps: Sequence[Tensor], weights: Seque
     Against writing it with operators, nothing is stored for the backward pass but the maps where a weight wants its
     gradient, and no product is.
     """
+    if len(terms) == 1 and not maps:
+        return terms[0]
     return _WeightedSum.apply(len(terms), len(maps), *terms, *maps, *weights)  # type: ignore[return-value]
 
 
@@ -148,7 +189,7 @@ class _WeightedSum(torch.autograd.Function):
             total = maps[0] * weights[0]
             maps, weights = maps[1:], weights[1:]
         elif count == 1:
-            total = terms[0].clone() if not maps else torch.addcmul(terms[0], maps[0], weights[0])
+            total = torch.addcmul(terms[0], maps[0], weights[0])
             maps, weights = maps[1:], weights[1:]
         else:
             total = terms[0] + terms[1]

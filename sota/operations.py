@@ -128,7 +128,10 @@ class Noise(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         if self.generator is None:
             raise RuntimeError("the operation noise needs a torch.Generator: set the network's noise_generator")
-        return torch.empty_like(inputs[:, :, :: self.stride, :: self.stride]).normal_(generator=self.generator)
+        output = torch.empty_like(inputs[:, :, :: self.stride, :: self.stride])
+        # Numbers are drawn in the order of the shape, so that they do not depend on how the map lies in memory.
+        drawn = torch.empty_like(output, memory_format=torch.contiguous_format).normal_(generator=self.generator)
+        return output.copy_(drawn)
 
 
 def pooling(name: str, stride: int) -> nn.Module:

@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from darts_pt.mixed import BatchNorm2d
+from darts_pt.mixed import BatchNorm2d, weighted_sum
 from darts_pt.supernet import ActiveOperations, CellType, MixingWeights, Supernet
 from sota.genotypes import Genotype, genotype
-from sota.operations import FactorizedReduce, Noise, ReLUConvBN, operation
+from sota.mixed import Source, convolved
+from sota.operations import DilConv, FactorizedReduce, Noise, ReLUConvBN, SepConv, operation
 from sota.spaces import INPUTS, NODES, SPACES, cell_types
 
 STEM_MULTIPLIER = 3
@@ -40,7 +41,7 @@ class Cell(nn.Module):
         self, cell_type: CellType, c_prev_prev: int, c_prev: int, channels: int, reduction: bool, reduction_prev: bool
     ) -> None:
         super().__init__()
-        self.type = cell_type
+        self.cell_type = cell_type
         self.reduction = reduction
         if reduction_prev:
             self.preprocess0 = FactorizedReduce(c_prev_prev, channels, affine=False)
@@ -53,16 +54,73 @@ class Cell(nn.Module):
         )
 
     def forward(self, previous_previous: Tensor, previous: Tensor, weights: Tensor, active: ActiveOperations) -> Tensor:
-        nodes = [self.preprocess0(previous_previous), self.preprocess1(previous)]
-        empty = nodes[1][:, :, :: 1 + self.reduction, :: 1 + self.reduction]
+        """The four nodes [batch, 4 · C, H, W] under mixing weights [14, K]."""
+        stride = 2 if self.reduction else 1
+        rows = [row.unbind() for row in weights.unbind()]
+        shared = poolings(self.cell_type, active)
+        sources = [Source(self.preprocess0(previous_previous), stride), Source(self.preprocess1(previous), stride)]
+        empty = sources[1].node[:, :, ::stride, ::stride]
         for node in range(INPUTS, INPUTS + NODES):
-            total = torch.zeros_like(empty)
-            for edge in self.type.incoming[node]:
-                for index in active[edge]:
-                    module = self._ops[edge]._ops[index]
-                    total = total + weights[edge, index] * module(nodes[self.type.edges[edge].source])
-            nodes.append(total)
-        return torch.cat(nodes[INPUTS:], dim=1)
+            total: Tensor | None = None
+            for edge in self.cell_type.incoming[node]:
+                source = sources[self.cell_type.edges[edge].source]
+                total = self._add_edge(total, edge, source, rows[edge], active[edge], shared)
+            sources.append(Source(torch.zeros_like(empty) if total is None else total, stride=1))
+        return torch.cat([source.node for source in sources[INPUTS:]], dim=1)
+
+    def _add_edge(
+        self,
+        total: Tensor | None,
+        edge: int,
+        source: Source,
+        row: tuple[Tensor, ...],
+        active: tuple[int, ...],
+        shared: SharedPoolings,
+    ) -> Tensor | None:
+        """`total` and the weighted sum of the edge's active operations; None while there is nothing to add."""
+        terms = [] if total is None else [total]
+        maps, weights = [], []
+        for index in active:
+            name, module, weight = self.cell_type.operations[edge][index], self.candidate(edge, index), row[index]
+            if name == "none":
+                continue
+            if isinstance(module, SepConv | DilConv):
+                terms.append(convolved(module, source.rectified(), weight))
+                continue
+            if isinstance(module, FactorizedReduce):
+                terms.append(module.bn.scaled(module.convolve(source.rectified()), weight))
+                continue
+            if name.endswith("_pool_3x3") and not self.training:
+                terms.append(module[1].scaled(source.pooled(name), weight))  # type: ignore[index]
+                continue
+            if name.endswith("_pool_3x3"):
+                places = shared[self.cell_type.edges[edge].source, name]
+                maps.append(source.normalised(name, [self.candidate(*place)[1] for place in places]))  # type: ignore[index]
+            else:
+                maps.append(module(source.node))
+            weights.append(weight)
+        return weighted_sum(terms, maps, weights) if terms or maps else None
+
+    def candidate(self, edge: int, index: int) -> nn.Module:
+        """The module of one operation of one edge."""
+        return self._ops[edge]._ops[index]  # type: ignore[index]
+
+
+SharedPoolings = dict[tuple[int, str], tuple[tuple[int, int], ...]]
+"""(source, name of a pooling) -> the (edge, operation) that compute it."""
+
+
+@lru_cache(maxsize=4096)
+def poolings(cell_type: CellType, active: ActiveOperations) -> SharedPoolings:
+    """The poolings that edges with the same source share, under a pattern of active operations."""
+    places: SharedPoolings = {}
+    for edge, indices in enumerate(active):
+        for index in indices:
+            name = cell_type.operations[edge][index]
+            if name.endswith("_pool_3x3"):
+                key = (cell_type.edges[edge].source, name)
+                places[key] = (*places.get(key, ()), (edge, index))
+    return places
 
 
 class SotaSupernet(Supernet):
@@ -117,9 +175,9 @@ class SotaSupernet(Supernet):
 
     def forward(self, images: Tensor, mixing: MixingWeights) -> Tensor:
         """Class logits [batch, classes] of normalised images [batch, 3, height, width]."""
-        previous_previous = previous = self.stem(images)
+        previous_previous = previous = self.stem(images.contiguous(memory_format=torch.channels_last))
         for cell in self.cells:
-            name = cell.type.name
+            name = cell.cell_type.name
             output = cell(previous_previous, previous, *mixing.for_cell(name))
             previous_previous, previous = previous, output
         return self.classifier(previous.mean(dim=(2, 3)))
