@@ -176,6 +176,7 @@ class SotaSupernet(Supernet):
     def forward(self, images: Tensor, mixing: MixingWeights) -> Tensor:
         """Class logits [batch, classes] of normalised images [batch, 3, height, width]."""
         previous_previous = previous = self.stem(images.contiguous(memory_format=torch.channels_last))
+        cell: Any
         for cell in self.cells:
             name = cell.cell_type.name
             output = cell(previous_previous, previous, *mixing.for_cell(name))
