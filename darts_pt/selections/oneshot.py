@@ -8,6 +8,8 @@ events are those of PT. Between events the supernet is tuned, as in PT.
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,18 +48,27 @@ class Discretisation(Perturbation):
 
     def _strength(self, decisions: Decisions, batches: BatchSource) -> Metrics:
         """The supernet under `decisions`, after tuning; it is left as it was found."""
-        training = self.training
-        before = copy.deepcopy(training.to_checkpoint()) if self.epochs else None
-        if before is not None:
+        if self.epochs == 0:
+            return score(self.training.supernet, [self.training.architect.mixing(decisions)], batches)[0]
+        with _put_back(self.training) as training:
             training.decisions = decisions
             for _ in range(self.epochs):
-                batches_of_epoch = in_batches(training.pass_over_train_half(), training.options.batch_size)
-                for _ in training.train_epoch(batches_of_epoch):
+                every = in_batches(training.pass_over_train_half(), training.options.batch_size)
+                for _ in training.train_epoch(every[: 1 if training.fast else None]):
                     pass
-        (strength,) = score(training.supernet, [training.architect.mixing(decisions)], batches)
-        if before is not None:
-            training.restore(before, Path("the state before tuning"))
-        return strength
+            return score(training.supernet, [training.architect.mixing(decisions)], batches)[0]
+
+
+@contextmanager
+def _put_back(training: SupernetTraining) -> Iterator[SupernetTraining]:
+    """The training comes back as it was, whatever happens to it inside; it is not saved meanwhile."""
+    before, between_batches = copy.deepcopy(training.to_checkpoint()), training.between_batches
+    training.between_batches = lambda: None
+    try:
+        yield training
+    finally:
+        training.between_batches = between_batches
+        training.restore(before, Path("the state before tuning"))
 
 
 def discretisation(circumstances: Circumstances) -> Discretisation:

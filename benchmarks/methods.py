@@ -1,0 +1,233 @@
+"""Every search method under every selection on digits, in the NAS-Bench-201 space: true accuracy, rank and regret.
+
+    python -m benchmarks.methods run [--seeds 1 2 3 4 5] [--methods …] [--selections …] [--experiments DIR]
+    python -m benchmarks.methods report [--experiments DIR] [--output docs]
+
+`run` does, seed by seed, what is not done yet: a search per method, then the selections from it. Stop and start it as you
+like. `report` writes the table (methods.md, methods.csv) and the figure (methods.svg) of whatever has been run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from darts_pt.methods import METHODS, script_name
+from darts_pt.provenance import PROJECT_ROOT
+from nasbench201.space import NasBench201SearchOptions, NasBench201SelectionOptions, NasBench201Space
+
+SEARCH: dict[str, Any] = {"init_channels": 4, "epochs": 20, "ckpt_interval": 100, "report_freq": 1000}
+SELECTION: dict[str, Any] = {"proj_intv": 1, "report_freq": 1000}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "magnitude": {"selection": "magnitude"},
+    "pt (acc)": {"selection": "pt", "proj_crit": "acc"},
+    "pt (loss)": {"selection": "pt", "proj_crit": "loss"},
+    "pt-mag": {"selection": "pt-mag"},
+    "oneshot": {"selection": "oneshot"},
+    "oneshot (1 epoch)": {"selection": "oneshot", "oneshot_epochs": 1},
+}
+"""What a trained supernet goes under."""
+UNTRAINED: dict[str, dict[str, Any]] = {
+    "zero-cost-pt (synflow)": {"selection": "zero-cost-pt", "zero_cost_score": "synflow"},
+    "zero-cost-pt (synflow, order)": {
+        "selection": "zero-cost-pt", "zero_cost_score": "synflow", "edge_decision": "order",
+    },
+    "zero-cost-pt (nwot)": {"selection": "zero-cost-pt", "zero_cost_score": "nwot"},
+    "zero-cost-pt (nwot, order)": {"selection": "zero-cost-pt", "zero_cost_score": "nwot", "edge_decision": "order"},
+}  # fmt: skip
+"""Selections that train nothing: no search method has a part in them, so they are run once a seed."""
+NO_METHOD = "none"
+
+
+class Result(NamedTuple):
+    """One selection: what it came to, and how long search and selection took (wall seconds on this machine)."""
+
+    method: str
+    selection: str
+    seed: int
+    genotype: str
+    search_seconds: float
+    selection_seconds: float
+
+
+# Running ---------------------------------------------------------------------------------------------------------
+
+
+def run(seeds: list[int], methods: list[str], selections: list[str], experiments: Path) -> None:
+    """Do what is not done yet; every result is a line of results.jsonl."""
+    from darts_pt.commands import run_search, run_selection
+
+    space = NasBench201Space(PROJECT_ROOT / "data")
+    done = {(result.method, result.selection, result.seed) for result in results(experiments)}
+    for seed in seeds:
+        common = {"dataset": "digits", "seed": seed, "gpu": "cpu", "experiments": experiments, "overwrite": True}
+        for method in methods:
+            wanted = {
+                (method, name): options for name, options in VARIANTS.items()
+                if name in selections and options["selection"] not in METHODS[method].refused
+            }  # fmt: skip
+            if method == "darts":
+                wanted |= {(NO_METHOD, name): options for name, options in UNTRAINED.items() if name in selections}
+            open_ = {names: options for names, options in wanted.items() if (*names, seed) not in done}
+            if not open_:
+                continue
+            folder = experiments / "nasbench201" / f"search-{script_name(method)}-201-{seed}-digits"
+            timing = folder / "search_seconds.json"
+            if not timing.is_file():
+                began = time.monotonic()
+                run_search(space, NasBench201SearchOptions(**common, **SEARCH, method=method))
+                timing.write_text(json.dumps(time.monotonic() - began))
+            for (label, name), options in open_.items():
+                began = time.monotonic()
+                selected = run_selection(
+                    space, NasBench201SelectionOptions(**common, **SELECTION, **options, resume_expid=folder.name)
+                )
+                searched = 0.0 if label == NO_METHOD else json.loads(timing.read_text())
+                result = Result(label, name, seed, selected.genotype, searched, time.monotonic() - began)
+                with open(experiments / "results.jsonl", "a", encoding="utf-8") as stream:
+                    stream.write(json.dumps(result._asdict()) + "\n")
+
+
+def results(experiments: Path) -> list[Result]:
+    """What has been run; a line that was cut off does not count."""
+    path = experiments / "results.jsonl"
+    found: dict[tuple[str, str, int], Result] = {}
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        try:
+            result = Result(**json.loads(line))
+        except ValueError:
+            continue
+        found[result.method, result.selection, result.seed] = result
+    return list(found.values())
+
+
+# Reporting -------------------------------------------------------------------------------------------------------
+
+
+class Row(NamedTuple):
+    """A method under a selection, over its seeds; accuracies in percent, regret in percentage points."""
+
+    method: str
+    selection: str
+    seeds: int
+    accuracy: tuple[float, float]
+    rank: tuple[float, float]
+    regret: tuple[float, float]
+    seconds: float
+
+
+def rows(experiments: Path) -> Iterator[Row]:
+    """Means and standard deviations from the embedded table, grouped as they were run."""
+    space = NasBench201Space(PROJECT_ROOT / "data")
+    groups: dict[tuple[str, str], list[Result]] = {}
+    for result in results(experiments):
+        groups.setdefault((result.method, result.selection), []).append(result)
+    order = [*VARIANTS, *UNTRAINED]
+    for (method, selection), group in sorted(groups.items(), key=lambda item: (item[0][0], order.index(item[0][1]))):
+        known = [space.look_up(result.genotype, "digits") for result in group]
+        yield Row(
+            method,
+            selection,
+            len(group),
+            *(_spread([entry[name] for entry in known]) for name in ("digits test", "rank", "regret")),
+            statistics.mean(result.search_seconds + result.selection_seconds for result in group),
+        )
+
+
+def _spread(values: list[float]) -> tuple[float, float]:
+    return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else float("nan")
+
+
+def report(experiments: Path, output: Path) -> None:
+    """The table as Markdown and CSV, the figure as SVG."""
+    table = list(rows(experiments))
+    if not table:
+        sys.exit(f"error: nothing has been run in {experiments}: run `python -m benchmarks.methods run` first")
+    output.mkdir(parents=True, exist_ok=True)
+    with open(output / "methods.csv", "w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["method", "selection", "seed", "genotype", "search_seconds", "selection_seconds"])
+        writer.writerows(result[:4] + tuple(f"{value:.1f}" for value in result[4:]) for result in results(experiments))
+    lines = [
+        f"{platform.machine()}, {os.cpu_count()} cores, {date.today().isoformat()}; search {_in_words(SEARCH)}; "
+        f"selection {_in_words(SELECTION)}.",
+        "",
+        "| search | selection | seeds | test accuracy % | rank of 15,625 | regret | seconds |",
+        "|---|---|---:|---:|---:|---:|---:|",
+    ]
+    for row in table:
+        accuracy, rank, regret = (_in_cell(*pair, digits) for pair, digits in zip(row[3:6], (2, 0, 2), strict=True))
+        lines.append(
+            f"| {row.method} | {row.selection} | {row.seeds} | {accuracy} | {rank} | {regret} | {row.seconds:.0f} |"
+        )
+    (output / "methods.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    draw(table, output / "methods.svg")
+
+
+def _in_words(options: dict[str, Any]) -> str:
+    return " ".join(
+        f"--{name} {value}" for name, value in options.items() if name not in ("report_freq", "ckpt_interval")
+    )
+
+
+def _in_cell(mean: float, deviation: float, digits: int) -> str:
+    return f"{mean:,.{digits}f}" + ("" if deviation != deviation else f" ± {deviation:,.{digits}f}")
+
+
+def draw(table: list[Row], path: Path) -> None:
+    """Selections side by side per search method: mean true test accuracy, with the deviation over seeds."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "methods"
+    from matplotlib import pyplot
+
+    methods = list(dict.fromkeys(row.method for row in table))
+    selections = [name for name in (*VARIANTS, *UNTRAINED) if any(row.selection == name for row in table)]
+    figure, axes = pyplot.subplots(figsize=(11, 4.5), layout="constrained")
+    colours = pyplot.get_cmap("tab10")
+    for number, selection in enumerate(selections):
+        shown = [row for row in table if row.selection == selection]
+        places = [methods.index(row.method) + (number - (len(selections) - 1) / 2) * 0.08 for row in shown]
+        deviations = [0.0 if row.accuracy[1] != row.accuracy[1] else row.accuracy[1] for row in shown]
+        axes.errorbar(
+            places, [row.accuracy[0] for row in shown], deviations,
+            fmt="o", capsize=2, markersize=4, color=colours(number), label=selection,
+        )  # fmt: skip
+    axes.set_xticks(range(len(methods)), methods)
+    axes.set_ylabel("test accuracy on digits (%)")
+    axes.grid(axis="y", alpha=0.3)
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize="small")
+    figure.savefig(path, metadata={"Date": None})
+    pyplot.close(figure)
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("command", choices=("run", "report"))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
+    parser.add_argument("--methods", nargs="+", choices=METHODS.names, default=list(METHODS))
+    names = [*VARIANTS, *UNTRAINED]
+    parser.add_argument("--selections", nargs="+", choices=names, default=names)
+    parser.add_argument("--experiments", type=Path, default=PROJECT_ROOT / "experiments" / "methods")
+    parser.add_argument("--output", type=Path, default=PROJECT_ROOT / "docs" / "results")
+    options = parser.parse_args()
+    if options.command == "run":
+        run(options.seeds, options.methods, options.selections, options.experiments)
+    else:
+        report(options.experiments, options.output)
+
+
+if __name__ == "__main__":
+    main()
