@@ -135,13 +135,13 @@ def rows(experiments: Path) -> Iterator[Row]:
     order = [*VARIANTS, *UNTRAINED]
     for (method, selection), group in sorted(groups.items(), key=lambda item: (item[0][0], order.index(item[0][1]))):
         known = [space.look_up(result.genotype, "digits") for result in group]
-        yield Row(
-            method,
-            selection,
-            len(group),
-            *(_spread([entry[name] for entry in known]) for name in ("digits test", "rank", "regret")),
-            statistics.mean(result.search_seconds + result.selection_seconds for result in group),
-        )
+        accuracy, rank, regret = (_spread([entry[name] for entry in known]) for name in KNOWN)
+        seconds = statistics.mean(result.search_seconds + result.selection_seconds for result in group)
+        yield Row(method, selection, len(group), accuracy, rank, regret, seconds)
+
+
+KNOWN = ("digits test", "rank", "regret")
+"""What the table says of a genotype."""
 
 
 def _spread(values: list[float]) -> tuple[float, float]:
