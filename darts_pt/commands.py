@@ -267,7 +267,7 @@ def _check_method(options: SelectionOptions, began: dict[str, Any], searched: Pa
     Raises:
         UserError: naming what does not go together, and why.
     """
-    search_method = began.get("method", options.method or "darts")
+    search_method = began.get("method", "darts")
     method = options.method or search_method
     check_settings(options, method)
     check_selection(method, options.selection)
