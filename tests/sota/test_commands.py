@@ -56,7 +56,7 @@ def refused(capsys: pytest.CaptureFixture[str], command: Callable[..., None], *a
 def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The root of experiments that hold one search of two epochs in S4, whose operation noise is random."""
     root = tmp_path_factory.mktemp("experiments")
-    search(root, "--space", "s4", "--epochs", "2", "--ckpt_interval", "1")
+    search(root, "--space", "s4", "--epochs", "2", "--ckpt_interval", "1", "--fast")
     return root
 
 
@@ -92,7 +92,7 @@ def test_a_search_leaves_what_the_readme_says(searched: Path) -> None:
 def test_one_seed_gives_identical_checkpoints_and_a_resumed_search_ends_the_same(
     searched: Path, tmp_path: Path
 ) -> None:
-    arguments = ("--space", "s4", "--epochs", "2", "--ckpt_interval", "1")
+    arguments = ("--space", "s4", "--epochs", "2", "--ckpt_interval", "1", "--fast")
     search(tmp_path, *arguments)
     first, second = (root / "sota" / "digits" / NAME for root in (searched, tmp_path))
     expected = [(first / checkpoints.name(epoch)).read_bytes() for epoch in (1, 2)]
@@ -174,10 +174,9 @@ def test_a_selection_stopped_between_two_events_and_resumed_ends_the_same(root: 
     assert {name: (folder / name).read_bytes() for name in expected} == expected
 
 
-@pytest.mark.parametrize("selection", ["magnitude", "pt-mag"])
-def test_other_selections_leave_valid_genotypes(searched: Path, tmp_path: Path, selection: str) -> None:
+def test_magnitude_leaves_a_valid_genotype_too(searched: Path, tmp_path: Path) -> None:
     root = Path(shutil.copytree(searched, tmp_path / "experiments"))
-    select(root, "--resume_expid", NAME, "--resume_epoch", "-1", "--selection", selection)
+    select(root, "--resume_expid", NAME, "--resume_epoch", "-1", "--selection", "magnitude")
     assert len(read(selection_folder(root) / "genotype.json").normal) == 8
 
 
