@@ -1,0 +1,63 @@
+"""The search methods by the commands of S1–S5."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from darts_pt import checkpoint as checkpoints
+from darts_pt.methods import METHODS, script_name
+from darts_pt.options import run_command
+from sota import projection, train_search
+from sota.genotypes import from_plain
+from sota.space import SotaSearchOptions, SotaSelectionOptions
+from tests.sota.test_commands import select
+
+TINY = ("--dataset", "digits", "--init_channels", "4", "--layers", "3", "--batch_size", "64", "--fast", "--gpu", "cpu")
+
+
+def search(root: Path, *arguments: str) -> Path:
+    run_command(SotaSearchOptions, train_search.main, [*TINY, "--experiments", str(root), *arguments])
+    (folder,) = (root / "sota" / "digits").iterdir()
+    return folder
+
+
+@pytest.mark.parametrize(("method", "space"), zip(METHODS, ("s1", "s2", "s3", "s4", "s5") * 2, strict=False))
+def test_every_method_searches(tmp_path: Path, method: str, space: str) -> None:
+    folder = search(tmp_path, "--method", method, "--search_space", space, "--epochs", "1", "--expid_tag", "x")
+    assert folder.name == f"search-{script_name(method)}-sota-{space}-2-x"
+    genotype = from_plain(json.loads((folder / "genotype.json").read_text()))
+    assert len(genotype.normal) == len(genotype.reduce) == 8
+
+
+def test_sgas_decides_eight_edges_and_sgas_with_pt_decides_them_anew(tmp_path: Path) -> None:
+    arguments = ("--method", "sgas", "--space", "s2", "--epochs", "10", "--sgas_warmup", "2", "--sgas_interval", "1")
+    folder = search(tmp_path, *arguments)
+    run_command(
+        SotaSelectionOptions,
+        projection.main,
+        ["--gpu", "cpu", "--experiments", str(tmp_path), "--method", "sgas", "--resume_expid", folder.name, "--fast"],
+    )
+    (selection,) = folder.glob("log_resume-2-pt-*/")
+    for path in (folder, selection):
+        decisions = json.loads((path / "genotype.json").read_text())["decisions"]
+        for cell in ("normal", "reduce"):
+            assert len(decisions["operations"][cell]) == 8
+            assert set(decisions["edges"][cell]) <= {"3", "4", "5"}
+    lines = [json.loads(line) for line in (selection / "metrics.jsonl").read_text().splitlines()]
+    events = [line for line in lines if line["kind"] == "operation_event"]
+    assert [event["epoch"] for event in events] == [epoch for epoch in range(2, 10) for _ in range(2)]
+    assert all(len(event["values"]["accuracy"]) == 2 for event in events)
+
+
+def test_sdarts_goes_on_perturbing_in_selection(tmp_path: Path) -> None:
+    folder = search(tmp_path, "--method", "sdarts-rs", "--space", "s2", "--epochs", "1", "--epsilon_alpha", "0.2")
+    select(tmp_path, "--dataset", "digits", "--resume_expid", folder.name)
+    (selection,) = folder.glob("log_resume-1-pt-*/")
+    options = json.loads((selection / "config.json").read_text())["options"]
+    assert options["method"] == "sdarts-rs"
+    assert options["epsilon_alpha"] == 0.2
+    last = checkpoints.read(selection / checkpoints.name(max(checkpoints.epochs_in(selection))))
+    assert "perturbation" in last["generators"], "the noise was drawn while the supernet was tuned"
