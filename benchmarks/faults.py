@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -84,7 +85,7 @@ KINDS = (
 )
 
 
-def start(command: list[str], root: Path, *more: str) -> multiprocessing.process.BaseProcess:
+def start(command: list[str], root: Path, *more: str) -> BaseProcess:
     """The command in a process of its own, which inherits the imports; `more` are further arguments."""
     # Saving every few milliseconds puts many moments of writing in the way of the kills.
     arguments = [*command[1:], "--experiments", str(root), "--ckpt_minutes", "0.0005", *more]

@@ -35,7 +35,11 @@ class Saveable(Protocol):
     progress: EpochProgress | None
     generators: Generators
     between_batches: Callable[[], None]
-    guard: NumericalGuard
+
+    @property
+    def guard(self) -> NumericalGuard:
+        """What looks at losses and gradients before steps."""
+        ...
 
     def to_checkpoint(self) -> dict[str, Any]:
         """Plain data from which the training goes on."""

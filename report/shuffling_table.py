@@ -125,14 +125,15 @@ def _restored(options: ReferenceOptions, folder: Path) -> Any:
     from darts_pt.commands import training_options
     from darts_pt.data import load
     from darts_pt.device import Generators, pick_device
-    from darts_pt.evaluation import NetworkTraining
+    from darts_pt.evaluation import CHECKPOINT_KEYS, NetworkTraining
 
     device = pick_device(options.gpu)
     data = load(options.dataset, options.data_root, device)
     network = _network(options, data.classes).to(device)
     how = training_options(options, nesterov=True)
     training = NetworkTraining(network, data, Generators(options.seed, device), how, options.fast)
-    training.restore(checkpoints.find(folder, -1))
+    path, checkpoint = checkpoints.load(folder, -1, required=CHECKPOINT_KEYS)
+    training.restore(checkpoint, path)
     return training
 
 
