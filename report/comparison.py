@@ -156,6 +156,8 @@ def comparison_picture(name: str, members: Sequence[Group]) -> Picture | None:
         return None
     quantity = measured[0]
     rows = [(group.label, list(group.values(quantity).values())) for group in members if group.values(quantity)]
+    if sum(len(values) for _, values in rows) < 2:
+        return None
 
     def draw(theme: Theme) -> Figure:
         figure = new_figure(WIDE, 0.85 + 0.36 * len(rows))

@@ -77,7 +77,7 @@ def alpha_against_strength(run: Run, strengths: Sequence[Strength]) -> Picture:
         panels[0].set_ylabel("valid accuracy, discretised (%)")
         looks = {s.operation: operation_look(s.operation, theme) for s in strengths}
         handles = [Line2D([], [], color=c, marker=m, linestyle="", label=name) for name, (c, m) in looks.items()]
-        figure.legend(handles=handles, loc="outside upper left", ncols=4)
+        figure.legend(handles=handles, loc="outside upper left", ncols=5 if len(handles) < 6 else 4)
         return figure
 
     words = "; ".join(
@@ -101,8 +101,6 @@ def alpha_beside_strength(run: Run, strengths: Sequence[Strength]) -> Picture:
                 for axes in (above, below):
                     axes.axvspan(place - 0.5, place + 0.5, color=theme.orange, alpha=0.16, linewidth=0)
             for axes, value, best in ((above, "weight", _by_weight(row)), (below, "accuracy", _by_strength(row))):
-                values = [getattr(strength, value) for strength in row]
-                axes.plot([place, place], [min(values), max(values)], color=theme.grid, linewidth=3, zorder=1)
                 for index, strength in enumerate(row):
                     colour, marker = operation_look(strength.operation, theme)
                     face = colour if strength.operation == best else theme.background

@@ -146,8 +146,9 @@ class Run:
     @property
     def size(self) -> str:
         """The network's size in words, such as `8 channels, 3 layers`."""
-        names = {"init_channels": "channels", "layers": "layers", "cells_per_stage": "cells per stage"}
-        return ", ".join(f"{self.options[key]} {name}" for key, name in names.items() if self.options.get(key))
+        names = {"init_channels": "channel{}", "layers": "layer{}", "cells_per_stage": "cell{} per stage"}
+        known = [(self.options[key], name) for key, name in names.items() if self.options.get(key)]
+        return ", ".join(f"{count} {name.format('' if count == 1 else 's')}" for count, name in known)
 
     @property
     def snapshot(self) -> int | None:

@@ -274,7 +274,7 @@ def _operation_scores(run: Run, cell: str, events: list[Record]) -> Picture | No
         from matplotlib.lines import Line2D
 
         handles = [Line2D([], [], color=c, marker=m, linestyle="", label=name) for name, (c, m, _) in seen.items()]
-        figure.legend(handles=handles, loc="outside upper left", ncols=min(4, len(handles)))
+        figure.legend(handles=handles, loc="outside upper left", ncols=len(handles) if len(handles) < 6 else 4)
         return figure
 
     words = "; ".join(
