@@ -197,6 +197,12 @@ class SupernetTraining:
             )
             yield len(indices), result
 
+    def tune(self) -> None:
+        """One pass of bilevel steps over the train half, for its effect alone: nothing is logged or saved."""
+        batches = in_batches(self.pass_over_train_half(), self.options.batch_size)[: 1 if self.fast else None]
+        for _ in self.train_epoch(batches):
+            pass
+
     def end_epoch(self) -> None:
         """The epoch has been trained and evaluated."""
         if self.scheduler:

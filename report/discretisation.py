@@ -98,8 +98,7 @@ def _accuracy_with(
     training.decisions = training.decisions.with_operation(cell.name, edge, operation)
     best = 0.0
     for _ in range(maker.scale.tuning):
-        for _ in training.train_epoch(training.pass_over_train_half()):
-            pass
+        training.tune()
         accuracy = training.evaluate(training.valid_batches()).accuracy
         if accuracy <= best:
             break

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from darts_pt.architect import Architect
-from darts_pt.data import in_batches
 from darts_pt.search import Metrics, SupernetTraining
 from darts_pt.selection import BatchSource, OperationChoice, Perturbation, least_missed, score
 from darts_pt.selections import Circumstances, SelectionMethod
@@ -53,9 +52,7 @@ class Discretisation(Perturbation):
         with _put_back(self.training) as training:
             training.decisions = decisions
             for _ in range(self.epochs):
-                every = in_batches(training.pass_over_train_half(), training.options.batch_size)
-                for _ in training.train_epoch(every[: 1 if training.fast else None]):
-                    pass
+                training.tune()
             return score(training.supernet, [training.architect.mixing(decisions)], batches)[0]
 
 
