@@ -6,6 +6,7 @@ It takes hours of one core. Interrupt it whenever you like: what is trained is k
 from __future__ import annotations
 
 import json
+import logging
 import multiprocessing
 import os
 import platform
@@ -209,8 +210,9 @@ def verify(options: BuildOptions) -> None:
     import numpy as np
 
     from darts_pt.device import Generators
-    from darts_pt.evaluation import NetworkTraining
+    from darts_pt.evaluation import NetworkTraining, train_network
     from darts_pt.experiment import Experiment
+    from darts_pt.saving import Saver
     from nasbench201.digits_protocol import TRAINING, digits, initial_network
     from nasbench201.lookup import Table
 
@@ -223,17 +225,20 @@ def verify(options: BuildOptions) -> None:
         tempfile.TemporaryDirectory() as folder,
         Experiment(Path(folder) / "verify", {}, tensorboard=False) as experiment,
     ):
+        level = experiment.log.level
+        experiment.log.setLevel(logging.WARNING)  # a line per entry is enough
         for position, number in enumerate(sorted(chosen.tolist())):
             seed = position % len(table.seeds("digits"))
             generators = Generators(seed, "cpu")
             training = NetworkTraining(initial_network(number, generators), data, generators, TRAINING)
-            for _ in range(TRAINING.epochs):
-                training.train_epoch(experiment, report_freq=10**6)
-            again = training.test().accuracy
+            with Saver(training, experiment, "--resume_epoch") as saver:
+                summary = train_network(training, experiment, saver, TRAINING.epochs, report_freq=10**6)
+            again = summary["test_accuracy"]
             entry = table.values("digits", "test_accuracy", seed=str(seed))[number]
             differences.append(again - entry)
             architecture = isomorphism.architecture_at(number)
             print(f"{architecture}  seed {seed}: table {entry:.2f} %, again {again:.2f} %", flush=True)
+        experiment.log.setLevel(level)
     print(
         f"{len(differences)} entries: equal {sum(abs(value) < 1e-6 for value in differences)}, mean difference "
         f"{np.mean(np.abs(differences)):.3f} points, largest {np.max(np.abs(differences)):.3f}; between seeds the "

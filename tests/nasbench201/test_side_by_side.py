@@ -11,6 +11,8 @@ from darts_pt.data import DataSet, Images
 from darts_pt.device import Generators, seeded
 from darts_pt.evaluation import NetworkTraining, TrainingOptions
 from darts_pt.experiment import Experiment
+from darts_pt.saving import Saver
+from darts_pt.search import Metrics
 from nasbench201.architecture import operations_of
 from nasbench201.network import NasBench201Network
 from nasbench201.side_by_side import SideBySideTraining, side_by_side, train_side_by_side
@@ -33,6 +35,12 @@ def networks(seeds: list[int], dtype: torch.dtype = torch.float64) -> tuple[list
         with seeded(own["weights"]):
             made.append(NasBench201Network(operations_of(architecture), 3, 2, 10).to(dtype))
     return made, generators
+
+
+def train_epoch(alone: NetworkTraining, experiment: Experiment, saver: Saver) -> Metrics:
+    trained = alone.train_epoch(experiment, saver, report_freq=100)
+    alone.end_epoch()
+    return trained
 
 
 def test_the_joined_network_says_what_each_says() -> None:
@@ -63,7 +71,8 @@ def test_training_together_is_training_each_alone(few_digits: DataSet, experimen
     singles, generators = networks(seeds)  # from the beginning again
     for index, (network, own, outcome) in enumerate(zip(singles, generators, outcomes, strict=True)):
         alone = NetworkTraining(network, data, own, OPTIONS)
-        train = [alone.train_epoch(experiment, report_freq=100) for _ in range(OPTIONS.epochs)][-1]
+        with Saver(alone, experiment, "--resume_epoch") as saver:
+            train = [train_epoch(alone, experiment, saver) for _ in range(OPTIONS.epochs)][-1]
         tested = alone.test()
         alone.data = dataclasses.replace(data, test=valid)
         validated = alone.test()
