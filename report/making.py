@@ -46,7 +46,7 @@ class Scale:
 
 
 SCALES = {
-    "digits": Scale((1,), (2,), 5, 1, 10, 3, {"epochs": 15}, 10),
+    "digits": Scale((1,), (2,), 5, 1, 10, 3, {"epochs": 10}, 10),
     "paper": Scale((0, 1, 2, 3), (0, 1, 2, 3), 5, 5, None, 20, {"cutout": True, "auxiliary": True}, 10),
 }
 """The presets. `digits` is for a laptop's CPU; `paper` is what the paper did, days on a GPU."""
