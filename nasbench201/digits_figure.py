@@ -86,10 +86,8 @@ def say_numbers(mean: np.ndarray, seeds: np.ndarray, cells: list[tuple[str, ...]
         groups = {value: mean[np.array(values) == value] for value in sorted(set(values))}
         print(name, {value: f"{group.mean():.2f} ({len(group)})" for value, group in groups.items()})
     for position in range(6):
-        groups = {
-            operation: mean[[cell[position] == operation for cell in cells]].mean().round(2) for operation in OPERATIONS
-        }
-        print("edge", position, groups)
+        chosen = np.array([cell[position] for cell in cells])
+        print(f"edge {position}", {operation: f"{mean[chosen == operation].mean():.2f}" for operation in OPERATIONS})
 
 
 def _rank_correlations(seeds: np.ndarray) -> list[float]:
@@ -115,13 +113,10 @@ def draw(mean: np.ndarray, seeds: np.ndarray, cells: list[tuple[str, ...]], path
         noise = seeds.std(axis=0, ddof=1)
         middle.plot(mean, noise, ".", markersize=2, alpha=0.3, color="C1", rasterized=True)
     middle.set(xlabel="test accuracy (%)", ylabel="standard deviation of its seeds", title="Noise between seeds")
-    depths = np.array([depth(cell) for cell in cells])
-    kinds = sorted(set(depths.tolist()))
-    right.boxplot([mean[depths == kind] for kind in kinds], showfliers=False)
-    right.set_xticks(range(1, len(kinds) + 1), ["no path" if kind < 0 else str(kind) for kind in kinds])
-    right.set(
-        xlabel="convolutions on the deepest path", ylabel="test accuracy (%)", title="What separates good from bad"
-    )
+    direct = np.array([cell[3] for cell in cells])  # the edge 3 <- 0
+    right.boxplot([mean[direct == operation] for operation in OPERATIONS], showfliers=False)
+    right.set_xticks(range(1, len(OPERATIONS) + 1), [name.replace("_", "\n", 1) for name in OPERATIONS], fontsize=8)
+    right.set(xlabel="operation from the cell's input to its output", title="What separates good from bad")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     plt.close(figure)

@@ -112,7 +112,7 @@ def run_query(options: QueryOptions) -> None:
     print(f"isomorphic    {listed(same, 3) if same else 'none other'}")
     for dataset in datasets:
         budget = table.budget(dataset, options.epochs)
-        print(f"{dataset}, {budget} epochs, mean of {listed(table.seeds(dataset, budget)) or 'all'} seeds")
+        print(f"{dataset}, {budget} epochs, {_seeds(table.seeds(dataset, budget))}")
         known = table.accuracies(options.arch, dataset, budget)
         print("  accuracy    " + (", ".join(f"{split} {value:.2f} %" for split, value in known.items()) or "unknown"))
         for split in ("test", "valid"):
@@ -127,6 +127,11 @@ def run_query(options: QueryOptions) -> None:
         told = [f"{name} {value:,.0f}" for name, value in costs.items() if value == value]
         if told:
             print(f"  cost        {', '.join(told)}")
+
+
+def _seeds(seeds: list[str]) -> str:
+    """Whose mean the accuracies are."""
+    return f"mean over the seeds {listed(seeds)}" if len(seeds) > 1 else f"seed {seeds[0]}" if seeds else "mean"
 
 
 def run_top(options: TopOptions) -> None:
