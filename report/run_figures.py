@@ -173,8 +173,9 @@ def _alpha_map(cell: str, epochs: list[int], edges: dict[str, dict[str, list[flo
             axes.set_title(edge_name(edge))
             labelled = index % columns == 0 or not shared
             axes.set_yticks(range(len(table)), list(operations) if labelled else [""] * len(table), fontsize=7)
-            place = list(operations).index(strongest[edge])
-            axes.plot([epochs[-1] + 0.5], [place], marker="<", color=theme.red, clip_on=False, markersize=6)
+            if _last(operations[strongest[edge]]) > 0:
+                place = list(operations).index(strongest[edge])
+                axes.plot([epochs[-1] + 0.5], [place], marker="<", color=theme.red, clip_on=False, markersize=6)
             whole_epochs(axes)
         for axes in grid[-1]:
             axes.set_xlabel("epoch")
@@ -185,8 +186,9 @@ def _alpha_map(cell: str, epochs: list[int], edges: dict[str, dict[str, list[flo
         return figure
 
     words = "; ".join(
-        f"{edge_name(edge)}: {name} {_last(edges[edge][name]):.2f}" for edge, name in strongest.items()
-    )  # fmt: skip
+        f"{edge_name(edge)}: {f'{name} {value:.2f}' if (value := _last(edges[edge][name])) > 0 else 'dropped'}"
+        for edge, name in strongest.items()
+    )
     title = "Mixing weights over the epochs" + ("" if cell == "cell" else f", {cell} cell")
     return Picture(f"alpha-{cell}", title, f"Largest mixing weight of every edge at the end: {words}.", draw, wide=True)
 
@@ -297,17 +299,18 @@ def _topology_scores(run: Run, cell: str, events: list[Record]) -> Picture | Non
         return None
 
     def draw(theme: Theme) -> Figure:
-        figure = new_figure(WIDE, 0.75 + 0.36 * len(rows))
+        figure = new_figure(WIDE, 0.75 + 0.42 * len(rows))
         axes = figure.add_subplot()
         for y, (_, dropped, scores) in enumerate(rows):
             values = list(scores.values())
             axes.plot([min(values), max(values)], [y, y], color=theme.grid, linewidth=3, zorder=1)
-            for name, value in scores.items():
+            for order, (name, value) in enumerate(sorted(scores.items(), key=lambda item: item[1])):
                 is_dropped = name == dropped
                 colour = theme.red if is_dropped else theme.blue
                 axes.plot(value, y, "X" if is_dropped else "o", color=colour, zorder=3)
+                offset = (0, -10 if order % 2 else 5)  # Neighbours' names keep apart.
                 axes.annotate(
-                    name, (value, y), (0, 5), textcoords="offset points", ha="center", fontsize=6.5, color=colour
+                    name, (value, y), offset, textcoords="offset points", ha="center", fontsize=6.5, color=colour
                 )  # fmt: skip
         axes.set_yticks(range(len(rows)), [label for label, *_ in rows])
         axes.set_ylim(len(rows) - 0.5, -0.7)
