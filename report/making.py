@@ -197,9 +197,8 @@ class Maker:
         if not (folder / sign).is_file():
             if not self.run:
                 return None
-            from darts_pt.checkpoint import epochs_in
-
-            make({"resume_epoch": -1} if epochs_in(folder) else {"overwrite": folder.exists()})
+            begun = any(folder.glob("checkpoint_*.pth.tar"))
+            make({"resume_epoch": -1} if begun else {"overwrite": folder.exists()})
         if folder not in self.folders:
             self.folders.append(folder)
         return folder

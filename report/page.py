@@ -149,7 +149,7 @@ def _lead(runs: Sequence[Run]) -> str:
         if (count := sum(run.kind == kind for run in runs))
     ]
     spaces = sorted({space_name(run.space) for run in runs})
-    data = sorted({run.dataset for run in runs})
+    data = sorted({run.dataset for run in runs} - {"?"}) or ["unknown"]
     return f"{', '.join(counts)}; space: {', '.join(spaces)}; data: {', '.join(data)}."
 
 

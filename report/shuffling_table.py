@@ -63,7 +63,7 @@ def shuffled_supernet(maker: Maker, searched: Path, seed: int) -> Shuffled | Non
             with exchanged(supernet, groups, pairs), exchanged_weights(supernet, pairs):
                 _record(experiment, draw, training.evaluate(training.test_batches()).accuracy, pairs)
 
-    return _shuffled("DARTS supernet", folder, maker, {"seed": seed}, measure)
+    return _shuffled("DARTS supernet", folder, maker, {"seed": seed, "dataset": maker.dataset}, measure)
 
 
 def shuffled_network(maker: Maker, name: Literal["ResNet", "VGG"], seed: int) -> Shuffled | None:
@@ -94,7 +94,7 @@ def shuffled_network(maker: Maker, name: Literal["ResNet", "VGG"], seed: int) ->
                 _record(experiment, draw, training.test().accuracy, pairs)
 
     shuffles = folder / f"analysis-shuffling-{maker.scale.shuffles}-seed-{seed}"
-    return _shuffled(name, shuffles, maker, {"seed": seed}, measure)
+    return _shuffled(name, shuffles, maker, {"seed": seed, "dataset": maker.dataset}, measure)
 
 
 def _network(options: ReferenceOptions, classes: int) -> Any:

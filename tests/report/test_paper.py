@@ -57,6 +57,21 @@ def test_nothing_is_run_twice(root: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in (root / "experiments").rglob("metrics.jsonl")} == before
 
 
+def test_an_interrupted_search_and_selection_go_on(root: Path) -> None:
+    make(root, "--figure", "6")
+    searched = root / "experiments" / "nasbench201" / "search-darts-201-1-digits"
+    (selected,) = searched.glob("log_resume-50-pt-acc-*/")
+    expected = {folder: (folder / "metrics.jsonl").read_bytes() for folder in (searched, selected)}
+    (searched / "checkpoint_50.pth.tar").rename(searched / "kept")
+    for folder in expected:
+        (folder / "genotype.json").unlink()
+    (selected / "checkpoint_5.pth.tar").unlink()
+    make(root, "--figure", "6")
+    assert {folder: (folder / "metrics.jsonl").read_bytes() for folder in expected} == expected
+    assert (searched / "checkpoint_50.pth.tar").read_bytes() == (searched / "kept").read_bytes()
+    assert (selected / "genotype.json").is_file()
+
+
 def test_an_interrupted_analysis_goes_on(root: Path) -> None:
     make(root, "--figure", "2")
     (path,) = (root / "experiments").rglob("analysis-discretisation-*/metrics.jsonl")
