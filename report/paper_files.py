@@ -81,11 +81,12 @@ def page(folder: Path) -> str:
     for facts in results:
         facts["label"] = _label(facts)
         facts["anchor"] = re.sub(r"[^a-z0-9 -]", "", facts["label"].lower()).replace(" ", "-")
-    made = {(facts["kind"], facts["number"]) for facts in results}
+    made = {facts["stem"] for facts in results}
+    usual = [PaperOptions(**{kind: number}) for kind, number in DEFAULT_SPACES]  # pyright: ignore[reportArgumentType]
     missing = [
-        (f"{kind.capitalize()} {number}", f"bash exp_scripts/paper.sh --{kind} {number}")
-        for kind, number in DEFAULT_SPACES
-        if (kind, number) not in made
+        (_label({"kind": options.kind, "number": options.number, "stem": options.stem}), _command(options))
+        for options in usual
+        if options.stem not in made
     ]
     environment = Environment(  # Markdown, not HTML: nothing to escape
         loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True

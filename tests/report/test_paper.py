@@ -47,7 +47,8 @@ def test_figures_come_out_of_one_command(root: Path, number: str) -> None:
     text = (root / "out" / "paper.md").read_text()
     assert str(facts["caption"]) in text
     assert f"](figures/figure-{number}-nasbench201-digits-fast.png)" in text
-    assert "Table 2 | not made yet" in text
+    assert "Table 2 (s5, digits) | not made yet" in text
+    assert f"Figure {number} (" in text
 
 
 def test_nothing_is_run_twice(root: Path) -> None:
