@@ -12,6 +12,7 @@ import io
 import logging
 import math
 import re
+import sys
 import warnings
 import zipfile
 from collections.abc import Iterable
@@ -67,12 +68,23 @@ def save(checkpoint: dict[str, Any], folder: Path, epoch: int) -> Path:
     return write(checkpoint, folder / name(epoch))
 
 
+def _canonical(value: Any) -> Any:
+    """The same plain data with every string interned and no container twice: equal data leave equal files."""
+    if isinstance(value, dict):
+        copied = type(value)((_canonical(key), _canonical(item)) for key, item in value.items())
+        vars(copied).update(vars(value)) if hasattr(value, "__dict__") else None  # a state dict's versions
+        return copied
+    if type(value) in (list, tuple):
+        return type(value)(_canonical(item) for item in value)
+    return sys.intern(value) if type(value) is str else value
+
+
 def write(checkpoint: dict[str, Any], path: Path) -> Path:
     """Write `checkpoint` to `path`; an interruption or a full disk leaves the old file or the new one, never a part."""
     # Into memory first: torch hides what goes wrong with a file behind errors of its own. Not under the temporary's
     # name either, which the archive would carry, and equal runs would leave unequal files.
     content = io.BytesIO()
-    torch.save(checkpoint, content)
+    torch.save(_canonical(checkpoint), content)
     atomic_write(path, content.getbuffer())
     return path
 
@@ -225,7 +237,8 @@ def load_scheduler(scheduler: torch.optim.lr_scheduler.LRScheduler, state: Any, 
     counters = ("last_epoch", "_step_count")
     if not isinstance(state, dict) or not all(_is_count(state.get(counter)) for counter in counters):
         raise UserError(f"checkpoint {path}: its scheduler does not say where it stands")
-    scheduler.load_state_dict({counter: state[counter] for counter in counters})
+    last = [group["lr"] for group in scheduler.optimizer.param_groups]
+    scheduler.load_state_dict({counter: state[counter] for counter in counters} | {"_last_lr": last})
 
 
 def load_method(architect: Architect, state: Any, path: Path) -> None:

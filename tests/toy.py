@@ -44,7 +44,11 @@ class ToyCell(nn.Module):
             for _ in cell_type.edges
         )
 
-    def forward(self, inputs: Tensor, weights: Tensor, active: ActiveOperations) -> Tensor:
+    def forward(
+        self, inputs: Tensor, weights: Tensor, active: ActiveOperations, edge_weights: Tensor | None = None
+    ) -> Tensor:
+        if edge_weights is not None:
+            weights = weights * edge_weights[:, None]
         sources = {edge.source for edge in self.type.edges} - {edge.target for edge in self.type.edges}
         nodes = dict.fromkeys(sources, inputs)
         for node, edges in self.type.incoming.items():
@@ -73,7 +77,7 @@ class ToySupernet(Supernet):
     def forward(self, images: Tensor, mixing: MixingWeights) -> Tensor:
         hidden = self.stem(images)
         for cell_type, cell in zip(self.cell_types, self.cells, strict=True):
-            hidden = cell(hidden, mixing.values[cell_type.name], mixing.active[cell_type.name])
+            hidden = cell(hidden, *mixing.for_cell(cell_type.name))
         return self.classifier(hidden.flatten(1))
 
     def genotype(self, mixing: MixingWeights) -> tuple[tuple[int, ...], ...]:
