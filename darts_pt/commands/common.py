@@ -1,0 +1,137 @@
+"""What searches, selections and trainings have in common on their way from options to files."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from darts_pt import checkpoint as checkpoints
+from darts_pt.architect import AlphaOptions
+from darts_pt.data import DataSet, halves, load
+from darts_pt.device import Generators, pick_device, seeded
+from darts_pt.experiment import Experiment, as_json
+from darts_pt.files import atomic_write
+from darts_pt.method_options import settings_of
+from darts_pt.methods import METHODS
+from darts_pt.options import RunOptions
+from darts_pt.run_options import SupernetOptions, given
+from darts_pt.saving import Saveable, Saver
+from darts_pt.search import Halves, Metrics, SupernetTraining, WeightOptions
+from darts_pt.space import SearchSpace
+from darts_pt.supernet import Decisions, initial_alpha
+
+CUTOUT_IMAGE = 32
+"""Side of the images that --cutout_length is meant for; others get a hole in proportion, or 16 would wipe out digits."""
+
+
+class Selected(NamedTuple):
+    """What a search or a selection leaves: the genotype, the supernet's valid metrics with it, the files' folder."""
+
+    genotype: Any
+    valid: Metrics | None
+    folder: Path
+
+
+def supernet_training(
+    space: SearchSpace[Any, Any], options: SupernetOptions, data: DataSet, generators: Generators, halves_seed: int
+) -> SupernetTraining:
+    """A training at its beginning."""
+    with seeded(generators["weights"]):
+        supernet = space.supernet(options, data.classes, generators)
+    supernet.to(generators.device)
+    alpha = initial_alpha(supernet.cell_types, generators["alpha"], generators.device)
+    alpha_options = AlphaOptions(options.arch_learning_rate, options.arch_weight_decay)
+    method = METHODS[given(options.method)]
+    architect = method(supernet, alpha, alpha_options, settings_of(options, method), generators)
+    weight_options = WeightOptions(
+        given(options.batch_size),
+        options.learning_rate,
+        options.learning_rate_min,
+        options.momentum,
+        options.weight_decay,
+        options.grad_clip,
+    )
+    return SupernetTraining(
+        architect,
+        data,
+        Halves(*halves(data, given(options.train_portion), halves_seed)),
+        generators,
+        weight_options,
+        weight_options.optimizer(supernet),
+        fast=options.fast,
+    )
+
+
+def describe(
+    space: SearchSpace[Any, Any], training: SupernetTraining, data: DataSet, experiment: Experiment
+) -> dict[str, Any]:
+    """What is recorded of the mixing weights after each epoch: the genotype, the weights, what a table knows."""
+    mixing = training.architect.mixing(training.decisions)
+    genotype = training.supernet.genotype(mixing)
+    known = space.look_up(genotype, data.name)
+    experiment.log.info("genotype: %s%s", genotype, _in_words(known))
+    weights = {
+        cell.name: {
+            f"{number}:{edge.target}<-{edge.source}": dict(zip(cell.operations[number], row, strict=True))
+            for number, (edge, row) in enumerate(zip(cell.edges, mixing.values[cell.name].tolist(), strict=True))
+        }
+        for cell in training.supernet.cell_types
+    }
+    return {"genotype": str(genotype), "mixing_weights": weights} | ({"table": known} if known else {})
+
+
+def _in_words(known: dict[str, Any]) -> str:
+    numbers = [
+        f"{name} {value:.2f}" if isinstance(value, float) else f"{name} {value}" for name, value in known.items()
+    ]
+    return f" ({', '.join(numbers)})" if numbers else ""
+
+
+def finish(
+    space: SearchSpace[Any, Any], training: SupernetTraining, experiment: Experiment, valid: Metrics | None
+) -> Selected:
+    """Write the genotype and say it."""
+    genotype = training.supernet.genotype(training.architect.mixing(training.decisions))
+    content = space.plain(genotype)
+    known = space.look_up(genotype, training.data.name)
+    if training.decisions != Decisions():
+        content |= {"decisions": training.decisions.to_dict()}
+    if valid:
+        content |= {"supernet_valid_accuracy": valid.accuracy, "supernet_valid_loss": valid.loss}
+        experiment.log.info("supernet with it: valid accuracy %.2f %%, loss %.4f", valid.accuracy, valid.loss)
+    if known:
+        content |= {"table": known}
+    atomic_write(experiment.folder / "genotype.json", json.dumps(as_json(content), indent=2) + "\n")
+    experiment.log.info("genotype: %s%s", genotype, _in_words(known))
+    space.finish(genotype, experiment.folder)
+    experiment.log.info("files: %s", experiment.folder)
+    return Selected(genotype, valid, experiment.folder)
+
+
+def device_and_data(options: RunOptions) -> tuple[torch.device, DataSet]:
+    device = pick_device(options.gpu)
+    data = load(options.dataset, options.data_root, device, options.image_size, options.data)
+    if options.cutout:
+        side = max(1, round(options.cutout_length * data.train.pixels.shape[-1] / CUTOUT_IMAGE))
+        augmentation = dataclasses.replace(data.augmentation, cutout=side)
+        data = dataclasses.replace(data, augmentation=augmentation)
+    return device, data
+
+
+def saver_of(training: Saveable, experiment: Experiment, options: RunOptions, resume_option: str) -> Saver:
+    """What saves the run; the guard of its numbers is set as well."""
+    training.guard.on_nan = options.on_nan
+    return Saver(training, experiment, resume_option, options.ckpt_minutes, options.keep)
+
+
+def begin(experiment: Experiment, checkpoint: dict[str, Any], device: torch.device) -> None:
+    """The first lines of a log; a resumed run forgets what was recorded after its checkpoint."""
+    if checkpoint:
+        if "metrics_size" in checkpoint:  # the original's checkpoints lack it
+            experiment.rewind(int(checkpoints.number_in(checkpoint, "metrics_size", experiment.folder)))
+        experiment.log.info("resumed after epoch %d", checkpoint["epoch"])
+    experiment.log.info("%s on %s", experiment.folder, device)
