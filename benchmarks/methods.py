@@ -31,8 +31,7 @@ from nasbench201.space import NasBench201SearchOptions, NasBench201SelectionOpti
 BOTH: dict[str, Any] = {"init_channels": 4, "batch_size": 64, "arch_learning_rate": 3e-3, "report_freq": 1000}
 SEARCH: dict[str, Any] = {"epochs": 15, "ckpt_interval": 100}
 SELECTION: dict[str, Any] = {"proj_intv": 1}
-"""Small and short, so that all of it takes an hour of a CPU core; alpha's learning rate is ten times the paper's because an
-epoch has ten steps."""
+"""Small and short, for a CPU; alpha's learning rate is ten times the paper's because an epoch has ten steps."""
 VARIANTS: dict[str, dict[str, Any]] = {
     "magnitude": {"selection": "magnitude"},
     "pt (acc)": {"selection": "pt", "proj_crit": "acc"},
