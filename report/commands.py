@@ -17,6 +17,9 @@ _FOLDERS = ("experiments", "data_root")
 _OF_THE_MOMENT = ("overwrite", "resume_epoch", "dev_resume_epoch", "dev_resume_log")
 """Options of a run that went on where another had ended; repeating it, one begins at the beginning."""
 
+_TABLE_1 = ("ResNet", "VGG")
+"""Networks that only paper.sh trains."""
+
 
 def repeat_command(run: Run) -> str | None:
     """The command as one would type it in the project's folder; None where the run's options are not known.
@@ -74,7 +77,7 @@ def _command_of(run: Run) -> tuple[str, type[RunOptions]] | None:
             "training": ("nasbench201.train", NasBench201TrainOptions),
         }
         return commands.get(run.kind)
-    if run.space == "?" and run.kind != "training":
+    if run.space == "?" and (run.kind != "training" or run.options.get("arch") in _TABLE_1):
         return None
     try:
         from sota.space import SotaSearchOptions, SotaSelectionOptions
