@@ -79,11 +79,9 @@ def say_numbers(mean: np.ndarray, seeds: np.ndarray, cells: list[tuple[str, ...]
         better = mean >= np.median(mean)
         print(f"the same in the better half: {mean[better].std():.2f}, {np.sqrt((noise[better] ** 2).mean()):.2f}")
         print("rank correlation between seeds:", np.round(_rank_correlations(seeds), 3))
-    for name, values in (
-        ("depth", [depth(cell) for cell in cells]),
-        *((n, [f(c) for c in cells]) for n, f in FEATURES.items()),
-    ):
-        groups = {value: mean[np.array(values) == value] for value in sorted(set(values))}
+    for name, count in FEATURES.items():
+        values = np.array([count(cell) for cell in cells])
+        groups = {value: mean[values == value] for value in sorted(set(values.tolist()))}
         print(name, {value: f"{group.mean():.2f} ({len(group)})" for value, group in groups.items()})
     for position in range(6):
         chosen = np.array([cell[position] for cell in cells])
