@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from darts_pt.commands import Selected
 
 TAG = "demo"
-SELECTIONS: dict[Literal["magnitude", "pt"], str] = {"magnitude": "magnitude (DARTS)", "pt": "perturbation (PT)"}
+SELECTIONS: dict[Literal["magnitude", "pt"], str] = {"magnitude": "magnitude", "pt": "PT"}
+
+LOOKED_UP = {"digits test": "table\ntest %", "rank": "rank of\n15,625", "regret": "\nregret"}
+"""What the benchmark table knows of an architecture, and the heading it stands under."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,14 +75,16 @@ def main(options: DemoOptions) -> None:
 
 def compare(space: NasBench201Space, selected: dict[str, Selected], trained: dict[str, dict[str, Any]]) -> None:
     """Print what the two selections came to."""
+    from rich.box import SIMPLE_HEAVY
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title="One supernet, two selections (digits)")
+    table = Table(title="One supernet, two selections (digits)", box=SIMPLE_HEAVY)
     known = {name: space.look_up(result.genotype, "digits") for name, result in selected.items()}
-    extra = list(dict.fromkeys(key for numbers in known.values() for key in numbers))
-    for column in ("selection", "supernet valid %", "test % from scratch", "parameters", *extra):
-        table.add_column(column, justify="left" if column == "selection" else "right")
+    extra = [key for key in LOOKED_UP if any(key in numbers for numbers in known.values())]
+    table.add_column("\nselected by", no_wrap=True)
+    for column in ("supernet\nvalid %", "from scratch\ntest %", "\nparameters", *(LOOKED_UP[key] for key in extra)):
+        table.add_column(column, justify="right", no_wrap=True)
     for name, result in selected.items():
         summary = trained[result.genotype]
         cells = [f"{result.valid.accuracy:.2f}" if result.valid else "", f"{summary['test_accuracy']:.2f}"]
