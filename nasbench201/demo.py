@@ -83,7 +83,7 @@ def compare(space: NasBench201Space, selected: dict[str, Selected], trained: dic
     known = {name: space.look_up(result.genotype, "digits") for name, result in selected.items()}
     extra = [key for key in LOOKED_UP if any(key in numbers for numbers in known.values())]
     table.add_column("\nselected by", no_wrap=True)
-    for column in ("supernet\nvalid %", "from scratch\ntest %", "\nparameters", *(LOOKED_UP[key] for key in extra)):
+    for column in ("supernet\nvalid %", "trained\ntest %", "\nparameters", *(LOOKED_UP[key] for key in extra)):
         table.add_column(column, justify="right", no_wrap=True)
     for name, result in selected.items():
         summary = trained[result.genotype]
