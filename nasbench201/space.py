@@ -39,6 +39,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 """Data set -> what is smaller there: digits has 8 pixels a side and 1,197 training images."""
 
+BENCHMARKED = ("cifar10", "cifar100", "imagenet16-120")
+"""The data sets of the published benchmark files; for others there is no file to get."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SizeOptions(RunOptions):
@@ -161,7 +164,7 @@ class NasBench201Space(SearchSpace[NasBench201SearchOptions, NasBench201Selectio
             from nasbench201.table import TABLE_HINT, find_table
 
             self._tables[dataset] = find_table(self._data_root, dataset)
-            if self._tables[dataset] is None:
+            if self._tables[dataset] is None and dataset in BENCHMARKED:
                 logging.getLogger(__name__).info(TABLE_HINT)
         return self._tables[dataset]
 
