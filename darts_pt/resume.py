@@ -48,8 +48,8 @@ def options_of(experiment: Path) -> dict[str, Any]:
         options = json.loads(path.read_text(encoding="utf-8"))["options"]
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise UserError(f"{path} is not readable ({error}): restore it, or run the search again") from None
-    if not isinstance(options, dict):
-        raise UserError(f"{path} holds no options: restore it, or run the search again")
+    if not isinstance(options, dict) or not isinstance(options.get("seed", 0), int):
+        raise UserError(f"{path} holds no options with a seed: restore it, or run the search again")
     return {name: Path(value) if name == "data" and value else value for name, value in options.items()}
 
 

@@ -53,7 +53,12 @@ def open_search(space: SearchSpace[Any, Selection], options: Selection) -> Searc
     _check_agrees(options, began, searched)
     _check_method(options, began, searched)
     own = {*_SELECTIONS_OWN, *(SETTINGS if options.method not in (None, began.get("method")) else ())}
-    options = with_preset(options, {name: value for name, value in began.items() if name not in own})
+    try:
+        options = with_preset(options, {name: value for name, value in began.items() if name not in own})
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"{searched / 'config.json'} holds options that are none ({error}): restore it, or search again"
+        ) from None
     options = dataclasses.replace(options, dataset=options.dataset or "cifar10", method=options.method or "darts")
     path, checkpoint = _start_of_selection(space, options, searched)
     options = with_preset(options, space.sizes(checkpoint["state_dict"], path))

@@ -211,3 +211,14 @@ def test_a_truncated_checkpoint_is_named(root: Path, capsys: pytest.CaptureFixtu
     path = root / "nasbench201" / NAME / "checkpoint_2.pth.tar"
     path.write_bytes(path.read_bytes()[:-1000])
     assert "is damaged" in refused(capsys, select, root, "--resume_expid", NAME)
+
+
+@pytest.mark.parametrize(("option", "value"), [("seed", "x"), ("batch_size", "many"), ("train_portion", [1])])
+def test_a_configuration_edited_by_hand_is_refused(
+    root: Path, capsys: pytest.CaptureFixture[str], option: str, value: object
+) -> None:
+    path = root / "nasbench201" / NAME / "config.json"
+    config = json.loads(path.read_text())
+    config["options"][option] = value
+    path.write_text(json.dumps(config))
+    assert "config.json" in refused(capsys, select, root, "--resume_expid", NAME)
