@@ -27,7 +27,7 @@ from darts_pt.methods.sdarts_adv import Adversarial
 from darts_pt.methods.sdarts_rs import add_noise
 from darts_pt.search import Metrics, WeightOptions
 from darts_pt.selection import score_edges, score_operations
-from darts_pt.supernet import Alpha, CellType, Decisions, Supernet, mixing_weights
+from darts_pt.supernet import Alpha, CellType, Decisions, Supernet
 
 if TYPE_CHECKING:
     from sota.genotypes import Genotype
@@ -131,7 +131,7 @@ class SupernetParity:
         expected = self.record["train_forward"]
         alpha = self.architect.alpha
         self.supernet.train()
-        logits = self.supernet(images, mixing_weights(self.cell_types, alpha, Decisions()))
+        logits = self.supernet(images, self.architect.alpha_weights(Decisions()))
         loss = F.cross_entropy(logits, labels)
         loss.backward()
         yield Comparison("train-mode logits", relative_error(logits.detach(), expected["logits"]))
@@ -146,7 +146,7 @@ class SupernetParity:
             yield Comparison("running statistics after it", relative_error(state, expected["state_dict_after"]))
         self.supernet.eval()
         with torch.no_grad():
-            logits = self.supernet(images, mixing_weights(self.cell_types, alpha, Decisions()))
+            logits = self.supernet(images, self.architect.alpha_weights(Decisions()))
         yield Comparison("eval-mode logits", relative_error(logits, self.record["eval_forward"]["logits"]))
 
     def bilevel_steps(self, key: str, decisions: Decisions | None = None) -> Iterator[Comparison]:

@@ -173,7 +173,7 @@ class SupernetTraining:
         if is_pass:
             if progress.order is None:
                 progress.order = self.pass_over_train_half()
-            every = in_batches(progress.order, self.options.batch_size)[: 1 if self.fast else None]
+            every = self._in_batches(progress.order)
             steps, remaining = len(every), iter(every[progress.steps :])
         else:
             steps, remaining = self.steps_per_epoch, self.random_train_batches(progress.steps)
@@ -199,9 +199,12 @@ class SupernetTraining:
 
     def tune(self) -> None:
         """One pass of bilevel steps over the train half, for its effect alone: nothing is logged or saved."""
-        batches = in_batches(self.pass_over_train_half(), self.options.batch_size)[: 1 if self.fast else None]
-        for _ in self.train_epoch(batches):
+        for _ in self.train_epoch(self._in_batches(self.pass_over_train_half())):
             pass
+
+    def _in_batches(self, order: Tensor) -> list[Tensor]:
+        """The batches of a pass."""
+        return list(self._limited(in_batches(order, self.options.batch_size)))
 
     def end_epoch(self) -> None:
         """The epoch has been trained and evaluated."""

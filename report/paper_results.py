@@ -9,6 +9,7 @@ from darts_pt.errors import UserError
 from report import paper_figures as figures
 from report import paper_tables as tables
 from report.content import space_name
+from report.discretisation import Strength, strengths
 from report.making import Maker, need
 from report.paper import EDGES, PaperOptions, Result
 from report.paper_numbers import SHUFFLING
@@ -29,17 +30,21 @@ def _where(maker: Maker) -> str:
     return f"{space_name(maker.space)}, {maker.dataset}"
 
 
+def _discretised(makers: list[Maker], edges: int | None) -> tuple[Maker, int, Path, list[Strength]]:
+    """The maker, the seed and folder of its first search, and the strengths of the operations on `edges` of its edges."""
+    (maker,) = makers
+    seed, searched = _searches(maker)[0]
+    found = strengths(maker, searched, seed, edges)
+    if not found:
+        need(None, "the discretisation of edges")
+    return maker, seed, searched, found
+
+
 # Figures ---------------------------------------------------------------------------------------------------------
 
 
 def figure_1(options: PaperOptions, makers: list[Maker]) -> Result:
-    from report.discretisation import strengths
-
-    (maker,) = makers
-    seed, searched = _searches(maker)[0]
-    found = strengths(maker, searched, seed, EDGES)
-    if not found:
-        need(None, "the discretisation of edges")
+    maker, seed, searched, found = _discretised(makers, EDGES)
     picture = figures.alpha_against_strength(read_run(searched), found)
     correlations = [figures.rank_correlation(row) for row in figures.by_edge(found).values()]
     known = ", ".join("undefined" if value is None else f"{value:+.2f}" for value in correlations)
@@ -52,13 +57,7 @@ def figure_1(options: PaperOptions, makers: list[Maker]) -> Result:
 
 
 def figure_2(options: PaperOptions, makers: list[Maker]) -> Result:
-    from report.discretisation import strengths
-
-    (maker,) = makers
-    seed, searched = _searches(maker)[0]
-    found = strengths(maker, searched, seed, None)
-    if not found:
-        need(None, "the discretisation of edges")
+    maker, seed, searched, found = _discretised(makers, None)
     picture = figures.alpha_beside_strength(read_run(searched), found)
     differ, total = figures.disagreements(found)
     caption = (

@@ -14,6 +14,7 @@ from darts_pt import checkpoint as checkpoints
 from darts_pt.options import run_command
 from nasbench201 import projection, train, train_search
 from nasbench201.space import NasBench201SearchOptions, NasBench201SelectionOptions
+from tests.command_line import refused
 
 TINY = ("--dataset", "digits", "--init_channels", "4", "--gpu", "cpu", "--batch_size", "128")
 ARCHITECTURE = "|nor_conv_3x3~0|+|nor_conv_3x3~0|skip_connect~1|+|skip_connect~0|none~1|avg_pool_3x3~2|"
@@ -29,16 +30,6 @@ def select(root: Path, *arguments: str) -> None:
 
 def evaluate(root: Path, *arguments: str) -> None:
     run_command(train.NasBench201TrainOptions, train.main, [*TINY, "--experiments", str(root), *arguments])
-
-
-def refused(capsys: pytest.CaptureFixture[str], command: object, *arguments: object) -> str:
-    """The one line that a command says when it refuses, after checking that it is one and that the code is 2."""
-    with pytest.raises(SystemExit) as end:
-        command(*arguments)  # type: ignore[operator]
-    assert end.value.code == 2
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 1, lines
-    return lines[0]
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from sota.genotypes import from_plain, published, read
 from sota.genotypes import parse as parse_genotype
 from sota.space import SotaSearchOptions, SotaSelectionOptions, SotaSpace
 from sota.supernet import SotaSupernet, sizes_of
+from tests.command_line import refused
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "exp_scripts"
 TINY = ("--dataset", "digits", "--init_channels", "2", "--layers", "3", "--gpu", "cpu", "--batch_size", "128")
@@ -40,16 +40,6 @@ def select(root: Path, *arguments: str) -> None:
 
 def evaluate(root: Path, *arguments: str) -> None:
     run_command(train.SotaTrainOptions, train.main, [*TINY, "--experiments", str(root), *arguments])
-
-
-def refused(capsys: pytest.CaptureFixture[str], command: Callable[..., None], *arguments: object) -> str:
-    """The one line that a command says when it refuses, after checking that it is one and that the code is 2."""
-    with pytest.raises(SystemExit) as end:
-        command(*arguments)
-    assert end.value.code == 2
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 1, lines
-    return lines[0]
 
 
 @pytest.fixture(scope="module")
