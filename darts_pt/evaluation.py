@@ -21,7 +21,7 @@ from darts_pt.errors import UserError
 from darts_pt.guard import NumericalGuard
 from darts_pt.search import log_epoch
 
-Precision = Literal["fp32", "tf32", "bf16"]
+Precision = Literal["fp32", "tf32", "bf16", "fp64"]
 CHECKPOINT_KEYS = ("epoch", "state_dict", "optimizer", "scheduler", "generators")
 
 if TYPE_CHECKING:
@@ -40,6 +40,11 @@ class EvaluationNetwork(nn.Module):
         """Told before training where random numbers of the forward pass come from (drop-path, noise)."""
 
 
+def dtype_of(precision: Precision) -> torch.dtype:
+    """The type of weights and images under a precision."""
+    return torch.float64 if precision == "fp64" else torch.float32
+
+
 @dataclass(frozen=True)
 class TrainingOptions:
     """How a derived network is trained.
@@ -50,7 +55,7 @@ class TrainingOptions:
         grad_clip: the largest norm of the gradient; 0 does not clip.
         auxiliary_weight: weight of the auxiliary head's loss.
         drop_path_prob: what the probability of dropping a path grows to, linearly over the epochs, from 0.
-        precision: fp32; tf32 convolutions and products on GPUs that have them; or bf16 autocast.
+        precision: fp32; tf32 convolutions and products on GPUs that have them; bf16 autocast; or fp64.
     """
 
     epochs: int

@@ -182,8 +182,8 @@ class TrainOptions(RunOptions):
     """Epochs between checkpoints; the last epoch is always saved."""
     resume_epoch: int = 0
     """Continue from the checkpoint of this epoch; -1 is the latest, 0 starts anew."""
-    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
-    """Arithmetic: fp32; tf32 on GPUs that have it; bf16 autocast."""
+    precision: Literal["fp32", "tf32", "bf16", "fp64"] = "fp32"
+    """Arithmetic: fp32; tf32 on GPUs that have it; bf16 autocast; fp64, as the embedded table of digits is made."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
