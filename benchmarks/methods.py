@@ -58,7 +58,7 @@ TOGETHER = 12
 
 
 class Result(NamedTuple):
-    """One selection: what it came to, and the processor time of search and selection (seconds; it does not tell how busy the machine was)."""
+    """One selection: what it came to, and the processor time of search and selection in seconds."""
 
     method: str
     selection: str

@@ -6,8 +6,6 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-import torch
-
 from darts_pt.data import Augmentation, DataSet, Images, halves, load
 from darts_pt.device import Generators, seeded
 from darts_pt.evaluation import TrainingOptions, dtype_of
@@ -49,7 +47,8 @@ def digits() -> tuple[DataSet, Images]:
 def initial_network(number: int, generators: Generators) -> NasBench201Network:
     """The network of an architecture (by its number) with the initial weights of the generators' seed, in float64."""
     with seeded(generators["weights"]):
-        return NasBench201Network(operations_at(number), INIT_CHANNELS, CELLS_PER_STAGE, num_classes=10).to(dtype_of(TRAINING.precision))
+        network = NasBench201Network(operations_at(number), INIT_CHANNELS, CELLS_PER_STAGE, num_classes=10)
+    return network.to(dtype_of(TRAINING.precision))
 
 
 def initial_networks(numbers: Sequence[int], seed: int) -> tuple[list[NasBench201Network], list[Generators]]:

@@ -12,7 +12,14 @@ from darts_pt import checkpoint as checkpoints
 from darts_pt.commands.common import begin, device_and_data, saver_of
 from darts_pt.data import DataSet
 from darts_pt.device import Generators, seeded
-from darts_pt.evaluation import CHECKPOINT_KEYS, EvaluationNetwork, NetworkTraining, TrainingOptions, dtype_of, train_network
+from darts_pt.evaluation import (
+    CHECKPOINT_KEYS,
+    EvaluationNetwork,
+    NetworkTraining,
+    TrainingOptions,
+    dtype_of,
+    train_network,
+)
 from darts_pt.experiment import Experiment, as_json
 from darts_pt.files import atomic_write
 from darts_pt.resume import check_same_options
