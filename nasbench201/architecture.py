@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
+from darts_pt.chosen import find_chosen, read_genotype
 from darts_pt.errors import UserError
 from darts_pt.suggestions import did_you_mean
 
@@ -51,3 +53,25 @@ def operations_of(text: str) -> tuple[str, ...]:
                 )
             operations.append(operation)
     return tuple(operations)
+
+
+def chosen_architecture(arch: str, experiments: Path) -> str:
+    """The architecture string that `--arch` names: itself, or what a genotype file or an experiment holds.
+
+    Args:
+        experiments: the folder that holds the experiments of NAS-Bench-201.
+
+    Raises:
+        UserError: it is none of these, or the file holds no architecture of NAS-Bench-201.
+    """
+    if "|" in arch:
+        operations_of(arch)
+        return arch
+    chosen = find_chosen(arch, [experiments, Path()])
+    if chosen is None:
+        raise UserError(f"--arch {arch}: no file, and no experiment in {experiments}; expected one or '{EXAMPLE}'")
+    architecture = read_genotype(chosen.path, "nasbench201")
+    if not isinstance(architecture, str):
+        raise UserError(f"--arch: {chosen.path} holds no architecture of NAS-Bench-201, such as '{EXAMPLE}'")
+    operations_of(architecture)
+    return architecture

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from darts_pt.options import run_command
 from darts_pt.run_options import TrainOptions, given, with_preset
-from nasbench201.architecture import OPERATIONS, operations_of
+from nasbench201.architecture import OPERATIONS, chosen_architecture, operations_of
 from nasbench201.space import SizeOptions
 
 if TYPE_CHECKING:
@@ -38,11 +39,11 @@ class NasBench201TrainOptions(TrainOptions, SizeOptions):
     """
 
     arch: str
-    """The architecture: |op~0|+|op~0|op~1|+|op~0|op~1|op~2|."""
+    """The architecture: |op~0|+|op~0|op~1|+|op~0|op~1|op~2|, a genotype file, or an experiment that has selected one."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        operations_of(self.arch)
+        chosen_architecture(self.arch, self.experiments / "nasbench201")
 
 
 def folder_of(options: NasBench201TrainOptions) -> Path:
@@ -54,7 +55,8 @@ def folder_of(options: NasBench201TrainOptions) -> Path:
 
 def main(options: NasBench201TrainOptions) -> dict[str, Any]:
     """Train; the summary says accuracies, parameters, multiply-adds and seconds."""
-    options = with_preset(options, PRESETS.get(options.dataset, PROTOCOL))
+    architecture = chosen_architecture(options.arch, options.experiments / "nasbench201")
+    options = dataclasses.replace(with_preset(options, PRESETS.get(options.dataset, PROTOCOL)), arch=architecture)
     from darts_pt.commands import run_training, training_options
     from darts_pt.complexity import count_multiply_adds, count_parameters
     from nasbench201.network import NasBench201Network

@@ -12,6 +12,8 @@ from typing import Annotated
 import tyro
 
 from darts_pt.options import run_command
+from darts_pt.provenance import PROJECT_ROOT
+from nasbench201.architecture import SOURCES, chosen_architecture, operations_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,9 +21,11 @@ class VisualizeOptions:
     """Draw the cell of a NAS-Bench-201 architecture."""
 
     arch: Annotated[str, tyro.conf.Positional]
-    """The architecture: '|op~0|+|op~0|op~1|+|op~0|op~1|op~2|', in quotes."""
+    """The architecture: '|op~0|+|op~0|op~1|+|op~0|op~1|op~2|' in quotes, a genotype file, or an experiment."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("cell.svg")
     """The file to draw into; its ending, .svg, .png or .pdf, says the format."""
+    experiments: Annotated[Path, tyro.conf.arg(metavar="DIR")] = PROJECT_ROOT / "experiments"
+    """Where the experiment folders are."""
 
 
 def draw(architecture: str, path: Path) -> None:
@@ -31,7 +35,6 @@ def draw(architecture: str, path: Path) -> None:
         UserError: it is no architecture string, or not such a path.
     """
     from darts_pt.drawing import cell_graph, save_drawing
-    from nasbench201.architecture import SOURCES, operations_of
 
     pairs = [(source, target) for target, sources in enumerate(SOURCES, start=1) for source in sources]
     edges = [(*pair, name) for pair, name in zip(pairs, operations_of(architecture), strict=True)]
@@ -40,7 +43,7 @@ def draw(architecture: str, path: Path) -> None:
 
 
 def main(options: VisualizeOptions) -> None:
-    draw(options.arch, options.output)
+    draw(chosen_architecture(options.arch, options.experiments / "nasbench201"), options.output)
     print(options.output)
 
 
