@@ -99,16 +99,14 @@ class Maker:
         """The folder of a selection from `searched`, from its last checkpoint or that of `epoch`."""
         if searched is None:
             return None
-        from darts_pt.commands import selection_name
+        from darts_pt.commands import selection_pattern
         from report.reading import read_run
 
         options = self.selection_options(searched, selection, seed, epoch)
         began = read_run(searched).options
-        folder = searched / selection_name(options, int(began["epochs"]) if epoch is None else epoch)
-        if began.get("method") == "sgas" and selection != "magnitude":  # It starts before the search's first decision.
-            name = selection_name(options, 0).removeprefix("log_resume-0")
-            folder = next(iter(sorted(searched.glob(f"log_resume-*{name}/"))), folder)
-        return self.made(folder, _SELECTED, lambda again: self._select(options, again))
+        known = dataclasses.replace(options, method=began.get("method", "darts"))
+        name = selection_pattern(known, int(began["epochs"]) if epoch is None else epoch)
+        return self.made(searched / name, _SELECTED, lambda again: self._select(options, again))
 
     def _select(self, options: Any, again: dict[str, Any]) -> None:
         from darts_pt.commands import run_selection
@@ -192,16 +190,26 @@ class Maker:
     def made(self, folder: Path, sign: str, make: Callable[[dict[str, Any]], object]) -> Path | None:
         """`folder` once it holds the file that its run ends with; None if it does not and nothing may be run.
 
-        `make` gets the options with which to go on: `resume_epoch` where there is a checkpoint, else `overwrite`.
+        A `*` in its name stands for what the run itself will know. `make` gets the options with which to go on:
+        `resume_epoch` where there is a checkpoint, else `overwrite`.
         """
-        if not (folder / sign).is_file():
+        there = located(folder)
+        if not (there / sign).is_file():
             if not self.run:
                 return None
-            begun = any(folder.glob("checkpoint_*.pth.tar"))
-            make({"resume_epoch": -1} if begun else {"overwrite": folder.exists()})
+            begun = any(there.glob("checkpoint_*.pth.tar"))
+            make({"resume_epoch": -1} if begun else {"overwrite": there.exists()})
+        folder = located(folder)
         if folder not in self.folders:
             self.folders.append(folder)
         return folder
+
+
+def located(folder: Path) -> Path:
+    """The folder whose name fits the pattern in `folder`'s; `folder` itself where there is none."""
+    if "*" not in folder.name:
+        return folder
+    return next(iter(sorted(folder.parent.glob(folder.name + "/"))), folder)
 
 
 def known_methods() -> tuple[str, ...]:

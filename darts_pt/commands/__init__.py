@@ -5,7 +5,7 @@ The spaces' command modules add their options and call one of these functions.
 
 from darts_pt.commands.common import Selected
 from darts_pt.commands.search import run_search
-from darts_pt.commands.selection import Searched, open_search, run_selection, selection_name
+from darts_pt.commands.selection import Searched, open_search, run_selection, selection_name, selection_pattern
 from darts_pt.commands.training import run_training, training_options
 
 __all__ = [
@@ -16,5 +16,6 @@ __all__ = [
     "run_selection",
     "run_training",
     "selection_name",
+    "selection_pattern",
     "training_options",
 ]

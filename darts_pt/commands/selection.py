@@ -180,6 +180,16 @@ def selection_name(options: SelectionOptions, epoch: int) -> str:
     return "-".join(parts + ([options.log_tag] if options.log_tag else []))
 
 
+def selection_pattern(options: SelectionOptions, epochs: int) -> str:
+    """The name of the folder of a selection from a search of `epochs` epochs, before that search has been run.
+
+    Where a selection starts at a decision of the search (SGAS), a `*` stands for the epoch. `options.method` must be given.
+    """
+    if _continues_search(options):
+        return "log_resume-*" + selection_name(options, 0).removeprefix("log_resume-0")
+    return selection_name(options, epochs if SELECTIONS[options.selection].trained else 0)
+
+
 def _resume_epoch(space: SearchSpace[Any, Selection], options: Selection, searched: Path) -> int:
     """The epoch the user asked for; else the search's last one, or the paper's where its options are not known."""
     if options.resume_epoch is not None:

@@ -1,0 +1,112 @@
+"""`python -m sweep PLAN`: run a plan of searches, selections and trainings on Ray."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from darts_pt.errors import UserError
+from darts_pt.options import in_range, positive, run_command
+from darts_pt.provenance import PROJECT_ROOT
+
+FAILED_CODE = 1
+"""Some jobs failed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepOptions:
+    """Run a plan: spaces × data sets × methods × selections × seeds, as searches, selections, trainings and a report.
+
+    Jobs run as Ray tasks, on this machine or on a cluster. What is done is not run again, what was interrupted goes on from
+    its checkpoint; the same command goes on where an earlier one was stopped. docs/scale.md describes plans.
+    """
+
+    plan: tyro.conf.Positional[str]
+    """A plan (TOML), or a preset: digits (minutes on a laptop), table2, table3, table4 (the paper's)."""
+    dry_run: bool = False
+    """Print the jobs and what they would cost; run nothing. Needs no Ray."""
+    address: str | None = None
+    """A Ray cluster to run on: auto (the one this machine belongs to), HOST:PORT, or ray://HOST:PORT. By default Ray is
+    started on this machine."""
+    gpus_per_job: float | None = None
+    """GPUs of a job, 0 to 1; several jobs share a GPU if it is a fraction. By default the plan's, or one where there is
+    one."""
+    cpus_per_job: float | None = None
+    """CPUs of a job, and its threads. By default the plan's, or one."""
+    num_cpus: int | None = None
+    """Without --address: CPUs of this machine to use; by default all."""
+    max_retries: int = 3
+    """How often a job is gone on with after its worker or node was lost, or a signal ended it."""
+    experiments: Annotated[Path, tyro.conf.arg(metavar="DIR")] = PROJECT_ROOT / "experiments"
+    """Where the experiment folders go; every node must see it under this path."""
+    data_root: Annotated[Path, tyro.conf.arg(metavar="DIR")] = PROJECT_ROOT / "data"
+    """Where the data sets and benchmark files are, likewise."""
+    model_gpus: tuple[int, ...] = ()
+    """For --dry_run: reckon how long the sweep takes on so many GPUs (several numbers may be given)."""
+    gpu_hour_price: float | None = None
+    """For --dry_run: what a GPU costs an hour, in any currency."""
+
+    def __post_init__(self) -> None:
+        if self.gpus_per_job is not None:
+            in_range("gpus_per_job", self.gpus_per_job, 0, 1)
+        if self.cpus_per_job is not None:
+            positive("cpus_per_job", self.cpus_per_job)
+        if self.num_cpus is not None:
+            positive("num_cpus", self.num_cpus)
+            if self.address is not None:
+                raise UserError("--num_cpus is for Ray on this machine; a cluster at --address has its own")
+        in_range("max_retries", self.max_retries, 0, 1000)
+        for count in self.model_gpus:
+            positive("model_gpus", count)
+        if self.gpu_hour_price is not None:
+            positive("gpu_hour_price", self.gpu_hour_price)
+        if not self.dry_run and (self.model_gpus or self.gpu_hour_price is not None):
+            raise UserError("--model_gpus and --gpu_hour_price go with --dry_run")
+
+
+def main(options: SweepOptions) -> None:
+    """Expand the plan; show it or run it."""
+    from sweep.plan import find_plan, read_plan
+
+    plan = read_plan(find_plan(options.plan))
+    output = options.experiments / "sweeps" / plan.name
+    if not options.dry_run:
+        from sweep.cluster import import_ray
+
+        import_ray()
+    from sweep.expansion import expand
+
+    graph = expand(plan, options.experiments, options.data_root, output)
+    if options.dry_run:
+        from sweep.dry_run import show
+
+        show(graph, options.gpus_per_job, options.model_gpus, options.gpu_hour_price)
+        return
+    from sweep import results
+    from sweep.cluster import connected
+    from sweep.running import run
+    from sweep.status import Status
+
+    with connected(options.address, options.num_cpus) as ray, Status(graph) as status:
+        outcomes = run(graph, ray, status, options.cpus_per_job, options.gpus_per_job, options.max_retries)
+    path = results.write(graph)
+    print("\n".join(["", *results.markdown(results.rows(graph)), "", f"results: {path}"]))
+    ended = [outcomes[job.name] for job in graph.jobs]
+    if outcomes.get("report") and outcomes["report"].state == "done":
+        print(f"report: {graph.output / 'report' / 'index.html'}")
+    bad = [outcome for outcome in ended if outcome.state != "done"]
+    if bad:
+        failed = sum(outcome.state == "failed" for outcome in bad)
+        print(f"\n{failed} of {len(ended)} jobs failed, {len(bad) - failed} were skipped because of them:")
+        for outcome in bad:
+            print(f"  {outcome.state} {outcome.job}: {outcome.reason}")
+            if outcome.state == "failed":
+                print(f"    log: {graph.output / 'logs' / outcome.job}.log")
+        raise SystemExit(FAILED_CODE)
+
+
+if __name__ == "__main__":
+    run_command(SweepOptions, main)

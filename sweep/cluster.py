@@ -1,0 +1,145 @@
+"""Ray: starting it on this machine or joining a cluster, what its nodes have, and what no node can ever give."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from darts_pt.errors import UserError
+from sweep.jobs import Job
+from sweep.plan import Resources
+
+OBJECT_STORE_BYTES = 80 * 2**20
+"""Jobs hand each other nothing but how they ended: the least that Ray takes is plenty."""
+GIB = 2**30
+
+Node = Mapping[str, float]
+"""What a node has in all: `CPU`, `GPU`, `memory` (bytes)."""
+
+
+def import_ray() -> Any:
+    """The module `ray`.
+
+    Raises:
+        UserError: it is not installed; it says what to install.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Nothing is reported to anyone.
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        import ray
+    except ImportError:
+        raise UserError(
+            "sweeps run on Ray, which is not installed: python -m pip install -r requirements-sweep.txt "
+            "(--dry_run works without it)"
+        ) from None
+    return ray
+
+
+@contextlib.contextmanager
+def connected(address: str | None, num_cpus: int | None) -> Iterator[Any]:
+    """Ray, on this machine alone or at `address`; left again at the end.
+
+    Raises:
+        UserError: there is no cluster at the address.
+    """
+    ray = import_ray()
+    quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            if address is None:
+                ray.init(
+                    "local",
+                    num_cpus=num_cpus,
+                    include_dashboard=False,
+                    object_store_memory=OBJECT_STORE_BYTES,
+                    **quiet,
+                )
+            else:
+                ray.init(address, **quiet)
+    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        where = f"--address {address}: no Ray cluster there" if address else "Ray cannot be started on this machine"
+        raise UserError(f"{where} ({first[:200]}); expected one that `ray start --head` has started") from None
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def nodes(ray: Any) -> list[Node]:
+    """What every living node has in all."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def granted(job: Job, nodes: Sequence[Node], cpus: float | None, gpus: float | None) -> Resources:
+    """What a job will be given: as the command's options say, else the plan, else a CPU and, where there are any, a GPU."""
+    asked = job.resources
+    if job.stage == "report":
+        return asked
+    usual = 1.0 if any(node.get("GPU", 0) > 0 for node in nodes) else 0.0
+    return Resources(
+        num_cpus=_first(cpus, asked.num_cpus, 1.0),
+        num_gpus=_first(gpus, asked.num_gpus, usual),
+        memory_gb=asked.memory_gb,
+    )
+
+
+def _first(*values: float | None) -> float:
+    return next(value for value in values if value is not None)
+
+
+def fits(resources: Resources, node: Node) -> bool:
+    """Whether a node could ever run such a job, were it idle."""
+    return all(node.get(name, 0.0) >= amount for name, amount in _wanted(resources).items())
+
+
+def _wanted(resources: Resources) -> dict[str, float]:
+    wanted = {"CPU": resources.num_cpus or 0.0, "GPU": resources.num_gpus or 0.0}
+    return wanted | ({"memory": resources.memory_gb * GIB} if resources.memory_gb else {})
+
+
+def check_possible(jobs: Sequence[tuple[Job, Resources]], nodes: Sequence[Node], plan: str) -> None:
+    """Refuses jobs that no node can ever run.
+
+    Raises:
+        UserError: naming the first, what it asks for, and the most that a node has.
+    """
+    for job, resources in jobs:
+        if not any(fits(resources, node) for node in nodes):
+            raise UserError(f"{plan}:{job.line}: {job.name} asks for {in_words(resources)}, which {_most(nodes)}")
+
+
+def _most(nodes: Sequence[Node]) -> str:
+    """What there is, in words."""
+    described = [
+        in_words(Resources(node.get("CPU", 0.0), node.get("GPU", 0.0), round(node.get("memory", 0.0) / GIB, 1)))
+        for node in nodes
+    ]
+    kinds = ", ".join(f"{described.count(kind)} × {kind}" for kind in dict.fromkeys(described))
+    return f"no node of the cluster has: there are {kinds or 'none'}"
+
+
+def in_words(resources: Resources) -> str:
+    """`1 CPU, 0.25 GPU, 4 GB`."""
+    names = {"num_cpus": "CPU", "num_gpus": "GPU", "memory_gb": "GB"}
+    amounts = {names[name]: value for name, value in dataclasses.asdict(resources).items() if value}
+    return ", ".join(f"{value:g} {name}" for name, value in amounts.items()) or "nothing"
+
+
+def task_options(job: Job, resources: Resources, retries: int) -> dict[str, Any]:
+    """How Ray is asked to run the job."""
+    from sweep.worker import Interrupted
+
+    options: dict[str, Any] = {
+        "name": job.name,
+        "num_cpus": resources.num_cpus,
+        "num_gpus": resources.num_gpus,
+        "max_retries": retries,
+        "retry_exceptions": [Interrupted],
+        "scheduling_strategy": "SPREAD",
+    }
+    return options | ({"memory": resources.memory_gb * GIB} if resources.memory_gb else {})

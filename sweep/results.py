@@ -1,0 +1,128 @@
+"""What a sweep came to: a table of accuracies over seeds, as Markdown and as JSON, read from the experiments themselves."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from darts_pt.files import atomic_write
+from report.comparison import Aggregate, aggregate
+from report.reading import read_run
+from sweep.expansion import Graph
+from sweep.jobs import Job, folder_of, is_done
+from sweep.status import spell
+
+HEADER = [
+    "space",
+    "data",
+    "method",
+    "seeds",
+    "test accuracy (%)",
+    "best",
+    "table's test accuracy (%)",
+    "time of its runs",
+]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method in one space on one data set.
+
+    Attributes:
+        trained: seed -> test accuracy (percent) of the selected architecture, trained from scratch.
+        known: seed -> the benchmark table's test accuracy (percent) of the selected architecture.
+        seconds: that its runs took together; a search that several selections share counts in each.
+    """
+
+    space: str
+    dataset: str
+    label: str
+    planned: int
+    trained: dict[int, float]
+    known: dict[int, float]
+    seconds: float
+
+    @property
+    def cells(self) -> list[str]:
+        trained, known = aggregate(list(self.trained.values())), aggregate(list(self.known.values()))
+        best = trained or known
+        return [
+            self.space,
+            self.dataset,
+            self.label,
+            f"{max(len(self.trained), len(self.known))} of {self.planned}",
+            str(trained) if trained else "",
+            f"{best.best:.2f}" if best else "",
+            str(known) if known else "",
+            spell(self.seconds) if self.seconds else "",
+        ]
+
+    def plain(self) -> dict[str, Any]:
+        return {
+            "space": self.space,
+            "dataset": self.dataset,
+            "method": self.label,
+            "planned_seeds": self.planned,
+            "test_accuracy": _plain(aggregate(list(self.trained.values())), self.trained),
+            "table_accuracy": _plain(aggregate(list(self.known.values())), self.known),
+            "seconds": round(self.seconds, 1),
+        }
+
+
+def _plain(total: Aggregate | None, by_seed: dict[int, float]) -> dict[str, Any] | None:
+    if total is None:
+        return None
+    return {"mean": total.mean, "std": total.std, "best": total.best, "by_seed": by_seed}
+
+
+def rows(graph: Graph) -> list[Row]:
+    """Every method of the plan, also where nothing of it has ended yet."""
+    found: dict[tuple[str, str, str], list[Job]] = {}
+    for job in graph.jobs:
+        if job.stage == "select":
+            found.setdefault((job.space, job.dataset, job.label), []).append(job)
+    trainings = {job.source.name: job for job in graph.jobs if job.stage == "evaluate" and job.source}
+    return [_row(*key, jobs, trainings) for key, jobs in found.items()]
+
+
+def _row(space: str, dataset: str, label: str, selections: list[Job], trainings: dict[str, Job]) -> Row:
+    trained, known, seconds = {}, {}, 0.0
+    for job in selections:
+        training = trainings.get(job.name)
+        for each in (job.source, job, training):
+            folder = folder_of(each) if each is not None and is_done(each) else None
+            if each is None or folder is None:
+                continue
+            run = read_run(folder)
+            seconds += run.seconds or 0.0
+            if each is training and run.test_accuracy is not None:
+                trained[job.seed] = run.test_accuracy
+            if each is job and f"{dataset} test" in run.table:
+                known[job.seed] = run.table[f"{dataset} test"]
+    return Row(space, dataset, label, len(selections), trained, known, seconds)
+
+
+def write(graph: Graph) -> Path:
+    """results.md and results.json in the sweep's folder; the path of the first."""
+    found = rows(graph)
+    text = [
+        f"# {graph.plan.name}",
+        "",
+        "Mean ± standard deviation (of the sample) over seeds. Test accuracy is that of the selected architectures trained "
+        "from scratch; the table's is what a benchmark table knows of them.",
+        "",
+        *markdown(found),
+        "",
+    ]
+    atomic_write(graph.output / "results.json", json.dumps([row.plain() for row in found], indent=1) + "\n")
+    path = graph.output / "results.md"
+    atomic_write(path, "\n".join(text))
+    return path
+
+
+def markdown(found: list[Row]) -> list[str]:
+    """The lines of the table."""
+    lines = [HEADER, ["---"] * len(HEADER), *(row.cells for row in found)]
+    return [f"| {' | '.join(cells)} |" for cells in lines]

@@ -1,0 +1,147 @@
+"""What a Ray worker does with a job: runs its command in a process of its own, again and again from its checkpoint.
+
+Ray runs a task anew, here or on another node, when its worker or node is lost, or when :class:`Interrupted` is raised;
+what has been done until then is in the experiment folder, and :func:`sweep.jobs.command_of` goes on from there.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from darts_pt.errors import UserError
+from darts_pt.files import Lock
+from darts_pt.options import USER_ERROR_CODE
+from darts_pt.provenance import PROJECT_ROOT
+from sweep.jobs import Job, command_of, folder_of, is_done
+
+POLL_SECONDS = 0.2
+GRACE_SECONDS = 60.0
+"""How long a run that is asked to stop may take to save itself."""
+
+State = Literal["done", "failed", "skipped"]
+Say = Callable[[str], None]
+
+
+class Interrupted(Exception):
+    """The job's process was ended by a signal, not by itself: it is worth going on from its checkpoint."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended.
+
+    Attributes:
+        folder: its experiment.
+        reason: why it failed or was skipped, in a line.
+        seconds: that its last attempt took; 0 for a job that was done already.
+    """
+
+    job: str
+    state: State
+    folder: Path | None = None
+    reason: str = ""
+    seconds: float = 0.0
+
+
+def run_job(job: Job, log: Path, cpus: float, gpus: float, needed: Sequence[Outcome], say: Say) -> Outcome:
+    """Run a job to its end, unless it has come there already or what it needs is missing.
+
+    Args:
+        log: what its command prints is appended to this file.
+        cpus, gpus: what it has been given.
+        needed: how the jobs that it needs ended.
+        say: is told of what the job is doing.
+
+    Raises:
+        Interrupted: its process was ended by a signal.
+    """
+    made = [outcome.folder for outcome in needed if outcome.state == "done" and outcome.folder is not None]
+    missing = [outcome for outcome in needed if outcome.state != "done"]
+    if missing and (job.stage != "report" or not made):
+        return Outcome(job.name, "skipped", reason=f"{missing[0].job} {missing[0].state}")
+    start = time.monotonic()
+    said = ""
+    while True:
+        if is_done(job):
+            return Outcome(job.name, "done", folder_of(job), seconds=time.monotonic() - start)
+        holder = _holder(folder_of(job))
+        if holder:  # Another job or run is at the same experiment, or the lost attempt is still saving itself.
+            if holder != said:
+                say(holder)
+                said = holder
+            time.sleep(5 * POLL_SECONDS)
+            continue
+        code = _run(command_of(job, gpus > 0, list(dict.fromkeys(made))), log, cpus)
+        if code == 0 and (job.stage == "report" or is_done(job)):
+            return Outcome(job.name, "done", folder_of(job), seconds=time.monotonic() - start)
+        if code < 0 or code in (128 + signal.SIGTERM, 128 + signal.SIGINT):
+            raise Interrupted(f"{job.name} was ended by {_signal_name(code)}")
+        if code == USER_ERROR_CODE and (_holder(folder_of(job)) or is_done(job)):
+            continue  # Another one was quicker to begin it.
+        reason = _last_words(log) or f"its command ended with code {code}"
+        return Outcome(job.name, "failed", folder_of(job), reason, time.monotonic() - start)
+
+
+def _holder(folder: Path | None) -> str:
+    """Who is at work in an experiment folder, in words; empty if nobody is."""
+    lock = folder / ".lock" if folder is not None else None
+    if lock is None or not lock.exists():
+        return ""
+    try:
+        Lock(lock, f"the experiment {folder}").release()
+    except UserError as error:
+        return str(error).partition(";")[0]
+    return ""
+
+
+def _run(command: list[str], log: Path, cpus: float) -> int:
+    """The command's exit code; below 0 if a signal ended it. If this process is asked to stop, the command is too."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    threads = str(max(1, int(cpus)))  # Said here, so that numbers do not depend on the node that a job lands on.
+    environment = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "PYTHONUNBUFFERED": "1"}
+    with log.open("ab") as file:
+        head = f"--- {datetime.now().isoformat(timespec='seconds')} on {platform.node()}: {' '.join(command[1:])}\n"
+        file.write(head.encode())
+        file.flush()
+        guarded = [sys.executable, "-m", "sweep.guarded", str(os.getpid()), *command]
+        process = subprocess.Popen(
+            guarded, cwd=PROJECT_ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file
+        )
+        try:
+            while process.poll() is None:
+                time.sleep(POLL_SECONDS)
+        except BaseException:  # Ray cancels a task by KeyboardInterrupt.
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(GRACE_SECONDS)
+            process.kill()
+            process.wait()
+            raise
+    return process.returncode
+
+
+def _signal_name(code: int) -> str:
+    number = -code if code < 0 else code - 128
+    return signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+
+
+def _last_words(log: Path) -> str:
+    """The error in the last lines of a log, or else the last of them."""
+    with log.open("rb") as file:
+        file.seek(0, os.SEEK_END)
+        file.seek(max(0, file.tell() - 8192))
+        lines = [line.strip() for line in file.read().decode("utf-8", "replace").splitlines() if line.strip()]
+    told = [line for line in lines if line.startswith("error: ")]
+    words = (told or lines or [""])[-1]
+    return "" if words.startswith("--- ") else words.removeprefix("error: ")
