@@ -16,21 +16,24 @@ SIDE = 32
 """Pixels of their sides."""
 STEP = 3
 """Forward passes that a training step is worth: one forward, and backward by inputs and by weights."""
+BILEVEL = {"blank": STEP, "darts": 2 * STEP, "sdarts-rs": 2 * STEP, "sgas": 2 * STEP}
+"""Method -> forward passes that a bilevel step of one batch of each half is worth; of other methods it is not known."""
 TYPICAL = "darts_pt_s5_0"
 """The architecture that stands for those not selected yet; published for S5."""
 
 
 def of(job: Job) -> float | None:
     """Multiply-adds of a job; None where they are not known."""
-    if job.space == "nasbench201" or job.dataset not in IMAGES:
+    step = BILEVEL.get(job.method)
+    if job.space == "nasbench201" or job.dataset not in IMAGES or step is None:
         return None
     if job.stage == "search":
-        return _search(job.space, job.dataset, job.method, job.options)
+        return _search(job.space, job.dataset, step, job.options)
     if job.stage == "select":
         assert job.source is not None
         if job.selection not in ("pt", "pt-mag") or job.method == "sgas":
             return None
-        return _selection(job.space, job.dataset, job.method, job.selection, job.source.options, job.options.proj_intv)
+        return _selection(job.space, job.dataset, step, job.selection, job.source.options, job.options.proj_intv)
     return _training(job.dataset, job.options)
 
 
@@ -43,35 +46,24 @@ def reference(stage: str) -> float:
     sizes: Any = {name: PAPER[name] for name in ("epochs", "batch_size", "init_channels", "layers", "train_portion")}
     search = SotaSearchOptions(**sizes)
     if stage == "search":
-        return _search("s5", "cifar10", "darts", search)
+        return _search("s5", "cifar10", BILEVEL["darts"], search)
     if stage == "select":
-        return _selection("s5", "cifar10", "darts", "pt", search, 5)
+        return _selection("s5", "cifar10", BILEVEL["darts"], "pt", search, 5)
     sizes = {name: PROTOCOL[name] for name in ("epochs", "batch_size", "init_channels", "layers")}
     return _training("cifar10", SotaTrainOptions(arch=TYPICAL, auxiliary=True, **sizes))
 
 
-def _step(method: str) -> int | None:
-    """Forward passes that a bilevel step of one batch of each half is worth."""
-    return {"blank": STEP, "darts": 2 * STEP, "sdarts-rs": 2 * STEP, "sgas": 2 * STEP}.get(method)
-
-
-def _search(space: str, dataset: str, method: str, options: Any) -> float | None:
+def _search(space: str, dataset: str, step: int, options: Any) -> float:
     """Every epoch: a step for each batch of the train half, then both halves and the test set in eval mode."""
-    step = _step(method)
-    if step is None:
-        return None
     train, test = IMAGES[dataset]
     half = train * options.train_portion
     return supernet(space, options.init_channels, options.layers) * options.epochs * (half * step + train + test)
 
 
-def _selection(space: str, dataset: str, method: str, selection: str, search: Any, interval: int) -> float | None:
+def _selection(space: str, dataset: str, step: int, selection: str, search: Any, interval: int) -> float:
     """Tuning passes over the train half, evaluations of the valid half, and a pass over it for every candidate."""
     from sota.spaces import NODES, cell_types
 
-    step = _step(method)
-    if step is None:
-        return None
     cells = cell_types(space)
     events = len(cells[0].edges) + NODES - 1
     epochs = interval * (events - 1) + 1
