@@ -2,7 +2,7 @@
 
 log.txt                         what the run said
 metrics.jsonl                   the same in numbers, one JSON object per line
-timing.jsonl                    seconds and memory that each of those lines took
+timing.jsonl                    seconds, processor seconds and memory that each of those lines took
 config.json                     options, seed, versions, git commit, device, command line
 runs/                           TensorBoard
 scripts/                        a copy of the code that ran
@@ -112,7 +112,7 @@ class Experiment:
         self._configure(options, device, resume)
         self._metrics: IO[bytes] = (folder / "metrics.jsonl").open("ab")
         self._device = device
-        self._last_record = time.perf_counter()
+        self._last_record = time.perf_counter(), time.process_time()
         self._start_logging()
 
     @classmethod
@@ -222,12 +222,15 @@ class Experiment:
     def _record_cost(self, kind: str, epoch: int) -> None:
         """Appends to timing.jsonl what came before this record took: a file of its own, since equal runs differ in it.
 
-        Seconds are since the last record (or since the experiment was opened), memory is the process's largest so
-        far in MiB, and the GPU's that PyTorch has held. What a resumed run does again is counted again: it was spent.
+        Seconds are since the last record (or since the experiment was opened), processor seconds likewise, of all
+        threads of the process; memory is the process's largest so far in MiB, and the GPU's that PyTorch has held.
+        What a resumed run does again is counted again: it was spent.
         """
-        now = time.perf_counter()
+        now = time.perf_counter(), time.process_time()
+        seconds, processor_seconds = (round(new - old, 4) for new, old in zip(now, self._last_record, strict=True))
         cost: dict[str, Any] = {
-            "kind": kind, "epoch": epoch, "seconds": round(now - self._last_record, 4), "memory_mib": _peak_memory(),
+            "kind": kind, "epoch": epoch, "seconds": seconds, "processor_seconds": processor_seconds,
+            "memory_mib": _peak_memory(),
         }  # fmt: skip
         self._last_record = now
         if self._device is not None and self._device.type == "cuda":

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from report.costs import counted
 from report.making import Maker
 from report.reading import read_run
 
@@ -36,7 +37,8 @@ def strengths(maker: Maker, searched: Path, seed: int, edges: int | None) -> lis
     """
     folder = searched / f"analysis-discretisation-tuning-{maker.scale.tuning}-seed-{seed}"
     if maker.run:
-        _measure(maker, searched, folder, seed, edges)
+        with counted(folder, maker.experiments):
+            _measure(maker, searched, folder, seed, edges)
     records = read_run(folder).records if folder.is_dir() else ()
     if records and folder not in maker.folders:
         maker.folders.append(folder)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from darts_pt.errors import UserError
+from report.costs import counted
 
 if TYPE_CHECKING:
     from darts_pt.space import SearchSpace
@@ -99,14 +100,16 @@ class Maker:
         """The folder of a selection from `searched`, from its last checkpoint or that of `epoch`."""
         if searched is None:
             return None
-        from darts_pt.commands import selection_pattern
+        from darts_pt.commands import selection_name
         from report.reading import read_run
 
         options = self.selection_options(searched, selection, seed, epoch)
         began = read_run(searched).options
-        known = dataclasses.replace(options, method=began.get("method", "darts"))
-        name = selection_pattern(known, int(began["epochs"]) if epoch is None else epoch)
-        return self.made(searched / name, _SELECTED, lambda again: self._select(options, again))
+        folder = searched / selection_name(options, int(began["epochs"]) if epoch is None else epoch)
+        if began.get("method") == "sgas" and selection != "magnitude":  # It starts before the search's first decision.
+            name = selection_name(options, 0).removeprefix("log_resume-0")
+            folder = next(iter(sorted(searched.glob(f"log_resume-*{name}/"))), folder)
+        return self.made(folder, _SELECTED, lambda again: self._select(options, again))
 
     def _select(self, options: Any, again: dict[str, Any]) -> None:
         from darts_pt.commands import run_selection
@@ -136,7 +139,7 @@ class Maker:
 
             small = self.dataset in ("cifar100", "svhn")
             sizes: dict[str, Any] = {"init_channels": 16, "layers": 8} if small else {}
-            options = command.SotaTrainOptions(arch=str(selected / _SELECTED), **common, **sizes)
+            options = command.SotaTrainOptions(arch=f"{selected.parent.name}/{selected.name}", **common, **sizes)
             name = find(options.arch, self.experiments / "sota", self.dataset).name
             folder = command.folder_of(options, name)
         main: Callable[[Any], Any] = command.main
@@ -157,7 +160,7 @@ class Maker:
     def selection_options(self, searched: Path, selection: str, seed: int, epoch: int | None = None) -> Any:
         """The options of a selection from `searched`."""
         options: dict[str, Any] = {
-            **self._common(seed), "resume_expid": str(searched), "selection": selection, "resume_epoch": epoch,
+            **self._common(seed), "resume_expid": searched.name, "selection": selection, "resume_epoch": epoch,
             "proj_intv": self.interval,
         }  # fmt: skip
         if self.space == NASBENCH201:
@@ -190,26 +193,17 @@ class Maker:
     def made(self, folder: Path, sign: str, make: Callable[[dict[str, Any]], object]) -> Path | None:
         """`folder` once it holds the file that its run ends with; None if it does not and nothing may be run.
 
-        A `*` in its name stands for what the run itself will know. `make` gets the options with which to go on:
-        `resume_epoch` where there is a checkpoint, else `overwrite`.
+        `make` gets the options with which to go on: `resume_epoch` where there is a checkpoint, else `overwrite`.
         """
-        there = located(folder)
-        if not (there / sign).is_file():
+        if not (folder / sign).is_file():
             if not self.run:
                 return None
-            begun = any(there.glob("checkpoint_*.pth.tar"))
-            make({"resume_epoch": -1} if begun else {"overwrite": there.exists()})
-        folder = located(folder)
+            begun = any(folder.glob("checkpoint_*.pth.tar"))
+            with counted(folder, self.experiments):
+                make({"resume_epoch": -1} if begun else {"overwrite": folder.exists()})
         if folder not in self.folders:
             self.folders.append(folder)
         return folder
-
-
-def located(folder: Path) -> Path:
-    """The folder whose name fits the pattern in `folder`'s; `folder` itself where there is none."""
-    if "*" not in folder.name:
-        return folder
-    return next(iter(sorted(folder.parent.glob(folder.name + "/"))), folder)
 
 
 def known_methods() -> tuple[str, ...]:

@@ -358,6 +358,11 @@ def _json(path: Path, problems: list[str], needed: bool = False) -> dict[str, An
     return content
 
 
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The objects in a file of one per line, without what is damaged; empty where there is no file."""
+    return _lines(path, [], needed=False)
+
+
 def _lines(path: Path, problems: list[str], needed: bool = True) -> list[dict[str, Any]]:
     """The objects in a file of one per line; lines that are not whole are counted and left out."""
     try:

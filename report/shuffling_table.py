@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from darts_pt.run_options import TrainOptions
+from report.costs import counted
 from report.making import Maker
 from report.reading import Run, read_run
 
@@ -150,9 +151,11 @@ def _shuffled(
     if found is None and maker.run:
         from darts_pt.experiment import Experiment
 
-        with Experiment(
-            folder, {"analysis": "shuffling", **options}, overwrite=folder.exists(), tensorboard=False
-        ) as experiment:
+        settings = {"analysis": "shuffling", **options}
+        with (
+            counted(folder, maker.experiments),
+            Experiment(folder, settings, overwrite=folder.exists(), tensorboard=False) as experiment,
+        ):
             measure(experiment)
         found = _read(name, folder, maker.scale.shuffles)
     if found is not None and folder not in maker.folders:

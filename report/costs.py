@@ -1,0 +1,63 @@
+"""What runs cost: wall seconds, and processor seconds of all threads.
+
+Every run records them line by line (timing.jsonl), but not its setting up and its last drawings. paper.sh counts whole
+runs, and keeps the counts beside the experiments; where it has none, as of runs that other commands made, or was killed
+before it could write, timing.jsonl's are the larger and count.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from report.reading import number, read_lines
+
+FILE = "paper_costs.jsonl"
+"""In the folder of the experiments; a line per run that was made, or gone on with."""
+
+
+class Cost(NamedTuple):
+    """Seconds on the clock, and of processor time."""
+
+    seconds: float
+    processor_seconds: float
+
+
+@contextmanager
+def counted(folder: Path, experiments: Path) -> Iterator[None]:
+    """Adds what happens in a `with` statement to the cost of the run in `folder`, whether it ends well or not."""
+    began = time.perf_counter(), time.process_time()
+    try:
+        yield
+    finally:
+        spent = Cost(time.perf_counter() - began[0], time.process_time() - began[1])
+        line = {"run": name_of(folder, experiments), **{key: round(value, 3) for key, value in spent._asdict().items()}}
+        experiments.mkdir(parents=True, exist_ok=True)
+        with (experiments / FILE).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def name_of(folder: Path, experiments: Path) -> str:
+    """A run's name in the costs: its path below the experiments."""
+    return folder.resolve().relative_to(experiments.resolve()).as_posix()
+
+
+def costs(folders: Iterable[Path], experiments: Path) -> dict[str, Cost]:
+    """Name of each run -> what it cost."""
+    counts = read_lines(experiments / FILE)
+    found = {}
+    for folder in folders:
+        name = name_of(folder, experiments)
+        counted_here = _sum(line for line in counts if line.get("run") == name)
+        recorded = _sum(read_lines(folder / "timing.jsonl"))
+        found[name] = Cost(*map(max, counted_here, recorded))
+    return found
+
+
+def _sum(lines: Iterable[dict[str, Any]]) -> Cost:
+    rows = [tuple(number(line.get(key)) or 0.0 for key in Cost._fields) for line in lines]
+    return Cost(*(sum(column) for column in zip(*rows, strict=True))) if rows else Cost(0.0, 0.0)
