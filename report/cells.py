@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from darts_pt.errors import UserError
-from report.reading import Record, Run
-from report.run_figures import edge_of, edge_pairs
+from report.edges import edge_of, edge_pairs
+from report.run import Record, Run
 
 if TYPE_CHECKING:
     from networkx import MultiDiGraph

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from darts_pt.errors import UserError
 from darts_pt.options import RunOptions
-from report.reading import Run
+from report.run import SELECTION_PREFIX, Run
 
 _FOLDERS = ("experiments", "data_root")
 """Options that name folders of the machine the run was made on; repeating it elsewhere, one has one's own."""
@@ -31,23 +32,38 @@ def repeat_command(run: Run) -> str | None:
     if found is None or not run.options:
         return None
     module, options_type = found
+    left_out = [*_FOLDERS, *_OF_THE_MOMENT]
+    left_out += ["ckpt_interval"] if run.kind == "selection" else []  # It takes none: it saves before every event.
+    values = {name: value for name, value in run.options.items() if name not in left_out}
+    if "arch" in values:
+        values["arch"] = _by_name(str(values["arch"]))
+    if run.kind == "selection":
+        values["resume_expid"] = str(values.get("resume_expid")).rstrip("/").rsplit("/", 1)[-1]
+        if run.snapshot is not None:
+            values["resume_epoch"] = run.snapshot
+    return command_line(module, options_type, values)
+
+
+def command_line(module: str, options_type: type[RunOptions], values: Mapping[str, Any]) -> str:
+    """`python -m module` with every option that differs from what it is by itself, and the seed."""
     words = ["python", "-m", module]
-    for field in dataclasses.fields(options_type):  # pyright: ignore[reportArgumentType]
-        if field.name not in run.options or field.name in _FOLDERS:
-            continue
-        value = run.options[field.name]
-        usual = value == _plain(field) and field.name != "seed"
-        if usual or value is None or field.name in _OF_THE_MOMENT:
-            continue
-        if run.kind == "selection" and field.name == "ckpt_interval":  # It takes none: it saves before every event.
+    for field in dataclasses.fields(options_type):
+        value = values.get(field.name)
+        if value is None or (value == _plain(field) and field.name != "seed"):
             continue
         if value is True or value is False:
             words.append(f"--{field.name}" if value else f"--no_{field.name}")
         else:
             words += [f"--{field.name}", str(value)]
-    if run.kind == "selection" and run.snapshot is not None:
-        words += ["--resume_epoch", str(run.snapshot)]
     return shlex.join(words)
+
+
+def _by_name(arch: str) -> str:
+    """An architecture that is the genotype file of an experiment, as the experiment's name; others as they are."""
+    parts = Path(arch).parts
+    if parts[-1:] != ("genotype.json",) or len(parts) < 3:
+        return arch
+    return "/".join(parts[-3:-1] if parts[-2].startswith(SELECTION_PREFIX) else parts[-2:-1])
 
 
 def recorded_command(run: Run) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from report.reading import Run, number
+from report.run import Run, number
 from report.style import MARKERS, WIDE, Picture, Theme, new_figure
 
 if TYPE_CHECKING:

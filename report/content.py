@@ -9,9 +9,11 @@ from typing import Any
 from report.cells import final_cells, frames
 from report.commands import recorded_command, repeat_command
 from report.comparison import QUANTITIES, Group, Quantity, aggregate, baseline, comparison_picture, groups, p_value
+from report.edges import edge_of
 from report.embed import embed, embed_drawing
-from report.reading import Record, Run
-from report.run_figures import criterion, edge_of, run_pictures
+from report.event_figures import criterion
+from report.run import Record, Run
+from report.run_figures import run_pictures
 from report.style import Picture
 
 MOST_PROBLEMS = 200

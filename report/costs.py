@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from report.reading import number, read_lines
+from report.reading import read_lines
+from report.run import number
 
 FILE = "paper_costs.jsonl"
 """In the folder of the experiments; a line per run that was made, or gone on with."""

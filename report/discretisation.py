@@ -36,7 +36,13 @@ def strengths(maker: Maker, searched: Path, seed: int, edges: int | None) -> lis
     What has been measured before is read; the rest is measured if the maker may run.
     """
     folder = searched / f"analysis-discretisation-tuning-{maker.scale.tuning}-seed-{seed}"
-    if maker.run:
+    if maker.planned is not None:
+        which = "every edge" if edges is None else f"{edges} random edges"
+        maker.plan(
+            f"# analysis of {searched.name}: every operation of {which} alone there, tuned for at most "
+            f"{maker.scale.tuning} epochs"
+        )
+    elif maker.run:
         with counted(folder, maker.experiments):
             _measure(maker, searched, folder, seed, edges)
     records = read_run(folder).records if folder.is_dir() else ()
@@ -54,7 +60,7 @@ def _measure(maker: Maker, searched: Path, folder: Path, seed: int, edges: int |
     from darts_pt.commands import open_search
     from darts_pt.experiment import Experiment, is_experiment
 
-    opened = open_search(maker.commands(), maker.selection_options(searched, "pt", seed))
+    opened = open_search(maker.commands, maker.selection_options(searched, "pt", seed))
     training = opened.training
     cell = training.supernet.cell_types[0]
     order = torch.randperm(len(cell.edges), generator=torch.Generator().manual_seed(seed)).tolist()[:edges]
@@ -96,7 +102,7 @@ def _accuracy_with(
     """Valid accuracy at convergence: epochs are tuned until one is no better than the best before, up to a limit."""
     from darts_pt.commands import open_search
 
-    training = open_search(maker.commands(), maker.selection_options(searched, "pt", seed)).training
+    training = open_search(maker.commands, maker.selection_options(searched, "pt", seed)).training
     training.decisions = training.decisions.with_operation(cell.name, edge, operation)
     best = 0.0
     for _ in range(maker.scale.tuning):

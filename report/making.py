@@ -9,13 +9,18 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from darts_pt.errors import UserError
+from report.commands import command_line
 from report.costs import counted
+from report.reading import read_run
+from report.scales import Scale
 
 if TYPE_CHECKING:
+    from darts_pt.options import RunOptions
     from darts_pt.space import SearchSpace
 
 NASBENCH201 = "nasbench201"
@@ -23,34 +28,12 @@ _TRAINED = "summary.json"
 _SELECTED = "genotype.json"
 
 
-@dataclass(frozen=True)
-class Scale:
-    """How large the runs are.
+class Worth(NamedTuple):
+    """An architecture's test accuracies (%) by data set, how they are known, and the training that told it, if one did."""
 
-    Attributes:
-        seeds_201, seeds_sota: seeds of the two families' runs.
-        interval_201, interval_sota: tuning epochs between selection events.
-        snapshots: epochs of search from which figure 4 selects; None takes those of the usual checkpoints.
-        tuning: at most so many epochs are a discretised supernet tuned (figures 1 and 2).
-        train: options of the evaluation training that differ from the commands' own.
-        shuffles: how often table 1 draws edges.
-    """
-
-    seeds_201: tuple[int, ...]
-    seeds_sota: tuple[int, ...]
-    interval_201: int
-    interval_sota: int
-    ckpt_interval: int | None
-    tuning: int
-    train: dict[str, Any]
-    shuffles: int
-
-
-SCALES = {
-    "digits": Scale((1,), (2,), 5, 1, 10, 3, {"epochs": 10}, 10),
-    "paper": Scale((0, 1, 2, 3), (0, 1, 2, 3), 5, 5, None, 20, {"cutout": True, "auxiliary": True}, 10),
-}
-"""The presets. `digits` is for a laptop's CPU; `paper` is what the paper did, days on a GPU."""
+    accuracies: dict[str, float]
+    source: str
+    training: Path | None
 
 
 @dataclass
@@ -59,6 +42,8 @@ class Maker:
 
     Attributes:
         run: whether to run what is missing; else what is missing stays so.
+        planned: where it is a list, nothing is run, and what would be is written there, in its order: commands, and
+            after a # what has no command of its own.
         folders: the runs that were used, in their order.
     """
 
@@ -70,7 +55,9 @@ class Maker:
     gpu: str = "auto"
     run: bool = True
     fast: bool = False
+    planned: list[str] | None = None
     folders: list[Path] = field(default_factory=list)
+    _began: dict[Path, Any] = field(default_factory=dict)
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -85,68 +72,102 @@ class Maker:
         from darts_pt.run_options import with_preset
 
         options = self._search_options(method, seed)
-        if options is None:
-            return None
-        space = self.commands()
-        folder = space.search_folder(with_preset(options, space.preset(options)))
-        return self.made(folder, _SELECTED, lambda again: self._search(space, options, again))
+        resolved = with_preset(options, self.commands.preset(options))
+        folder = self.commands.search_folder(resolved)
+        self._began[folder] = resolved
+        module = f"{self._package}.train_search"
+        return self.made(folder, _SELECTED, lambda again: self._search(options, again), (module, options))
 
-    def _search(self, space: SearchSpace[Any, Any], options: Any, again: dict[str, Any]) -> None:
+    def _search(self, options: Any, again: dict[str, Any]) -> None:
         from darts_pt.commands import run_search
 
-        run_search(space, dataclasses.replace(options, **again))
+        run_search(self.commands, dataclasses.replace(options, **again))
 
     def selection(self, searched: Path | None, selection: str, seed: int, epoch: int | None = None) -> Path | None:
         """The folder of a selection from `searched`, from its last checkpoint or that of `epoch`."""
         if searched is None:
             return None
         from darts_pt.commands import selection_name
-        from report.reading import read_run
 
         options = self.selection_options(searched, selection, seed, epoch)
-        began = read_run(searched).options
+        began = self.options_of(searched)
         folder = searched / selection_name(options, int(began["epochs"]) if epoch is None else epoch)
         if began.get("method") == "sgas" and selection != "magnitude":  # It starts before the search's first decision.
+            from darts_pt.methods.sgas import WARMUP
+
             name = selection_name(options, 0).removeprefix("log_resume-0")
-            folder = next(iter(sorted(searched.glob(f"log_resume-*{name}/"))), folder)
-        return self.made(folder, _SELECTED, lambda again: self._select(options, again))
+            usual = searched / selection_name(options, max(1, round(WARMUP * int(began["epochs"]))))
+            folder = next(iter(sorted(searched.glob(f"log_resume-*{name}/"))), usual)
+        module = f"{self._package}.projection"
+        return self.made(folder, _SELECTED, lambda again: self._select(options, again), (module, options))
 
     def _select(self, options: Any, again: dict[str, Any]) -> None:
         from darts_pt.commands import run_selection
 
         if "resume_epoch" in again:
             again = {"dev_resume_epoch": again["resume_epoch"]}
-        run_selection(self.commands(), dataclasses.replace(options, **again))
+        run_selection(self.commands, dataclasses.replace(options, **again))
 
     def training(self, selected: Path | None, seed: int) -> Path | None:
         """The folder of the evaluation training of what was selected in `selected`."""
         if selected is None:
             return None
         from darts_pt.run_options import with_preset
-        from report.reading import read_run
 
         architecture = read_run(selected).architecture
         common = {**self._common(seed), **self.scale.train}
         if self.space == NASBENCH201:
             from nasbench201 import train as command
 
+            if architecture is None:
+                name = f"{selected.parent.name}/{selected.name}"
+                return self.plan(
+                    f"# python -m nasbench201.train --arch …, what {name} selects, where no table knows it"
+                )
             kept = {name: value for name, value in common.items() if name not in ("epochs", "auxiliary", "cutout")}
-            options: Any = command.NasBench201TrainOptions(arch=str(architecture), **kept)
+            options: Any = command.NasBench201TrainOptions(arch=architecture, **kept)
             folder = command.folder_of(with_preset(options, command.PRESETS.get(self.dataset, command.PROTOCOL)))
         else:
             from sota import train as command
             from sota.choice import find
 
-            small = self.dataset in ("cifar100", "svhn")
-            sizes: dict[str, Any] = {"init_channels": 16, "layers": 8} if small else {}
-            options = command.SotaTrainOptions(arch=f"{selected.parent.name}/{selected.name}", **common, **sizes)
-            name = find(options.arch, self.experiments / "sota", self.dataset).name
+            sizes: dict[str, Any] = {"init_channels": 16, "layers": 8} if self.dataset in _SMALL else {}
+            name = f"{selected.parent.name}/{selected.name}"
+            options = command.SotaTrainOptions(
+                arch=name, script=_SMALL.get(self.dataset, "eval"), **common, **sizes
+            )  # fmt: skip
+            known = architecture is not None
+            name = find(name, self.experiments / "sota", self.dataset).name if known else name.replace("/", "+")
             folder = command.folder_of(options, name)
         main: Callable[[Any], Any] = command.main
-        return self.made(folder, _TRAINED, lambda again: main(dataclasses.replace(options, **again)))
+        again = lambda changes: main(dataclasses.replace(options, **changes))  # noqa: E731
+        return self.made(folder, _TRAINED, again, (f"{self._package}.train", options))
+
+    def worth(self, selected: Path | None, seed: int) -> Worth:
+        """What the architecture of a selection is worth: by the benchmark table of now, or trained where there is none."""
+        known = self.look_up(selected) if selected else {}
+        if known:
+            return Worth(known, "by the benchmark table", None)
+        trained = self.training(selected, seed)
+        accuracy = read_run(trained).test_accuracy if trained else None
+        return Worth({} if accuracy is None else {self.dataset: accuracy}, "trained from scratch", trained)
+
+    def look_up(self, selected: Path) -> dict[str, float]:
+        """Data set -> test accuracy (%) of what was selected; empty where no table knows it.
+
+        The table is asked anew: what a selection has written down is what the table of that time knew.
+        """
+        architecture = read_run(selected).architecture
+        known = self.commands.look_up(architecture, self.dataset) if architecture else {}
+        return {name.removesuffix(" test"): value for name, value in known.items() if name.endswith(" test")}
 
     # How ------------------------------------------------------------------------------------------------------------
 
+    @property
+    def _package(self) -> str:
+        return NASBENCH201 if self.space == NASBENCH201 else "sota"
+
+    @cached_property
     def commands(self) -> SearchSpace[Any, Any]:
         """The space as the commands see it."""
         if self.space == NASBENCH201:
@@ -156,6 +177,21 @@ class Maker:
         from sota.space import SotaSpace
 
         return SotaSpace()
+
+    def snapshots(self, searched: Path) -> list[int]:
+        """The epochs of search that there are checkpoints of, or will be."""
+        from darts_pt.checkpoint import epochs_in
+
+        found = epochs_in(searched) if searched.is_dir() else []
+        if found or self.planned is None:
+            return found
+        last, interval = (int(self.options_of(searched)[name]) for name in ("epochs", "ckpt_interval"))
+        return sorted({*range(interval, last + 1, interval), last})
+
+    def options_of(self, searched: Path) -> dict[str, Any]:
+        """What a search was made with; of one that is only planned, what it will be made with."""
+        recorded = read_run(searched).options
+        return dict(recorded) if recorded else dataclasses.asdict(self._began[searched])
 
     def selection_options(self, searched: Path, selection: str, seed: int, epoch: int | None = None) -> Any:
         """The options of a selection from `searched`."""
@@ -172,9 +208,6 @@ class Maker:
         return SotaSelectionOptions(**options)
 
     def _search_options(self, method: str, seed: int) -> Any:
-        """The options of a search; None for a method that this space does not offer."""
-        if method not in known_methods():
-            return None
         options = {**self._common(seed), "method": method, "ckpt_interval": self.scale.ckpt_interval}
         if self.space == NASBENCH201:
             from nasbench201.space import NasBench201SearchOptions
@@ -190,12 +223,23 @@ class Maker:
             "data_root": self.data_root, "fast": self.fast,
         }  # fmt: skip
 
-    def made(self, folder: Path, sign: str, make: Callable[[dict[str, Any]], object]) -> Path | None:
+    def made(
+        self,
+        folder: Path,
+        sign: str,
+        make: Callable[[dict[str, Any]], object],
+        command: tuple[str, RunOptions] | str,
+    ) -> Path | None:
         """`folder` once it holds the file that its run ends with; None if it does not and nothing may be run.
 
-        `make` gets the options with which to go on: `resume_epoch` where there is a checkpoint, else `overwrite`.
+        Args:
+            make: gets the options with which to go on: `resume_epoch` where there is a checkpoint, else `overwrite`.
+            command: module and options of the command that makes the same; or words, where there is none.
         """
         if not (folder / sign).is_file():
+            if self.planned is not None:
+                self.plan(command if isinstance(command, str) else self._line(*command))
+                return folder
             if not self.run:
                 return None
             begun = any(folder.glob("checkpoint_*.pth.tar"))
@@ -204,6 +248,18 @@ class Maker:
         if folder not in self.folders:
             self.folders.append(folder)
         return folder
+
+    def plan(self, line: str) -> None:
+        """Notes what would be run, once; nothing where things are run, or left out."""
+        if self.planned is not None and line not in self.planned:
+            self.planned.append(line)
+
+    def _line(self, module: str, options: RunOptions) -> str:
+        return command_line(module, type(options), dataclasses.asdict(options))
+
+
+_SMALL: dict[str, Any] = {"cifar100": "eval-c100", "svhn": "eval-svhn"}
+"""Data sets whose architectures are trained in the size of Zela et al., and the script of exp_scripts/ that does."""
 
 
 def known_methods() -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from darts_pt.options import in_range, run_command
 from darts_pt.provenance import PROJECT_ROOT
 
 if TYPE_CHECKING:
-    from report.reading import Run
+    from report.run import Run
     from report.style import Picture
 
 TEMPLATES = Path(__file__).with_name("templates")

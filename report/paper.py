@@ -34,15 +34,17 @@ DEFAULT_SPACES: dict[tuple[str, int], tuple[Space, ...]] = {
     ("table", 4): ("s5", "nasbench201", "s1", "s2", "s3", "s4"),
 }
 """The spaces that the paper uses."""
-EDGES = 3
-"""Random edges of figure 1."""
+ORDER = [(kind, number) for (kind, number), spaces in DEFAULT_SPACES.items() if "nasbench201" not in spaces]
+ORDER += [item for item in DEFAULT_SPACES if item not in ORDER]
+"""The whole set as --all makes it: what is about S1–S5 alone first."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PaperOptions:
-    """Make a figure (1 to 6) or a table (1 to 4) of the paper: run what is missing, and draw it.
+    """Make a figure (1 to 6) or a table (1 to 4) of the paper, or all of them: run what is missing, and draw it.
 
-    Existing experiments are reused, interrupted ones continued. Files: OUTPUT/paper.md and OUTPUT/figures/.
+    Existing experiments are reused, interrupted ones continued: stop and start it as you like. Files: OUTPUT/paper.md and
+    OUTPUT/figures/. The benchmark table is asked anew at every drawing.
     """
 
     figure: int | None = None
@@ -50,6 +52,8 @@ class PaperOptions:
     what is selected from every snapshot; 5: the cells; 6: valid accuracy during selection."""
     table: int | None = None
     """1: shuffled edges; 2: methods in the DARTS space; 3: S1–S4; 4: more spaces, alpha fixed or not."""
+    all: bool = False
+    """Every figure and table; with --space those that the space has."""
     preset: Literal["digits", "paper"] = "digits"
     """digits: minutes on a laptop; paper: the paper's own sizes, days on a GPU."""
     dataset: Dataset | None = None
@@ -60,6 +64,8 @@ class PaperOptions:
     """Seeds of the runs; by default 1 (NAS-Bench-201) and 2 (S1–S5), with the paper's preset 0 1 2 3."""
     run: bool = True
     """Run what is missing; --no_run draws what there is and leaves the rest empty."""
+    dry_run: bool = False
+    """Print the commands of what is missing, in their order; run and draw nothing."""
     gpu: str = "auto"
     """Device: auto, the index of a GPU, or cpu."""
     experiments: Annotated[Path, tyro.conf.arg(metavar="DIR")] = PROJECT_ROOT / "experiments"
@@ -72,8 +78,8 @@ class PaperOptions:
     """Only try whether it runs: one batch per epoch and per evaluation."""
 
     def __post_init__(self) -> None:
-        if (self.figure is None) == (self.table is None):
-            raise UserError("expected either --figure N (1 to 6) or --table N (1 to 4)")
+        if (self.figure is not None) + (self.table is not None) + self.all != 1:
+            raise UserError("expected either --figure N (1 to 6), --table N (1 to 4) or --all")
         if self.figure is not None:
             in_range("figure", self.figure, FIGURES[0], FIGURES[-1])
         if self.table is not None:
@@ -124,31 +130,77 @@ class Result:
     table: tuple[list[str], list[list[str]]] | None = None
 
 
-def makers(options: PaperOptions) -> list[Maker]:
-    """One per space."""
-    from report.making import SCALES, Maker
+def items(options: PaperOptions) -> list[PaperOptions]:
+    """The figures and tables that are meant, each with options of its own."""
+    if not options.all:
+        return [options]
+    found = []
+    for kind, number in ORDER:
+        try:
+            found.append(dataclasses.replace(options, all=False, **{kind: number}))
+        except UserError:  # The space that was named is not one of that table's.
+            continue
+    return found
+
+
+def makers(options: PaperOptions, **changes: Any) -> list[Maker]:
+    """One per space; `changes` are attributes of theirs."""
+    from report.making import Maker
+    from report.scales import SCALES
 
     scale = SCALES[options.preset]
     if options.seeds:
         scale = dataclasses.replace(scale, seeds_201=options.seeds, seeds_sota=options.seeds)
-    return [
-        Maker(
-            space, options.data, scale, options.experiments, options.data_root, options.gpu, options.run, options.fast
-        )
-        for space in options.spaces
-    ]
+    common: dict[str, Any] = {
+        "dataset": options.data, "scale": scale, "experiments": options.experiments, "data_root": options.data_root,
+        "gpu": options.gpu, "fast": options.fast, **changes,
+    }  # fmt: skip
+    return [Maker(space, **common) for space in options.spaces]
 
 
-def main(options: PaperOptions) -> Path:
-    """Run, draw, write; the path of paper.md."""
-    from report import paper_results
-    from report.paper_files import write
+def main(options: PaperOptions) -> Path | None:
+    """Run, draw, write; the path of paper.md. Of a dry run, None."""
+    from report.paper_files import PAGE, budget
 
-    every = makers(options)
-    result = paper_results.MAKE[options.kind, options.number](options, every)
-    path = write(options, result, every)
-    print(f"{options.kind} {options.number}: {path}")
-    return path
+    if options.dry_run:
+        print("\n".join(planned(options)))
+        return None
+    for item in items(options):
+        try:
+            made(item)
+        except UserError as error:
+            if options.run or not options.all:
+                raise
+            print(f"{item.kind} {item.number}: not drawn, {error}")
+            continue
+        print(f"{item.kind} {item.number}: {options.output / PAGE}; {budget(options)}", flush=True)
+    return options.output / PAGE
+
+
+def made(options: PaperOptions) -> None:
+    """One figure or table: run what it lacks, then draw and write it."""
+    from report import paper_files, paper_results, plan
+
+    if options.run:
+        plan.make(options.kind, options.number, makers(options))
+    with paper_files.measured() as drawing:
+        every = makers(options, run=False)
+        result = paper_results.DRAW[options.kind, options.number](options, every)
+        images = paper_files.draw(options, result)
+    paper_files.write(options, result, images, every, drawing)
+
+
+def planned(options: PaperOptions) -> list[str]:
+    """The commands that would be run, in their order; what has none of its own stands after a #."""
+    from report import plan
+
+    lines: list[str] = []
+    for item in items(options):
+        before = len(lines)
+        plan.make(item.kind, item.number, makers(item, planned=lines))
+        lines.insert(before, f"# {item.kind} {item.number} ({', '.join((*item.spaces, item.data))})")
+        lines += [] if len(lines) > before + 1 else ["# nothing is missing"]
+    return lines
 
 
 def today() -> str:

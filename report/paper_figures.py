@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from report.discretisation import Strength
-from report.reading import Run
-from report.run_figures import edge_of, mixing_weights
+from report.edges import edge_of, mixing_weights
+from report.run import Run
 from report.style import WIDE, Picture, Theme, new_figure, operation_look, whole_epochs
 
 if TYPE_CHECKING:
@@ -267,8 +267,3 @@ def accuracy_during_selection(runs: Mapping[str, Sequence[Run]]) -> Picture:
                 words.append(f"{label}: from {values[0]:.2f} to {values[-1]:.2f} %, lowest {min(values):.2f} %")
     title = "Valid accuracy during selection"
     return Picture("figure", title, f"{'; '.join(words)}.", draw, wide=False)
-
-
-def table_accuracies(run: Run) -> dict[str, float]:
-    """Data set -> test accuracy (%) of the run's architecture, by the benchmark table."""
-    return {name.removesuffix(" test"): value for name, value in run.table.items() if name.endswith(" test")}

@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +15,12 @@ from darts_pt.files import atomic_write
 from report.cells import draw_architecture
 from report.commands import repeat_command
 from report.content import duration
+from report.costs import Cost, costs, name_of
 from report.page import TEMPLATES
 from report.paper import DEFAULT_SPACES, PaperOptions, Result, plain_json, today
 from report.reading import read_run
+from report.run import Run
+from report.scales import SCALES
 from report.style import FORMATS, save
 
 if TYPE_CHECKING:
@@ -23,22 +29,38 @@ if TYPE_CHECKING:
 FIGURES, PAGE = "figures", "paper.md"
 
 
-def write(options: PaperOptions, result: Result, makers: list[Maker]) -> Path:
-    """All files of one figure or table; the path of paper.md."""
+@contextmanager
+def measured() -> Iterator[dict[str, float]]:
+    """The seconds and processor seconds of a `with` statement, in the dictionary once it has ended."""
+    found: dict[str, float] = {}
+    began = Cost(time.perf_counter(), time.process_time())
+    yield found
+    ended = Cost(time.perf_counter(), time.process_time())
+    found |= {name: round(new - old, 3) for name, old, new in zip(Cost._fields, began, ended, strict=True)}
+
+
+def draw(options: PaperOptions, result: Result) -> list[dict[str, str]]:
+    """The pictures as files; their names and what one sees in them."""
     folder = options.output / FIGURES
     images = []
     for picture in result.pictures:
-        named = dataclasses.replace(picture, name=options.stem)
-        save(named, folder)
+        save(dataclasses.replace(picture, name=options.stem), folder)
         images.append({"file": f"{FIGURES}/{options.stem}.png", "alt": picture.alt})
     for index, (label, architecture) in enumerate(result.drawings, start=1):
+        folder.mkdir(parents=True, exist_ok=True)
         for fmt in FORMATS:
-            folder.mkdir(parents=True, exist_ok=True)
             draw_architecture(architecture, folder / f"{options.stem}-{index}.{fmt}")
         images.append({"file": f"{FIGURES}/{options.stem}-{index}.png", "alt": f"{label}: {architecture}"})
-    runs = [read_run(path) for maker in makers for path in maker.folders]
-    seconds = [run.seconds for run in runs if run.seconds is not None]
-    devices = sorted({str(run.config["device"]) for run in runs if run.config.get("device")})
+    return images
+
+
+def write(
+    options: PaperOptions, result: Result, images: list[dict[str, str]], makers: list[Maker], drawing: dict[str, float]
+) -> None:
+    """The facts of one figure or table as JSON, and paper.md of all of them."""
+    folders = [folder for maker in makers for folder in maker.folders]
+    spent = costs(folders, options.experiments)
+    runs = {name_of(folder, options.experiments): read_run(folder) for folder in folders}
     facts: dict[str, Any] = {
         "kind": options.kind,
         "number": options.number,
@@ -49,15 +71,55 @@ def write(options: PaperOptions, result: Result, makers: list[Maker]) -> Path:
         "header": result.table[0] if result.table else [],
         "rows": result.table[1] if result.table else [],
         "command": _command(options),
-        "runs": [command for run in runs if (command := repeat_command(run))],
-        "time": duration(sum(seconds)) if seconds else "",
-        "device": ", ".join(devices),
+        "runs": [
+            {"run": name, "command": repeat_command(run), **_rounded(spent[name])} for name, run in sorted(runs.items())
+        ],
+        **_rounded(_sum(spent.values())),
+        "drawing": drawing,
+        "machines": sorted({machine for run in runs.values() if (machine := _machine(run))}),
         "date": today(),
     }
+    folder = options.output / FIGURES
     atomic_write(folder / f"{options.stem}.json", plain_json(facts))
-    path = options.output / PAGE
-    atomic_write(path, page(folder))
-    return path
+    atomic_write(options.output / PAGE, page(folder))
+
+
+def _rounded(cost: Cost) -> dict[str, float]:
+    return {name: round(value, 1) for name, value in cost._asdict().items()}
+
+
+def _sum(parts: Iterable[Cost]) -> Cost:
+    rows = list(parts)
+    return Cost(sum(cost.seconds for cost in rows), sum(cost.processor_seconds for cost in rows))
+
+
+def _machine(run: Run) -> str | None:
+    """What a run was computed on: `cpu, 2 cores`, or the GPU's name."""
+    device, host = run.config.get("device"), run.config.get("host")
+    cores = f", {host.get('cpus')} cores" if device == "cpu" and isinstance(host, Mapping) else ""
+    return f"{device}{cores}" if device else None
+
+
+def budget(options: PaperOptions) -> str:
+    """What the set has taken so far, of what it may take."""
+    total = _total(_results(options.output / FIGURES))
+    most = SCALES[options.preset].minutes
+    bound = f" of {most:.0f} min" if most is not None and options.dataset is None and not options.fast else ""
+    return f"the set so far: {duration(total.processor_seconds)}{bound} of processor time"
+
+
+def _results(folder: Path) -> list[dict[str, Any]]:
+    """The facts of every figure and table in `folder`, in their order."""
+    return sorted(
+        (json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")),
+        key=lambda facts: (facts["kind"], facts["number"], facts["stem"]),
+    )
+
+
+def _total(results: list[dict[str, Any]]) -> Cost:
+    """What all of them took together; a run that several use counts once."""
+    runs = {run["run"]: Cost(run["seconds"], run["processor_seconds"]) for facts in results for run in facts["runs"]}
+    return _sum([*runs.values(), *(Cost(**facts["drawing"]) for facts in results)])
 
 
 def _command(options: PaperOptions) -> str:
@@ -74,13 +136,8 @@ def page(folder: Path) -> str:
     """paper.md out of the facts of every figure and table in `folder`, in their order."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    results = sorted(
-        (json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")),
-        key=lambda facts: (facts["kind"], facts["number"], facts["stem"]),
-    )
-    for facts in results:
-        facts["label"] = _label(facts)
-        facts["anchor"] = re.sub(r"[^a-z0-9 -]", "", facts["label"].lower()).replace(" ", "-")
+    results = _results(folder)
+    total = _total(results)
     made = {facts["stem"] for facts in results}
     usual = [PaperOptions(**{kind: number}) for kind, number in DEFAULT_SPACES]  # pyright: ignore[reportArgumentType]
     missing = [
@@ -88,10 +145,22 @@ def page(folder: Path) -> str:
         for options in usual
         if options.stem not in made
     ]
+    for facts in results:
+        facts["label"] = _label(facts)
+        facts["anchor"] = re.sub(r"[^a-z0-9 -]", "", facts["label"].lower()).replace(" ", "-")
+        facts["time"] = duration(facts["processor_seconds"])
+        facts["commands"] = list(dict.fromkeys(run["command"] for run in facts["runs"] if run["command"]))
     environment = Environment(  # Markdown, not HTML: nothing to escape
         loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    text = environment.get_template("paper.md.j2").render(results=results, not_made=missing)
+    text = environment.get_template("paper.md.j2").render(
+        results=results,
+        not_made=missing,
+        runs=len({run["run"] for facts in results for run in facts["runs"]}),
+        processor_time=duration(total.processor_seconds),
+        wall_time=duration(total.seconds),
+        machines=sorted({machine for facts in results for machine in facts["machines"]}),
+    )
     return re.sub(r"\n{3,}", "\n\n", text)
 
 

@@ -1,4 +1,4 @@
-"""Every figure and table of the paper: which runs it needs, and what is made of them."""
+"""Every figure and table of the paper, drawn or written out of the runs that there are; plan.py tells which it needs."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from report import paper_tables as tables
 from report.content import space_name
 from report.discretisation import Strength, strengths
 from report.making import Maker, need
-from report.paper import EDGES, PaperOptions, Result
+from report.paper import PaperOptions, Result
 from report.paper_numbers import SHUFFLING
-from report.reading import Run, read_run
+from report.plan import EDGES, SELECTED, TUNED
+from report.reading import read_run
+from report.run import Run
 
-Make = Callable[[PaperOptions, list[Maker]], Result]
+Draw = Callable[[PaperOptions, list[Maker]], Result]
 
 
 def _searches(maker: Maker, method: str = "darts") -> list[tuple[int, Path]]:
@@ -81,45 +83,29 @@ def figure_3(options: PaperOptions, makers: list[Maker]) -> Result:
 
 
 def figure_4(options: PaperOptions, makers: list[Maker]) -> Result:
-    from darts_pt.checkpoint import epochs_in
-
     (maker,) = makers
     curves: dict[str, dict[str, dict[int, list[float]]]] = {}
     sources: set[str] = set()
-    quantity = "test accuracy"
     for seed, searched in _searches(maker):
-        for epoch in epochs_in(searched):
-            for selection, label in (("magnitude", "magnitude"), ("pt", "PT")):
-                selected = maker.selection(searched, selection, seed, epoch)
-                if selected is None:
-                    continue
-                known, how = _true_accuracies(maker, selected, seed)
-                sources |= {how} if known else set()
-                for name, accuracy in known.items():
+        for epoch in maker.snapshots(searched):
+            for selection, label in SELECTED.items():
+                worth = maker.worth(maker.selection(searched, selection, seed, epoch), seed)
+                sources |= {worth.source} if worth.accuracies else set()
+                for name, accuracy in worth.accuracies.items():
                     curves.setdefault(name, {}).setdefault(label, {}).setdefault(epoch, []).append(accuracy)
     if not curves:
         need(None, "the selection from any snapshot")
-    picture = figures.trajectories(curves, quantity)
+    picture = figures.trajectories(curves, "test accuracy")
     source = " or ".join(sorted(sources))
     caption = f"{_where(maker)}, seeds {', '.join(map(str, maker.seeds))}; test accuracy {source}. {picture.alt}"
     return Result("What magnitude and PT select from the same snapshots of a search", caption, [picture])
-
-
-def _true_accuracies(maker: Maker, selected: Path, seed: int) -> tuple[dict[str, float], str]:
-    """Data set -> test accuracy (%), and how it is known: from the table, or from a training where there is no table."""
-    known = figures.table_accuracies(read_run(selected))
-    if known:
-        return known, "by the benchmark table"
-    trained = maker.training(selected, seed)
-    accuracy = read_run(trained).test_accuracy if trained else None
-    return ({} if accuracy is None else {maker.dataset: accuracy}), "trained from scratch"
 
 
 def figure_5(options: PaperOptions, makers: list[Maker]) -> Result:
     (maker,) = makers
     seed, searched = _searches(maker)[0]
     drawings = []
-    for selection, label in (("magnitude", "DARTS, by magnitude"), ("pt", "DARTS + PT")):
+    for selection, label in {"magnitude": "DARTS, by magnitude", "pt": "DARTS + PT"}.items():
         selected = maker.selection(searched, selection, seed)
         architecture = read_run(selected).architecture if selected else None
         if architecture:
@@ -136,7 +122,7 @@ def figure_6(options: PaperOptions, makers: list[Maker]) -> Result:
     (maker,) = makers
     runs: dict[str, list[Run]] = {}
     for seed, searched in _searches(maker):
-        for selection, label in (("pt", "PT"), ("pt-mag", "PT-Mag")):
+        for selection, label in TUNED.items():
             selected = maker.selection(searched, selection, seed)
             if selected is not None:
                 runs.setdefault(label, []).append(read_run(selected))
@@ -151,17 +137,13 @@ def figure_6(options: PaperOptions, makers: list[Maker]) -> Result:
 
 
 def table_1(options: PaperOptions, makers: list[Maker]) -> Result:
-    from report.shuffling_table import Shuffled, shuffled_network, shuffled_supernet
+    from report.shuffling_table import Shuffled, shuffled
 
     (maker,) = makers
     measured: dict[str, list[Shuffled]] = {}
     for seed in maker.seeds:
-        searched = maker.search("darts", seed)
-        found = [shuffled_supernet(maker, searched, seed) if searched else None]
-        found += [shuffled_network(maker, "ResNet", seed), shuffled_network(maker, "VGG", seed)]
-        for item in found:
-            if item is not None:
-                measured.setdefault(item.network, []).append(item)
+        for item in shuffled(maker, seed):
+            measured.setdefault(item.network, []).append(item)
     header = [
         "network",
         "paper: before",
@@ -206,7 +188,7 @@ def _by_space(options: PaperOptions, makers: list[Maker], number: int, title: st
     return Result(title, caption, table=table)
 
 
-MAKE: Mapping[tuple[str, int], Make] = {
+DRAW: Mapping[tuple[str, int], Draw] = {
     ("figure", 1): figure_1,
     ("figure", 2): figure_2,
     ("figure", 3): figure_3,

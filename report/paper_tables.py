@@ -8,14 +8,14 @@ from typing import Any
 
 from report.comparison import Aggregate, aggregate
 from report.content import duration, space_name
-from report.making import NASBENCH201, Maker
+from report.costs import costs
+from report.making import Maker
 from report.paper_numbers import COLUMNS, DARTS_SPACE, MORE_SPACES, S1_TO_S4, Published
-from report.reading import read_run
 
 
 @dataclass(frozen=True)
 class Cell:
-    """Our test errors (%) of one method in one space, over seeds; the seconds that its runs took together."""
+    """Our test errors (%) of one method in one space, over seeds; the processor seconds that its runs took together."""
 
     errors: tuple[float, ...]
     seconds: float
@@ -32,27 +32,19 @@ def _text(total: Aggregate | None) -> str:
     return f"{-total.mean:.2f}" + (f" ± {total.std:.2f}" if total.std is not None else "") + best
 
 
-def run_cell(maker: Maker, method: str, selection: str) -> Cell:
-    """Search, select and train from scratch with every seed, or read what is there."""
+def cell_of(maker: Maker, method: str, selection: str) -> Cell:
+    """What there is of a method, over the maker's seeds."""
     errors, seconds = [], 0.0
     for seed in maker.seeds:
         searched = maker.search(method, seed)
         selected = maker.selection(searched, selection, seed)
         if searched is None or selected is None:
             continue
-        run = read_run(selected)
-        accuracy = run.test_accuracy if maker.space == NASBENCH201 else None
-        spent = [read_run(searched).seconds, run.seconds]
-        if accuracy is None:
-            trained = maker.training(selected, seed)
-            if trained is None:
-                continue
-            result = read_run(trained)
-            accuracy = result.test_accuracy
-            spent.append(result.seconds)
-        if accuracy is not None:
-            errors.append(100.0 - accuracy)
-            seconds += sum(value for value in spent if value is not None)
+        worth = maker.worth(selected, seed)
+        if maker.dataset in worth.accuracies:
+            errors.append(100.0 - worth.accuracies[maker.dataset])
+            folders = [folder for folder in (searched, selected, worth.training) if folder is not None]
+            seconds += sum(cost.processor_seconds for cost in costs(folders, maker.experiments).values())
     return Cell(tuple(errors), seconds)
 
 
@@ -62,24 +54,33 @@ Table = tuple[list[str], list[list[str]]]
 
 def darts_space(maker: Maker) -> Table:
     """Table 2: methods in the DARTS space."""
-    header = ["method", "paper, CIFAR-10 (test error %)", f"ours, {maker.dataset} (test error %)", "seeds", "wall time"]
+    header = [
+        "method",
+        "paper, CIFAR-10 (test error %)",
+        f"ours, {maker.dataset} (test error %)",
+        "seeds",
+        "processor time",
+    ]
     rows = []
     for row in DARTS_SPACE:
-        cell = run_cell(maker, row.method, row.selection)
+        cell = cell_of(maker, row.method, row.selection)
         rows.append([row.label, str(row.published), *_ours(cell)])
     return header, rows
 
 
 def by_space(makers: Sequence[Maker], published: dict[str, tuple[float, float, float]], dataset: str) -> Table:
     """Tables 3 and 4: spaces down, the three methods in rows of their own."""
-    header = ["space", "method", f"paper, {dataset} (test error %)"]
-    header += [f"ours, {makers[0].dataset} (test error %)", "seeds", "wall time"]
+    header = ["space", "method", f"paper, {dataset} (test error %)", *_our_header(makers[0])]
     rows = []
     for maker in makers:
         for (label, method, selection), number in zip(COLUMNS, published[maker.space], strict=True):
-            cell = run_cell(maker, method, selection)
+            cell = cell_of(maker, method, selection)
             rows.append([space_name(maker.space), label, str(Published(number)), *_ours(cell)])
     return header, rows
+
+
+def _our_header(maker: Maker) -> list[str]:
+    return [f"ours, {maker.dataset} (test error %)", "seeds", "processor time"]
 
 
 def _ours(cell: Cell) -> list[str]:

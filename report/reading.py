@@ -1,4 +1,4 @@
-"""Experiment folders as data: what a run was, what it measured, and what is missing of it.
+"""Experiment folders as runs: finding them, and reading them in whatever state they are.
 
 Everything a figure or a page shows comes from here, and here from metrics.jsonl, timing.jsonl, config.json,
 genotype.json and summary.json; never from log text. Damage is no error: what cannot be read is named in
@@ -7,246 +7,19 @@ genotype.json and summary.json; never from log text. Damage is no error: what ca
 
 from __future__ import annotations
 
+import dataclasses
 import json
-import math
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from darts_pt.errors import UserError
 from darts_pt.suggestions import did_you_mean, listed
+from report.run import Record, Run
 
-Kind = Literal["search", "selection", "training", "analysis", "unknown"]
-SELECTION_PREFIX = "log_resume-"
 _MARKS = ("config.json", "metrics.jsonl")
 _NOT_RUNS = {"scripts", "runs", "eval_scripts", "__pycache__"}
-
-METHODS = {
-    "darts": "DARTS",
-    "darts-2nd": "DARTS (2nd order)",
-    "blank": "fix alpha",
-    "sdarts-rs": "SDARTS-RS",
-    "sdarts-adv": "SDARTS-ADV",
-    "sgas": "SGAS",
-    "gdas": "GDAS",
-    "drnas": "DrNAS",
-}
-"""Names of search methods as the paper writes them; others stand as they are."""
-SELECTIONS = {"pt": "PT", "pt-mag": "PT-Mag", "oneshot": "one-shot", "zero-cost-pt": "Zero-Cost-PT"}
-
-
-@dataclass(frozen=True)
-class Record:
-    """One line of metrics.jsonl."""
-
-    kind: str
-    epoch: int
-    values: Mapping[str, Any]
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """One experiment folder.
-
-    Attributes:
-        folder: where it is.
-        config: config.json, empty if there is none.
-        records: the whole lines of metrics.jsonl, in their order.
-        genotype, summary: genotype.json and summary.json, None where there is none.
-        timing: the whole lines of timing.jsonl.
-        problems: what is missing or damaged, in words.
-    """
-
-    folder: Path
-    config: Mapping[str, Any] = field(default_factory=dict)
-    records: tuple[Record, ...] = ()
-    genotype: Mapping[str, Any] | None = None
-    summary: Mapping[str, Any] | None = None
-    timing: tuple[Mapping[str, Any], ...] = ()
-    problems: tuple[str, ...] = ()
-
-    @property
-    def options(self) -> Mapping[str, Any]:
-        options = self.config.get("options")
-        return options if isinstance(options, Mapping) else {}
-
-    @property
-    def kind(self) -> Kind:
-        """What the run did, by its options, or else by its name."""
-        name = self.folder.name
-        if "analysis" in self.options or name.startswith("analysis-"):
-            return "analysis"
-        if "selection" in self.options or name.startswith(SELECTION_PREFIX):
-            return "selection"
-        if "arch" in self.options or self.folder.parent.name == "eval":
-            return "training"
-        if name.startswith("search-") or {"epochs", "method"} <= self.options.keys():
-            return "search"
-        return "unknown"
-
-    @property
-    def name(self) -> str:
-        """The folder's name; a selection's with that of its search before it."""
-        inside = self.kind in ("selection", "analysis")
-        return f"{self.folder.parent.name}/{self.folder.name}" if inside else self.folder.name
-
-    @property
-    def space(self) -> str:
-        """nasbench201, s1 … s5, or ? where nothing says it."""
-        space = self.options.get("space")
-        if space:
-            return str(space)
-        if "cells_per_stage" in self.options or "nasbench201" in self.folder.parts:
-            return "nasbench201"
-        return "?"
-
-    @property
-    def dataset(self) -> str:
-        return str(self.options.get("dataset") or "?")
-
-    @property
-    def seed(self) -> int | None:
-        seed = self.options.get("seed", self.config.get("seed"))
-        return seed if isinstance(seed, int) else None
-
-    @property
-    def method(self) -> str:
-        """The search method as the paper names it; for a training, the architecture it trains."""
-        method = str(self.options.get("method") or "")
-        return METHODS.get(method, method) or ("from scratch" if self.kind == "training" else "?")
-
-    @property
-    def label(self) -> str:
-        """Method and selection, for example `DARTS + PT`; DARTS alone stands for its selection by magnitude."""
-        if self.kind != "selection":
-            return self.method
-        selection = str(self.options.get("selection", "pt"))
-        if selection == "magnitude":
-            return f"{self.method} (magnitude)"
-        return f"{self.method} + {SELECTIONS.get(selection, selection)}"
-
-    @property
-    def variant(self) -> str:
-        """What sets a selection apart from one with the usual options, in words; empty where nothing does."""
-        options = self.options
-        parts = [
-            "criterion loss" if options.get("proj_crit") == "loss" and options.get("selection") == "pt" else "",
-            f"interval {options['proj_intv']}" if options.get("proj_intv", 5) != 5 else "",
-            f"edges in {options['edge_decision']}" if options.get("edge_decision", "random") != "random" else "",
-            "cached batches" if options.get("proj_batches", "fresh") != "fresh" else "",
-        ]
-        if options.get("selection") == "magnitude":
-            parts = []
-        return ", ".join(part for part in parts if part)
-
-    @property
-    def size(self) -> str:
-        """The network's size in words, such as `8 channels, 3 layers`."""
-        names = {"init_channels": "channel{}", "layers": "layer{}", "cells_per_stage": "cell{} per stage"}
-        known = [(self.options[key], name) for key, name in names.items() if self.options.get(key)]
-        return ", ".join(f"{count} {name.format('' if count == 1 else 's')}" for count, name in known)
-
-    @property
-    def snapshot(self) -> int | None:
-        """The epoch of search that a selection starts from."""
-        match = re.match(rf"{SELECTION_PREFIX}(\d+)", self.folder.name)
-        return int(match.group(1)) if match else None
-
-    @cached_property
-    def epochs(self) -> list[Record]:
-        """The epoch records, ascending; of an epoch that is there twice (a resumed run) the later one."""
-        latest = {record.epoch: record for record in self.records if record.kind == "epoch"}
-        return [latest[epoch] for epoch in sorted(latest)]
-
-    @cached_property
-    def events(self) -> list[Record]:
-        """Selection events in their order; of one that is there twice the later one."""
-        found: dict[tuple[Any, ...], Record] = {}
-        for record in self.records:
-            if record.kind in ("operation_event", "topology_event"):
-                key = (record.values.get("event"), record.values.get("cell_type"))
-                found.pop(key, None)
-                found[key] = record
-        return list(found.values())
-
-    def series(self, name: str) -> tuple[list[int], list[float]]:
-        """Epochs and values of a quantity such as `valid_accuracy`, where it was measured."""
-        points = [(record.epoch, number(record.values.get(name))) for record in self.epochs]
-        kept = [(epoch, value) for epoch, value in points if value is not None]
-        return [epoch for epoch, _ in kept], [value for _, value in kept]
-
-    def table_series(self) -> dict[str, tuple[list[int], list[float]]]:
-        """What the benchmark table said after each epoch: name -> epochs and values."""
-        found: dict[str, tuple[list[int], list[float]]] = {}
-        for record in self.epochs:
-            table = record.values.get("table")
-            for name, value in table.items() if isinstance(table, Mapping) else ():
-                plain = number(value)
-                if plain is not None:
-                    epochs, values = found.setdefault(str(name), ([], []))
-                    epochs.append(record.epoch)
-                    values.append(plain)
-        return found
-
-    @property
-    def architecture(self) -> str | None:
-        """The genotype's text, of what was selected or trained."""
-        for source in (self.genotype, self.summary):
-            for key in ("genotype", "architecture"):
-                if source and isinstance(source.get(key), str):
-                    return source[key]
-        return None
-
-    @property
-    def table(self) -> dict[str, float]:
-        """What the benchmark table knows of the final genotype."""
-        table = (self.genotype or {}).get("table")
-        plain = {name: number(value) for name, value in table.items()} if isinstance(table, Mapping) else {}
-        return {name: value for name, value in plain.items() if value is not None}
-
-    @property
-    def valid_accuracy(self) -> float | None:
-        """The supernet's, in percent: with the selected architecture, or else after the last epoch."""
-        selected = number((self.genotype or {}).get("supernet_valid_accuracy"))
-        if selected is not None:
-            return selected
-        values = self.series("valid_accuracy")[1]
-        return values[-1] if values else None
-
-    @property
-    def test_accuracy(self) -> float | None:
-        """Stand-alone accuracy in percent: of a training its last, of a selection the benchmark table's for its data."""
-        if self.summary is not None:
-            return number(self.summary.get("test_accuracy"))
-        if self.kind == "training":
-            values = self.series("test_accuracy")[1]
-            return values[-1] if values else None
-        return self.table.get(f"{self.dataset} test")
-
-    @property
-    def seconds(self) -> float | None:
-        """The time all records took."""
-        times = [number(line.get("seconds")) for line in self.timing]
-        known = [time for time in times if time is not None]
-        return sum(known) if known else None
-
-    @property
-    def peak_memory(self) -> float | None:
-        """MiB of the process, at most."""
-        found = [number(line.get("memory_mib")) for line in self.timing]
-        return max((memory for memory in found if memory is not None), default=None)
-
-
-def number(value: Any) -> float | None:
-    """`value` as a float where it is a finite number; "nan", "inf" and whatever is no number are None."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value) if math.isfinite(value) else None
-
 
 # Finding ---------------------------------------------------------------------------------------------------------
 
@@ -330,9 +103,7 @@ def read_run(folder: Path) -> Run:
 
 
 def _with_problem(run: Run, problem: str) -> Run:
-    return Run(
-        run.folder, run.config, run.records, run.genotype, run.summary, run.timing, (*run.problems, problem)
-    )  # fmt: skip
+    return dataclasses.replace(run, problems=(*run.problems, problem))
 
 
 def _record(line: Mapping[str, Any]) -> Record | None:

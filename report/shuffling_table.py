@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from darts_pt.run_options import TrainOptions
 from report.costs import counted
 from report.making import Maker
-from report.reading import Run, read_run
+from report.reading import read_run
+from report.run import Run
 
 if TYPE_CHECKING:
     from darts_pt.experiment import Experiment
@@ -44,6 +45,14 @@ class ReferenceOptions(TrainOptions):
     """Layers per stage."""
 
 
+def shuffled(maker: Maker, seed: int) -> list[Shuffled]:
+    """The supernet, the ResNet and the VGG of a seed; without those that are not there and may not be run."""
+    searched = maker.search("darts", seed)
+    found = [shuffled_supernet(maker, searched, seed) if searched else None]
+    found += [shuffled_network(maker, "ResNet", seed), shuffled_network(maker, "VGG", seed)]
+    return [item for item in found if item is not None]
+
+
 def shuffled_supernet(maker: Maker, searched: Path, seed: int) -> Shuffled | None:
     """Of the supernet that `searched` has trained: two random edges of every cell change places."""
     folder = searched / f"analysis-shuffling-{maker.scale.shuffles}-seed-{seed}"
@@ -54,7 +63,7 @@ def shuffled_supernet(maker: Maker, searched: Path, seed: int) -> Shuffled | Non
         from darts_pt.commands import open_search
         from report.shuffling import cells_of, draw_pairs, exchanged, exchanged_weights, prefixes_of_edges
 
-        training = open_search(maker.commands(), maker.selection_options(searched, "pt", seed)).training
+        training = open_search(maker.commands, maker.selection_options(searched, "pt", seed)).training
         supernet, generator = training.supernet, torch.Generator().manual_seed(seed)
         groups = prefixes_of_edges(supernet.state_dict())
         assert [len(group) for group in groups] == [len(supernet.cell_types[0].edges)] * len(cells_of(supernet))
@@ -75,7 +84,9 @@ def shuffled_network(maker: Maker, name: Literal["ResNet", "VGG"], seed: int) ->
         experiments=maker.experiments, data_root=maker.data_root, fast=maker.fast, **sizes,  # pyright: ignore[reportArgumentType]
     )  # fmt: skip
     folder = maker.experiments / "reference" / "eval" / f"{name.lower()}-{maker.dataset}-{seed}"
-    trained = maker.made(folder, "summary.json", lambda again: _train(options, folder, again))
+    trained = maker.made(
+        folder, "summary.json", lambda again: _train(options, folder, again), f"# {_in_words(options)}"
+    )
     if trained is None:
         return None
 
@@ -102,6 +113,11 @@ def _network(options: ReferenceOptions, classes: int) -> Any:
     from report.reference_networks import LAYERS, StagedNetwork
 
     return StagedNetwork(LAYERS[options.arch], options.channels, options.layers, classes)
+
+
+def _in_words(options: ReferenceOptions) -> str:
+    sizes = f"{options.channels} channels, {options.layers} layers a stage, {options.epochs} epochs"
+    return f"training of a {options.arch} on {options.dataset}: {sizes}, seed {options.seed}"
 
 
 def _train(options: ReferenceOptions, folder: Path, again: dict[str, Any]) -> None:
@@ -148,7 +164,9 @@ def _shuffled(
 ) -> Shuffled | None:
     """What `folder` holds, measured first if it is not complete."""
     found = _read(name, folder, maker.scale.shuffles)
-    if found is None and maker.run:
+    if found is None and maker.planned is not None:
+        maker.plan(f"# analysis of {folder.parent.name}: {maker.scale.shuffles} draws of pairs that change places")
+    elif found is None and maker.run:
         from darts_pt.experiment import Experiment
 
         settings = {"analysis": "shuffling", **options}

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from report.comparison import aggregate, baseline, groups, p_value
-from report.reading import Run
+from report.run import Run
 
 ARCHITECTURE = "|nor_conv_3x3~0|+|nor_conv_3x3~0|skip_connect~1|+|skip_connect~0|none~1|avg_pool_3x3~2|"
 

@@ -4,17 +4,33 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from darts_pt.options import run_command
-from report import making, paper
+from nasbench201.space import NasBench201SearchOptions, NasBench201SelectionOptions, NasBench201Space
+from nasbench201.train import NasBench201TrainOptions
+from report import making, paper, paper_files
 from report.discretisation import Strength
 from report.paper import PaperOptions
 from report.paper_figures import disagreements, rank_correlation, skip_gap
 from report.paper_numbers import COLUMNS, DARTS_SPACE, MORE_SPACES, S1_TO_S4
-from report.reading import Record, Run
+from report.run import Record, Run
+from report.scales import SCALES
+from sota.space import SotaSearchOptions, SotaSelectionOptions
+from sota.train import SotaTrainOptions
+
+OPTIONS: dict[str, Any] = {
+    "nasbench201.train_search": NasBench201SearchOptions,
+    "nasbench201.projection": NasBench201SelectionOptions,
+    "nasbench201.train": NasBench201TrainOptions,
+    "sota.train_search": SotaSearchOptions,
+    "sota.projection": SotaSelectionOptions,
+    "sota.train": SotaTrainOptions,
+}
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +41,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """The digits preset with fewer events, candidates and draws."""
-    scale = dataclasses.replace(making.SCALES["digits"], interval_201=1, tuning=1, shuffles=2, ckpt_interval=25)
-    monkeypatch.setitem(making.SCALES, "digits", scale)
+    scale = dataclasses.replace(SCALES["digits"], interval_201=1, tuning=1, shuffles=2, ckpt_interval=25)
+    monkeypatch.setitem(SCALES, "digits", scale)
 
 
 def make(root: Path, *arguments: str) -> dict[str, object]:
@@ -100,11 +116,99 @@ def test_cells_that_were_not_run_are_empty(root: Path) -> None:
     assert [row[3:] for row in rows if row[1].endswith("(fix alpha)")] == [["", "", ""]]
 
 
+def test_a_new_table_counts_at_the_next_drawing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is run for it, and what the selections have written down does not matter."""
+    make(root, "--table", "4")
+    known = {"digits test": 12.5, "cifar10 test": 25.0, "rank": 3}
+    monkeypatch.setattr(NasBench201Space, "look_up", lambda *_: known)
+    before = {path: path.stat().st_mtime_ns for path in (root / "experiments").rglob("metrics.jsonl")}
+    rows = make(root, "--table", "4", "--no_run")["rows"]
+    assert isinstance(rows, list)
+    assert [row[3] for row in rows] == ["87.50"] * 3
+    figure = make(root, "--figure", "4", "--no_run")
+    assert "by the benchmark table" in str(figure["caption"])
+    assert "cifar10, PT: 25.00" in str(figure["caption"])
+    assert {path: path.stat().st_mtime_ns for path in (root / "experiments").rglob("metrics.jsonl")} == before
+
+
+def test_the_whole_set_is_drawn_of_what_there_is_and_its_cost_told(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(root, "--figure", "6")
+    out = root / "whole"
+    arguments = ["--all", "--no_run", "--space", "nasbench201", "--fast", "--experiments", str(root / "experiments")]
+    run_command(PaperOptions, paper.main, [*arguments, "-o", str(out), "--gpu", "cpu"])
+    said = capsys.readouterr().out
+    assert "figure 6: " in said
+    assert "table 2" not in said  # It is about S1–S5.
+    results = [json.loads(path.read_text()) for path in (out / "figures").glob("*.json")]
+    assert {(facts["kind"], facts["number"]) for facts in results} >= {("figure", 3), ("figure", 6), ("table", 4)}
+    for facts in results:
+        spent = [run["processor_seconds"] for run in facts["runs"]]
+        assert facts["processor_seconds"] == pytest.approx(sum(spent), abs=0.1 * len(spent) + 0.1)
+        assert all(seconds > 0 for seconds in spent)
+        assert not any(str(folder) in json.dumps(facts) for folder in (root, Path.cwd()))
+    runs = {run["run"]: run["processor_seconds"] for facts in results for run in facts["runs"]}
+    drawings = sum(facts["drawing"]["processor_seconds"] for facts in results)
+    total = paper_files._total(results).processor_seconds
+    assert total == pytest.approx(sum(runs.values()) + drawings)
+    assert f"{len(runs)} runs, each counted once" in (out / "paper.md").read_text()
+
+
+@pytest.mark.parametrize("dataset", ["cifar10", "cifar100", "svhn"])
+def test_every_command_of_the_papers_preset_is_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], dataset: str
+) -> None:
+    """What --dry_run prints is taken by the commands' own options, and nothing is run or written."""
+    places = ["--experiments", str(tmp_path / "none"), "-o", str(tmp_path / "out")]
+    run_command(PaperOptions, paper.main, ["--all", "--preset", "paper", "--dataset", dataset, "--dry_run", *places])
+    lines = capsys.readouterr().out.splitlines()
+    commands = [line for line in lines if not line.startswith("#")]
+    assert not list(tmp_path.iterdir())
+    assert len(commands) == len(set(commands))
+    modules = set()
+    of_each_kind = {tuple(word for word in line.split() if word[0] == "-" or "." in word): line for line in commands}
+    for line in of_each_kind.values():  # They differ in values only, such as the seed.
+        python, flag, module, *words = shlex.split(line)
+        assert (python, flag) == ("python", "-m")
+        seen: list[Any] = []
+        run_command(OPTIONS[module], seen.append, words)
+        (options,) = seen
+        assert (options.dataset, options.experiments) == (dataset, tmp_path / "none")
+        assert options.seed in (0, 1, 2, 3)
+        modules.add(module)
+    assert modules == OPTIONS.keys() - {
+        "nasbench201.train"
+    }  # Its architectures are not known before they are selected.
+    sizes = {"init_channels": 16, "layers": 8} if dataset != "cifar10" else {}
+    trained = [shlex.split(line) for line in commands if "sota.train " in line]
+    assert all({"--cutout", "--auxiliary"} <= {*words} for words in trained)
+    assert all(words[words.index(f"--{name}") + 1] == str(value) for words in trained for name, value in sizes.items())
+
+
+def test_a_dry_run_tells_what_the_run_then_does(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:  # fmt: skip
+    facts = make(root, "--figure", "6")
+    arguments = ["--figure", "6", "--space", "nasbench201", "--fast", "--gpu", "cpu", "--dry_run"]
+    capsys.readouterr()
+    run_command(PaperOptions, paper.main, [*arguments, "--experiments", str(root / "experiments")])
+    assert "# nothing is missing" in capsys.readouterr().out
+    run_command(PaperOptions, paper.main, [*arguments, "--experiments", str(tmp_path / "none")])
+    told = [line.split() for line in capsys.readouterr().out.splitlines() if not line.startswith("#")]
+    made = [run["command"].split() for run in facts["runs"]]  # pyright: ignore[reportIndexIssue]
+    assert [words[2] for words in told] == ["nasbench201.train_search", *["nasbench201.projection"] * 2]
+    for name in ("--resume_expid", "--selection", "--proj_intv"):
+        values = [sorted(words[words.index(name) + 1] for words in lines if name in words) for lines in (told, made)]
+        assert values[0] == values[1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         ([], "either --figure N"),
         (["--figure", "1", "--table", "1"], "either --figure N"),
+        (["--figure", "1", "--all"], "either --figure N"),
         (["--figure", "7"], "--figure: expected a number from 1 to 6"),
         (["--table", "0"], "--table: expected a number from 1 to 4"),
         (["--table", "3", "--space", "s5"], "table 3 is about S1–S4"),

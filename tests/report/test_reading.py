@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from darts_pt.errors import UserError
-from report.reading import find_runs, number, read_run, read_runs
+from report.reading import find_runs, read_run, read_runs
+from report.run import number
 
 NAME = "search-darts-201-1-digits"
 
