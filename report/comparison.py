@@ -160,7 +160,7 @@ def comparison_picture(name: str, members: Sequence[Group]) -> Picture | None:
         return None
 
     def draw(theme: Theme) -> Figure:
-        figure = new_figure(WIDE, 0.85 + 0.36 * len(rows))
+        figure = new_figure(WIDE, 0.7 + 0.3 * len(rows))
         axes = figure.add_subplot()
         for y, (_, values) in enumerate(rows):
             colour, marker = theme.cycle[y % 8], MARKERS[y % 8]
@@ -170,7 +170,7 @@ def comparison_picture(name: str, members: Sequence[Group]) -> Picture | None:
                 axes.plot(
                     [total.mean - total.std, total.mean + total.std], [y, y], color=colour, linewidth=5, alpha=0.3
                 )
-                axes.plot(total.mean, y, "|", color=colour, markersize=14, markeredgewidth=2)
+                axes.plot(total.mean, y, "|", color=colour, markersize=11, markeredgewidth=2)
             axes.plot(values, [y] * len(values), marker, color=colour, linestyle="", alpha=0.85)
             axes.annotate(
                 str(total),
@@ -179,7 +179,7 @@ def comparison_picture(name: str, members: Sequence[Group]) -> Picture | None:
                 textcoords="offset points",
                 va="center",
                 color=theme.ink,
-                fontsize=8,
+                fontsize=7,
             )
         axes.set_yticks(range(len(rows)), [label for label, _ in rows])
         axes.set_ylim(len(rows) - 0.5, -0.5)

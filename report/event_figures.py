@@ -43,7 +43,7 @@ def _operation_scores(run: Run, cell: str, events: list[Record]) -> Picture | No
         return None
 
     def draw(theme: Theme) -> Figure:
-        figure = new_figure(WIDE, 1.1 + 0.27 * len(rows))
+        figure = new_figure(WIDE, 0.95 + 0.23 * len(rows))
         axes = figure.add_subplot()
         seen: dict[str, Any] = {}
         for y, (_, kept, scores) in enumerate(rows):
@@ -51,7 +51,7 @@ def _operation_scores(run: Run, cell: str, events: list[Record]) -> Picture | No
             axes.plot([min(values), max(values)], [y, y], color=theme.grid, linewidth=3, zorder=1)
             for name, value in scores.items():
                 colour, marker = operation_look(name, theme)
-                size = 8 if name == kept else 5
+                size = 6 if name == kept else 4
                 face = colour if name == kept else theme.background
                 line = axes.plot(value, y, marker, color=colour, markerfacecolor=face, markersize=size, zorder=3)[0]
                 seen.setdefault(name, (colour, marker, line))
@@ -88,7 +88,7 @@ def _topology_scores(run: Run, cell: str, events: list[Record]) -> Picture | Non
         return None
 
     def draw(theme: Theme) -> Figure:
-        figure = new_figure(WIDE, 0.75 + 0.42 * len(rows))
+        figure = new_figure(WIDE, 0.65 + 0.36 * len(rows))
         axes = figure.add_subplot()
         for y, (_, dropped, scores) in enumerate(rows):
             values = list(scores.values())
@@ -99,7 +99,7 @@ def _topology_scores(run: Run, cell: str, events: list[Record]) -> Picture | Non
                 axes.plot(value, y, "X" if is_dropped else "o", color=colour, zorder=3)
                 offset = (0, -10 if order % 2 else 5)  # Neighbours' names keep apart.
                 axes.annotate(
-                    name, (value, y), offset, textcoords="offset points", ha="center", fontsize=6.5, color=colour
+                    name, (value, y), offset, textcoords="offset points", ha="center", fontsize=6, color=colour
                 )  # fmt: skip
         axes.set_yticks(range(len(rows)), [label for label, *_ in rows])
         axes.set_ylim(len(rows) - 0.5, -0.7)

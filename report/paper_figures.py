@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING
 from report.discretisation import Strength
 from report.edges import edge_of, mixing_weights
 from report.run import Run
-from report.style import WIDE, Picture, Theme, new_figure, operation_look, whole_epochs
+from report.style import COLUMN, WIDE, Picture, Theme, new_figure, operation_look, whole_epochs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+MOST_TICKS = 8
+"""Snapshots that each get a tick in figure 4."""
 
 Trajectory = Mapping[str, Mapping[int, Sequence[float]]]
 """Selection -> epoch of search -> accuracy (%) of what was selected, over seeds."""
@@ -63,17 +66,17 @@ def alpha_against_strength(run: Run, strengths: Sequence[Strength]) -> Picture:
     def draw(theme: Theme) -> Figure:
         from matplotlib.lines import Line2D
 
-        figure = new_figure(WIDE, 2.9)
+        figure = new_figure(WIDE, 2.5)
         panels = figure.subplots(1, len(edges), sharey=True, squeeze=False)[0]
         for axes, (edge, row) in zip(panels, edges.items(), strict=True):
             for strength in row:
                 colour, marker = operation_look(strength.operation, theme)
-                axes.plot(strength.weight, strength.accuracy, marker, color=colour, markersize=7)
+                axes.plot(strength.weight, strength.accuracy, marker, color=colour, markersize=5.5)
             axes.margins(0.15)
             axes.ticklabel_format(axis="x", useOffset=False)
             axes.locator_params(axis="x", nbins=4)
             axes.set_title(f"edge {edge_of(run, row[0].cell_type, edge)}")
-        figure.supxlabel("mixing weight, softmax(alpha)", fontsize=8.5)
+        figure.supxlabel("mixing weight, softmax(alpha)", fontsize=7.5)
         panels[0].set_ylabel("valid accuracy, discretised (%)")
         looks = {s.operation: operation_look(s.operation, theme) for s in strengths}
         handles = [Line2D([], [], color=c, marker=m, linestyle="", label=name) for name, (c, m) in looks.items()]
@@ -94,7 +97,7 @@ def alpha_beside_strength(run: Run, strengths: Sequence[Strength]) -> Picture:
     def draw(theme: Theme) -> Figure:
         from matplotlib.lines import Line2D
 
-        figure = new_figure(WIDE, 3.6)
+        figure = new_figure(WIDE, 3.2)
         above, below = figure.subplots(2, 1, sharex=True)
         for place, row in enumerate(edges.values()):
             if _by_weight(row) != _by_strength(row):
@@ -105,7 +108,7 @@ def alpha_beside_strength(run: Run, strengths: Sequence[Strength]) -> Picture:
                     colour, marker = operation_look(strength.operation, theme)
                     face = colour if strength.operation == best else theme.background
                     x = place + 0.5 * (index - (len(row) - 1) / 2) / len(row)  # Side by side: none hides another.
-                    axes.plot(x, getattr(strength, value), marker, color=colour, markerfacecolor=face, markersize=6)
+                    axes.plot(x, getattr(strength, value), marker, color=colour, markerfacecolor=face, markersize=5)
         above.set_ylabel("mixing weight")
         above.ticklabel_format(axis="y", useOffset=False)
         below.set_ylabel("valid accuracy,\ndiscretised (%)")
@@ -163,7 +166,7 @@ def gap_against_accuracy(runs: Sequence[Run]) -> Picture | None:
     def draw(theme: Theme) -> Figure:
         from matplotlib.ticker import MaxNLocator
 
-        figure = new_figure(WIDE, 3.0)
+        figure = new_figure(WIDE, 2.7)
         grid = figure.add_gridspec(2, 2, width_ratios=(1, 1.15))
         above = figure.add_subplot(grid[0, 0])
         below = figure.add_subplot(grid[1, 0], sharex=above)
@@ -203,14 +206,18 @@ def trajectories(panels: Mapping[str, Trajectory], quantity: str) -> Picture:
     """Figure 4: a panel per data set; accuracy of what each selection takes from the supernet of an epoch."""
 
     def draw(theme: Theme) -> Figure:
-        figure = new_figure(max(4.6, min(WIDE, 3.2 * len(panels))), 2.9)
+        figure = new_figure(COLUMN if len(panels) == 1 else WIDE)
         grid = figure.subplots(1, len(panels), squeeze=False)[0]
         for axes, (name, curves) in zip(grid, panels.items(), strict=True):
             for index, (selection, by_epoch) in enumerate(curves.items()):
                 _curve(axes, selection, by_epoch, theme.cycle[index], "os^D"[index % 4])
             axes.set_title(name)
             axes.set_xlabel("epoch of search")
-            whole_epochs(axes)
+            snapshots = sorted({epoch for by_epoch in curves.values() for epoch in by_epoch})
+            if len(snapshots) <= MOST_TICKS:
+                axes.set_xticks(snapshots)
+            else:
+                whole_epochs(axes)
         grid[0].set_ylabel(f"{quantity} (%)")
         grid[-1].legend(loc="best")
         return figure
@@ -221,7 +228,9 @@ def trajectories(panels: Mapping[str, Trajectory], quantity: str) -> Picture:
             values = [f"{statistics.fmean(by_epoch[epoch]):.2f} at epoch {epoch}" for epoch in sorted(by_epoch)]
             words.append(f"{name}, {selection}: {', '.join(values)}")
     title = "What magnitude and PT take from the same supernets"
-    return Picture("figure", title, f"{quantity.capitalize()} in percent. {'; '.join(words)}.", draw, wide=True)
+    return Picture(
+        "figure", title, f"{quantity.capitalize()} in percent. {'; '.join(words)}.", draw, wide=len(panels) > 1
+    )
 
 
 def _curve(axes: Axes, label: str, by_epoch: Mapping[int, Sequence[float]], colour: str, marker: str) -> None:
@@ -242,17 +251,19 @@ def accuracy_during_selection(runs: Mapping[str, Sequence[Run]]) -> Picture:
     """Figure 6: valid accuracy after every tuning epoch, a curve per run; dots: the events."""
 
     def draw(theme: Theme) -> Figure:
-        figure = new_figure(5.4, 3.1)
+        figure = new_figure(COLUMN, 2.4)
         axes = figure.add_subplot()
         for index, (label, members) in enumerate(runs.items()):
             colour, marker = theme.cycle[index], "os^D"[index % 4]
             for count, run in enumerate(members):
                 epochs, values = run.series("valid_accuracy")
                 shown = f"{label}, {values[-1]:.2f} % at the end" if values else label
-                axes.plot(epochs, values, color=colour, label=None if count else shown)
                 events = {record.epoch for record in run.events}
-                marked = [(epoch, value) for epoch, value in zip(epochs, values, strict=True) if epoch - 1 in events]
-                axes.plot([x for x, _ in marked], [y for _, y in marked], marker, color=colour, markersize=4)
+                marked = [place for place, epoch in enumerate(epochs) if epoch - 1 in events]
+                axes.plot(
+                    epochs, values, marker=marker, markevery=marked, markersize=3, color=colour,
+                    label=None if count else shown,
+                )  # fmt: skip
         axes.set_xlabel("tuning epoch; a mark: after a selection event")
         axes.set_ylabel("supernet's valid accuracy (%)")
         whole_epochs(axes)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from darts_pt.errors import UserError
 from report import paper_figures as figures
 from report import paper_tables as tables
 from report.content import space_name
 from report.discretisation import Strength, strengths
+from report.edges import mixing_weights
 from report.making import Maker, need
 from report.paper import PaperOptions, Result
 from report.paper_numbers import SHUFFLING
@@ -32,39 +34,53 @@ def _where(maker: Maker) -> str:
     return f"{space_name(maker.space)}, {maker.dataset}"
 
 
-def _discretised(makers: list[Maker], edges: int | None) -> tuple[Maker, int, Path, list[Strength]]:
-    """The maker, the seed and folder of its first search, and the strengths of the operations on `edges` of its edges."""
-    (maker,) = makers
+class Discretised(NamedTuple):
+    """Strengths of operations on edges of the first search's supernet; `missing` says what has not been measured."""
+
+    run: Run
+    seed: int
+    strengths: list[Strength]
+    missing: str
+
+
+def _discretised(maker: Maker, edges: int | None) -> Discretised:
     seed, searched = _searches(maker)[0]
-    found = strengths(maker, searched, seed, edges)
+    found, run = strengths(maker, searched, seed, edges), read_run(searched)
     if not found:
         need(None, "the discretisation of edges")
-    return maker, seed, searched, found
+    operations = list(mixing_weights(run)[found[0].cell_type][1].values())
+    by_edge = figures.by_edge(found)
+    wanted = len(operations) if edges is None else edges
+    whole = sum(len(row) == len(operations[edge]) for edge, row in by_edge.items())
+    missing = f" Only {whole} of {wanted} edges have been measured to the end." if whole < wanted else ""
+    return Discretised(run, seed, found, missing)
 
 
 # Figures ---------------------------------------------------------------------------------------------------------
 
 
 def figure_1(options: PaperOptions, makers: list[Maker]) -> Result:
-    maker, seed, searched, found = _discretised(makers, EDGES)
-    picture = figures.alpha_against_strength(read_run(searched), found)
+    (maker,) = makers
+    run, seed, found, missing = _discretised(maker, EDGES)
+    picture = figures.alpha_against_strength(run, found)
     correlations = [figures.rank_correlation(row) for row in figures.by_edge(found).values()]
     known = ", ".join("undefined" if value is None else f"{value:+.2f}" for value in correlations)
     caption = (
         f"{_where(maker)}, seed {seed}. Each mark is an operation of one of {EDGES} random edges of the (normal) cell: its "
         f"mixing weight at the end of the search, and the supernet's valid accuracy with that operation alone on the edge, "
-        f"tuned until it no longer gains (at most {maker.scale.tuning} epochs). Rank correlation by edge: {known}."
+        f"tuned until it no longer gains (at most {maker.scale.tuning} epochs). Rank correlation by edge: {known}.{missing}"
     )
     return Result("Alpha against discretisation accuracy at convergence", caption, [picture])
 
 
 def figure_2(options: PaperOptions, makers: list[Maker]) -> Result:
-    maker, seed, searched, found = _discretised(makers, None)
-    picture = figures.alpha_beside_strength(read_run(searched), found)
+    (maker,) = makers
+    run, seed, found, missing = _discretised(maker, None)
+    picture = figures.alpha_beside_strength(run, found)
     differ, total = figures.disagreements(found)
     caption = (
         f"{_where(maker)}, seed {seed}. The operation with the largest alpha and the strongest one, by discretisation "
-        f"accuracy (tuned at most {maker.scale.tuning} epochs), differ on {differ} of {total} edges."
+        f"accuracy (tuned at most {maker.scale.tuning} epochs), differ on {differ} of {total} edges.{missing}"
     )
     return Result("The largest alpha and the strongest operation of every edge", caption, [picture])
 

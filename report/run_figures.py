@@ -133,7 +133,7 @@ def _alpha_map(cell: str, epochs: list[int], edges: dict[str, dict[str, list[flo
     shared = len({tuple(operations) for operations in edges.values()}) == 1
 
     def draw(theme: Theme) -> Figure:
-        figure = new_figure(WIDE if shared else 9.6, 0.75 + rows * (0.42 + 0.17 * most))
+        figure = new_figure(WIDE, 0.65 + rows * (0.36 + 0.14 * most))
         grid = figure.subplots(rows, columns, squeeze=False, sharex=True)
         weights = [weight for row in edges.values() for series in row.values() for weight in series]
         low, high = min(weights), max(weights)
@@ -150,10 +150,10 @@ def _alpha_map(cell: str, epochs: list[int], edges: dict[str, dict[str, list[flo
             axes.grid(False)
             axes.set_title(edge_name(edge))
             labelled = index % columns == 0 or not shared
-            axes.set_yticks(range(len(table)), list(operations) if labelled else [""] * len(table), fontsize=7)
+            axes.set_yticks(range(len(table)), list(operations) if labelled else [""] * len(table), fontsize=6)
             if _last(operations[strongest[edge]]) > 0:
                 place = list(operations).index(strongest[edge])
-                axes.plot([epochs[-1] + 0.5], [place], marker="<", color=theme.red, clip_on=False, markersize=6)
+                axes.plot([epochs[-1] + 0.5], [place], marker="<", color=theme.red, clip_on=False, markersize=5)
             whole_epochs(axes)
         for axes in grid[-1]:
             axes.set_xlabel("epoch")

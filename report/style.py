@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FORMATS = ("png", "svg", "pdf")
-DOTS_PER_INCH = 200
-COLUMN, WIDE = 4.3, 7.2
-"""Inches: a figure that stands beside another, and one that stands alone (a text column, and a page of print)."""
-HEIGHT = 2.9
+DOTS_PER_INCH = 300
+COLUMN, WIDE = 3.3, 7.0
+"""Inches: a column of a page in print, and the whole page; text has its size in print."""
+HEIGHT = 2.25
 
 
 @dataclass(frozen=True)
@@ -128,24 +128,24 @@ def themed(theme: Theme) -> Iterator[None]:
         "ytick.labelcolor": theme.ink,
         "grid.color": theme.grid,
         "font.family": "DejaVu Sans",
-        "font.size": 8.5,
-        "axes.titlesize": 9,
+        "font.size": 7.5,
+        "axes.titlesize": 8,
         "axes.titleweight": "bold",
         "axes.titlelocation": "left",
-        "axes.labelsize": 8.5,
-        "axes.linewidth": 0.7,
+        "axes.labelsize": 7.5,
+        "axes.linewidth": 0.6,
         "axes.grid": True,
         "axes.axisbelow": True,
         "axes.spines.top": False,
         "axes.spines.right": False,
-        "grid.linewidth": 0.7,
-        "lines.linewidth": 1.6,
-        "lines.markersize": 5,
-        "xtick.labelsize": 8,
-        "ytick.labelsize": 8,
+        "grid.linewidth": 0.5,
+        "lines.linewidth": 1.3,
+        "lines.markersize": 4,
+        "xtick.labelsize": 7,
+        "ytick.labelsize": 7,
         "xtick.major.width": 0.7,
         "ytick.major.width": 0.7,
-        "legend.fontsize": 8,
+        "legend.fontsize": 7,
         "legend.frameon": False,
         "legend.labelcolor": theme.ink,
         "svg.hashsalt": "darts-pt",
