@@ -36,10 +36,20 @@ def counted(folder: Path, experiments: Path) -> Iterator[None]:
         yield
     finally:
         spent = Cost(time.perf_counter() - began[0], time.process_time() - began[1])
-        line = {"run": name_of(folder, experiments), **{key: round(value, 3) for key, value in spent._asdict().items()}}
+        line = {
+            "run": name_of(located(folder), experiments),
+            **{key: round(value, 3) for key, value in spent._asdict().items()},
+        }
         experiments.mkdir(parents=True, exist_ok=True)
         with (experiments / FILE).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
+
+
+def located(folder: Path) -> Path:
+    """The folder whose name fits the pattern in `folder`'s; `folder` itself where there is none."""
+    if "*" not in folder.name:
+        return folder
+    return next(iter(sorted(folder.parent.glob(folder.name + "/"))), folder)
 
 
 def name_of(folder: Path, experiments: Path) -> str:

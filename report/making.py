@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from darts_pt.errors import UserError
 from report.commands import command_line
-from report.costs import counted
+from report.costs import counted, located
 from report.reading import read_run
 from report.scales import Scale
 
@@ -87,19 +87,18 @@ class Maker:
         """The folder of a selection from `searched`, from its last checkpoint or that of `epoch`."""
         if searched is None:
             return None
-        from darts_pt.commands import selection_name
+        from darts_pt.commands import selection_pattern
 
         options = self.selection_options(searched, selection, seed, epoch)
         began = self.options_of(searched)
-        folder = searched / selection_name(options, int(began["epochs"]) if epoch is None else epoch)
-        if began.get("method") == "sgas" and selection != "magnitude":  # It starts before the search's first decision.
-            from darts_pt.methods.sgas import WARMUP
+        known = dataclasses.replace(options, method=began.get("method", "darts"))
+        name = selection_pattern(known, int(began["epochs"]) if epoch is None else epoch)
+        if self.planned is not None and located(searched / name).name == name:
+            from darts_pt.methods.sgas import WARMUP  # Where its search takes the first decision.
 
-            name = selection_name(options, 0).removeprefix("log_resume-0")
-            usual = searched / selection_name(options, max(1, round(WARMUP * int(began["epochs"]))))
-            folder = next(iter(sorted(searched.glob(f"log_resume-*{name}/"))), usual)
-        module = f"{self._package}.projection"
-        return self.made(folder, _SELECTED, lambda again: self._select(options, again), (module, options))
+            name = name.replace("*", str(max(1, round(WARMUP * int(began["epochs"])))))
+        make = lambda again: self._select(options, again)  # noqa: E731
+        return self.made(searched / name, _SELECTED, make, (f"{self._package}.projection", options))
 
     def _select(self, options: Any, again: dict[str, Any]) -> None:
         from darts_pt.commands import run_selection
@@ -232,19 +231,23 @@ class Maker:
     ) -> Path | None:
         """`folder` once it holds the file that its run ends with; None if it does not and nothing may be run.
 
+        A `*` in its name stands for what the run itself will know.
+
         Args:
             make: gets the options with which to go on: `resume_epoch` where there is a checkpoint, else `overwrite`.
             command: module and options of the command that makes the same; or words, where there is none.
         """
-        if not (folder / sign).is_file():
+        there = located(folder)
+        if not (there / sign).is_file():
             if self.planned is not None:
                 self.plan(command if isinstance(command, str) else self._line(*command))
-                return folder
+                return there
             if not self.run:
                 return None
-            begun = any(folder.glob("checkpoint_*.pth.tar"))
+            begun = any(there.glob("checkpoint_*.pth.tar"))
             with counted(folder, self.experiments):
-                make({"resume_epoch": -1} if begun else {"overwrite": folder.exists()})
+                make({"resume_epoch": -1} if begun else {"overwrite": there.exists()})
+        folder = located(folder)
         if folder not in self.folders:
             self.folders.append(folder)
         return folder
