@@ -24,19 +24,19 @@ class SweepOptions:
     its checkpoint; the same command goes on where an earlier one was stopped. docs/scale.md describes plans.
     """
 
-    plan: tyro.conf.Positional[str]
+    plan: Annotated[str, tyro.conf.arg(metavar="PLAN"), tyro.conf.Positional]
     """A plan (TOML), or a preset: digits (minutes on a laptop), table2, table3, table4 (the paper's)."""
     dry_run: bool = False
     """Print the jobs and what they would cost; run nothing. Needs no Ray."""
-    address: str | None = None
+    address: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS")] = None
     """A Ray cluster to run on: auto (the one this machine belongs to), HOST:PORT, or ray://HOST:PORT. By default Ray is
     started on this machine."""
-    gpus_per_job: float | None = None
+    gpus_per_job: Annotated[float | None, tyro.conf.arg(metavar="GPUS")] = None
     """GPUs of a job, 0 to 1; several jobs share a GPU if it is a fraction. By default the plan's, or one where there is
     one."""
-    cpus_per_job: float | None = None
+    cpus_per_job: Annotated[float | None, tyro.conf.arg(metavar="CPUS")] = None
     """CPUs of a job, and its threads. By default the plan's, or one."""
-    num_cpus: int | None = None
+    num_cpus: Annotated[int | None, tyro.conf.arg(metavar="CPUS")] = None
     """Without --address: CPUs of this machine to use; by default all."""
     max_retries: int = 3
     """How often a job is gone on with after its worker or node was lost, or a signal ended it."""
@@ -46,7 +46,7 @@ class SweepOptions:
     """Where the data sets and benchmark files are, likewise."""
     model_gpus: tuple[int, ...] = ()
     """For --dry_run: reckon how long the sweep takes on so many GPUs (several numbers may be given)."""
-    gpu_hour_price: float | None = None
+    gpu_hour_price: Annotated[float | None, tyro.conf.arg(metavar="PRICE")] = None
     """For --dry_run: what a GPU costs an hour, in any currency."""
 
     def __post_init__(self) -> None:

@@ -15,6 +15,8 @@ from sweep.plan import Resources
 
 OBJECT_STORE_BYTES = 80 * 2**20
 """Jobs hand each other nothing but how they ended: the least that Ray takes is plenty."""
+START_SECONDS = 300
+"""So long may Ray's own processes take to start on a busy machine; by itself Ray gives them 30 seconds."""
 GIB = 2**30
 
 Node = Mapping[str, float]
@@ -28,6 +30,7 @@ def import_ray() -> Any:
         UserError: it is not installed; it says what to install.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Nothing is reported to anyone.
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", str(START_SECONDS))
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         import ray
@@ -47,27 +50,29 @@ def connected(address: str | None, num_cpus: int | None) -> Iterator[Any]:
         UserError: there is no cluster at the address.
     """
     ray = import_ray()
-    quiet = {"log_to_driver": False, "logging_level": "ERROR"}
     try:
         with contextlib.redirect_stderr(io.StringIO()):
-            if address is None:
-                ray.init(
-                    "local",
-                    num_cpus=num_cpus,
-                    include_dashboard=False,
-                    object_store_memory=OBJECT_STORE_BYTES,
-                    **quiet,
-                )
-            else:
-                ray.init(address, **quiet)
-    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        where = f"--address {address}: no Ray cluster there" if address else "Ray cannot be started on this machine"
-        raise UserError(f"{where} ({first[:200]}); expected one that `ray start --head` has started") from None
+            _init(ray, address, num_cpus)
+    except Exception as error:  # Ray has no class of its own for what can go wrong here.
+        ray.shutdown()
+        first = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        if address is None:
+            raise UserError(f"Ray does not start on this machine: {first}") from None
+        raise UserError(
+            f"--address {address}: no Ray cluster there ({first}); expected one that `ray start --head` has started"
+        ) from None
     try:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _init(ray: Any, address: str | None, num_cpus: int | None) -> None:
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    if address is None:
+        ray.init("local", num_cpus=num_cpus, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet)
+    else:
+        ray.init(address, **quiet)
 
 
 def nodes(ray: Any) -> list[Node]:

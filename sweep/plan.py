@@ -109,7 +109,7 @@ def find_plan(plan: str) -> Path:
     path = Path(plan).expanduser()
     if not path.is_file():
         close = did_you_mean(plan, names)
-        raise UserError(f"{plan}: no such plan{close}; expected a TOML file, or a preset: {listed(names)}")
+        raise UserError(f"{plan}: no such plan{close.rstrip('?')}; expected a TOML file, or a preset: {listed(names)}")
     return path
 
 
