@@ -29,6 +29,8 @@ _OWN += ("resume_epoch", "resume_expid", "dev_resume_epoch", "dev_resume_log")
 """Options that the sweep sets by itself."""
 _OF_THE_SEARCH = ("epochs", "ckpt_interval")
 """Options that a selection takes, but only to find the end of the search, which the sweep knows."""
+_SCRIPTS = {"cifar100": "eval-c100", "svhn": "eval-svhn"}
+"""Data set -> the script of exp_scripts/ that trains on it; it stands in the names of trainings of S1–S5."""
 _REPORTS_OWN = ("experiment", "experiments", "output")
 
 
@@ -163,6 +165,7 @@ class _Expansion:
         own |= {"data": self.plan.data} if self.plan.data else {}
         own |= {"expid_tag": self.plan.tag} if self.plan.tag and stage != "select" else {}
         own |= {"space": space} if stage == "search" and space != "nasbench201" else {}
+        own |= {"script": _SCRIPTS.get(dataset, "eval")} if stage == "evaluate" and space != "nasbench201" else {}
         arguments = [word for key, value in own.items() for word in (f"--{key}", str(value))]
         options = _with_presets(stage, space, dataclasses.replace(base, **own), self.data_root)
         return options, (*arguments, *given)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from report.making import located
+from report.costs import located
 from sweep.plan import Resources, family_of
 
 Stage = Literal["search", "select", "evaluate", "report"]
@@ -87,7 +87,7 @@ def _training(job: Job, selected: Path) -> Any:
     if family_of(job.space) == "nasbench201":
         arch = str((read_json(selected / GENOTYPE) or {}).get("genotype"))
     else:
-        arch = str(selected / GENOTYPE)
+        arch = f"{selected.parent.name}/{selected.name}"  # By name: paths would tell equal runs apart.
     return dataclasses.replace(job.options, arch=arch)
 
 
@@ -140,7 +140,9 @@ def command_of(job: Job, gpu: bool, made: Sequence[Path] = ()) -> list[str]:
         return [sys.executable, "-m", "report.page", *map(str, made), *job.arguments]
     words = [sys.executable, "-m", MODULES[job.stage, family_of(job.space)], *job.arguments]
     if job.stage == "select":
-        words += ["--resume_expid", str(folder_of(_source(job)))]
+        searched = _source(job).folder
+        assert searched is not None, job
+        words += ["--resume_expid", searched.name]
     elif job.stage == "evaluate":
         selected = folder_of(_source(job))
         assert selected is not None

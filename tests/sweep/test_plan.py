@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from darts_pt.errors import UserError
-from report.making import SCALES, Maker
+from report.making import Maker
+from report.scales import SCALES
 from sweep import work
 from sweep.cost import DAY, GTX_1080_TI, Timings, estimate
 from sweep.expansion import expand
@@ -76,7 +77,7 @@ def test_experiments_of_presets_have_the_names_that_paper_sh_looks_for(preset: s
     for job in graph.jobs:
         if job.stage == "search":
             maker = Maker(job.space, job.dataset, SCALES["paper"], tmp_path, tmp_path, run=False)
-            made = maker.commands().search_folder(maker._search_options(job.method, job.seed))
+            made = maker.commands.search_folder(maker._search_options(job.method, job.seed))
             assert job.folder == made
 
 
