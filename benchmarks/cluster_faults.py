@@ -67,7 +67,7 @@ def killed_again_and_again(options: ClusterFaultsOptions, experiments: Path) -> 
     dice = random.Random(options.seed)
     cluster = Cluster(initialize_head=True, head_node_args=NODE)
     begin, kills = time.perf_counter(), 0
-    process = sweep(options.plan, experiments, "--address", cluster.address)
+    process = sweep(options.plan, experiments, "--address", str(cluster.address))
     try:
         while process.poll() is None:
             second = cluster.add_node(**NODE)
