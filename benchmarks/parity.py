@@ -160,6 +160,7 @@ class SupernetParity:
             )
             title = f"{key} {number}"
             yield Comparison(f"{title}: alpha", self.per_cell(self.architect.alpha, step["alpha_after"]))
+            assert result is not None
             yield Comparison(f"{title}: training loss", relative_error(result.loss.item(), step["train_loss"]))
             if "mixing_weights" in step:
                 values = self.architect.mixing(decisions).values

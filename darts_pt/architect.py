@@ -160,7 +160,7 @@ def bilevel_step(
     valid_batch: Batch | None,
     decisions: Decisions,
     grad_clip: float,
-) -> StepResult:
+) -> StepResult | None:
     """Alpha's step on the valid batch, then one step of the weights on the train batch.
 
     Args:
@@ -168,7 +168,8 @@ def bilevel_step(
         grad_clip: the largest norm of the gradient by all weights together.
 
     Returns:
-        The mean training loss and the number of correct predictions of the weight step's forward pass.
+        The mean training loss and the number of correct predictions of the weight step's forward pass; None if the
+        guard skipped the weight step.
     """
     supernet = architect.supernet
     supernet.train()
@@ -182,6 +183,7 @@ def bilevel_step(
     loss = F.cross_entropy(logits, labels)
     loss.backward()
     norm = torch.nn.utils.clip_grad_norm_(supernet.parameters(), grad_clip)
-    if architect.guard.allows("the training loss or its gradient", [loss, norm]):
-        weight_optimizer.step()
+    if not architect.guard.allows("the training loss or its gradient", [loss, norm]):
+        return None
+    weight_optimizer.step()
     return StepResult(loss.detach(), (logits.detach().argmax(dim=1) == labels).sum())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -47,15 +48,19 @@ class EpochProgress:
     loss: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
     correct: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.int64))
 
-    def add(self, size: int, result: StepResult) -> None:
-        """Count one step over `size` images."""
+    def add(self, size: int, result: StepResult | None) -> None:
+        """Count one step over `size` images; None is one that was skipped, whose images are in no mean."""
         self.steps += 1
+        if result is None:
+            return
         self.images += size
         self.loss = self.loss.to(result.loss.device) + result.loss.double() * size
         self.correct = self.correct.to(result.correct.device) + result.correct
 
     def metrics(self) -> Metrics:
-        """Means over the images so far; reads the device."""
+        """Means over the images so far, NaN if there are none; reads the device."""
+        if self.images == 0:
+            return Metrics(math.nan, math.nan)
         return Metrics(100.0 * self.correct.item() / self.images, self.loss.item() / self.images)
 
     def to_dict(self) -> dict[str, Any]:
@@ -76,7 +81,7 @@ class EpochProgress:
 
 
 def run_epoch(
-    results: Iterable[tuple[int, StepResult]],
+    results: Iterable[tuple[int, StepResult | None]],
     progress: EpochProgress,
     steps: int,
     experiment: Experiment,
@@ -87,7 +92,8 @@ def run_epoch(
     """Take the steps that remain, under a progress bar; after each the run can be saved and stopped.
 
     Args:
-        results: makes a step and gives its number of images and its result, for every step that remains.
+        results: makes a step and gives its number of images and its result (None if it was skipped), for every step that
+            remains.
         steps: all steps of the epoch, those already done included.
         report_freq: steps between log lines; only for them is the device read.
     """

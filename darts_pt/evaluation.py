@@ -105,11 +105,12 @@ class NetworkTraining:
         self.between_batches: Callable[[], None] = lambda: None
         self.guard = NumericalGuard()
         self.best_accuracy = 0.0
+        self.train_loss: float | None = None
         self.dtype = next(network.parameters()).dtype
         self.device = data.train.labels.device
 
-    def step(self, images: Tensor, labels: Tensor, drop_path_prob: float) -> StepResult:
-        """One step of SGD; the result tells of the forward pass before it."""
+    def step(self, images: Tensor, labels: Tensor, drop_path_prob: float) -> StepResult | None:
+        """One step of SGD; the result tells of the forward pass before it. None if the guard skipped the step."""
         self.guard.remember(self.network)
         self.optimizer.zero_grad(set_to_none=True)
         with self._autocast():
@@ -121,8 +122,9 @@ class NetworkTraining:
         total.backward()
         # Without clipping the norm still tells whether the gradient is finite.
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.options.grad_clip or math.inf)
-        if self.guard.allows("the training loss or its gradient", [total, norm]):
-            self.optimizer.step()
+        if not self.guard.allows("the training loss or its gradient", [total, norm]):
+            return None
+        self.optimizer.step()
         return StepResult(loss.detach(), (logits.detach().argmax(dim=1) == labels).sum())
 
     def begin_epoch(self) -> EpochProgress:
@@ -142,7 +144,7 @@ class NetworkTraining:
         steps = self._steps(batches[progress.steps :])
         return run_epoch(steps, progress, len(batches), experiment, saver, description, report_freq)
 
-    def _steps(self, batches: list[Tensor]) -> Iterator[tuple[int, StepResult]]:
+    def _steps(self, batches: list[Tensor]) -> Iterator[tuple[int, StepResult | None]]:
         drop_path_prob = self.options.drop_path_prob * self.epoch / self.options.epochs
         for indices in batches:
             batch = self.data.batch(self.data.train, indices, self.data.augmentation, self.generators, self.dtype)
@@ -180,6 +182,8 @@ class NetworkTraining:
             "scheduler": self.scheduler.state_dict(),
             "generators": self.generators.state(),
             "best_accuracy": self.best_accuracy,
+            "train_loss": self.train_loss,
+            "skipped": self.guard.skipped,
             "progress": self.progress.to_dict() if self.progress else None,
         }
 
@@ -192,6 +196,9 @@ class NetworkTraining:
         self.epoch = checkpoints.epoch_of(checkpoint, path)
         self.progress = checkpoints.progress_of(checkpoint, path, self.device)
         self.best_accuracy = checkpoints.number_in(checkpoint, "best_accuracy", path)
+        self.guard.skipped = int(checkpoints.number_in(checkpoint, "skipped", path))
+        loss = checkpoint.get("train_loss")
+        self.train_loss = loss if isinstance(loss, float) else None
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bf16")
@@ -208,7 +215,7 @@ def train_network(
     tf32 = training.options.precision == "tf32"
     torch.set_float32_matmul_precision("high" if tf32 else "highest")
     torch.backends.cudnn.allow_tf32 = tf32  # PyTorch's default is True: fp32 would not be fp32.
-    last, train, seconds = None, None, 0.0
+    last, seconds = None, 0.0
     while training.epoch < training.options.epochs:
         saver.safe_point()
         learning_rate = training.optimizer.param_groups[0]["lr"]
@@ -217,6 +224,7 @@ def train_network(
         seconds += time.perf_counter() - start
         last = training.test()
         training.best_accuracy = max(training.best_accuracy, last.accuracy)
+        training.train_loss = train.loss
         training.end_epoch()
         record = {
             "learning_rate": learning_rate,
@@ -237,6 +245,6 @@ def train_network(
         "test_accuracy": last.accuracy,
         "test_loss": last.loss,
         "best_test_accuracy": training.best_accuracy,
-        "train_loss": train.loss if train else None,
+        "train_loss": training.train_loss,
         "seconds": seconds,
     }

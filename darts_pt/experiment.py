@@ -12,11 +12,11 @@ log_resume-….txt, log_resume-…/ one selection from this supernet: its log, a
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import logging
 import math
-import os
 import resource
 import shutil
 import sys
@@ -24,16 +24,17 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
+from darts_pt.board import Board
 from darts_pt.errors import UserError
-from darts_pt.files import Lock, atomic_write
+from darts_pt.files import Lock, WholeFile, atomic_write
+from darts_pt.logs import Logs
 from darts_pt.progress import Progress
-from darts_pt.provenance import PACKAGES, copy_code, describe_run
+from darts_pt.provenance import copy_code, describe_run
 
 if TYPE_CHECKING:
     import torch
-    from torch.utils.tensorboard.writer import SummaryWriter
 
 PROJECT = "darts-pt"
 """Under the key `project` of config.json: the sign that a folder is an experiment of ours."""
@@ -105,15 +106,18 @@ class Experiment:
         self.log = logger
         self.progress = Progress(logger)
         self._log_file = log_file or folder / "log.txt"
-        self._log_handlers: list[logging.Handler] = []
-        self._writer: SummaryWriter | None = None
+        self._board: Board | None = None
         self._tensorboard = tensorboard
-        self._is_new = self._opened(resume, overwrite)
-        self._configure(options, device, resume)
-        self._metrics: IO[bytes] = (folder / "metrics.jsonl").open("ab")
         self._device = device
+        self._is_new = self._opened(resume, overwrite)
+        try:
+            self._configure(options, device, resume)
+            self._metrics = WholeFile(folder / "metrics.jsonl")
+            self._logs = Logs(self._log_file, logger)
+        except BaseException:
+            self._lock.release()
+            raise
         self._last_record = time.perf_counter(), time.process_time()
-        self._start_logging()
 
     @classmethod
     def selection(
@@ -184,21 +188,6 @@ class Experiment:
         atomic_write(path, json.dumps(as_json(config), indent=2) + "\n")
         copy_code(self.folder / "scripts")
 
-    def _start_logging(self) -> None:
-        file = logging.FileHandler(self._log_file, encoding="utf-8")
-        file.setFormatter(_Formatter("%(asctime)s %(message)s"))
-        self._log_handlers = [file]
-        screen = _ScreenHandler()
-        screen.setFormatter(_Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-        if not any(isinstance(other, _ScreenHandler) for other in logger.handlers):
-            self._log_handlers.append(screen)
-        for handler in self._log_handlers:
-            for name in PACKAGES:
-                package = logging.getLogger(name)
-                package.setLevel(logging.INFO)
-                package.addHandler(handler)
-                package.propagate = False  # A library's handler on the root logger must not say it all again.
-
     def record(self, kind: str, values: Mapping[str, Any], *, epoch: int, step: int | None = None) -> None:
         """Appends one line to metrics.jsonl and draws the numbers in TensorBoard, at `step` or else at `epoch`.
 
@@ -213,11 +202,11 @@ class Experiment:
         plain = as_json(values)
         line = json.dumps({"kind": kind, "epoch": epoch, "step": step, "values": plain}, allow_nan=False)
         self._metrics.write(line.encode() + b"\n")
-        self._metrics.flush()
         self._record_cost(kind, epoch)
-        if self._tensorboard:
-            for name, number in _numbers(kind, plain):
-                self._board().add_scalar(name, number, epoch if step is None else step)
+        numbers = dict(_numbers(kind, plain)) if self._tensorboard else {}
+        if numbers:
+            self._board = self._board or Board(self.folder / "runs")
+            self._board.add(numbers, epoch if step is None else step)
 
     def _record_cost(self, kind: str, epoch: int) -> None:
         """Appends to timing.jsonl what came before this record took: a file of its own, since equal runs differ in it.
@@ -237,20 +226,17 @@ class Experiment:
             import torch
 
             cost["gpu_memory_mib"] = round(torch.cuda.max_memory_allocated(self._device) / 2**20, 1)
-        with (self.folder / "timing.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(cost) + "\n")
-
-    def _board(self) -> SummaryWriter:
-        if self._writer is None:
-            from torch.utils.tensorboard.writer import SummaryWriter  # Costs a second or more.
-
-            self._writer = SummaryWriter(str(self.folder / "runs"))
-        return self._writer
+        with contextlib.closing(WholeFile(self.folder / "timing.jsonl")) as file:
+            file.write(json.dumps(cost).encode() + b"\n")
 
     @property
     def metrics_size(self) -> int:
         """Length of metrics.jsonl in bytes: kept in a checkpoint, it says which lines came before it."""
-        return self._metrics.tell()
+        return self._metrics.size
+
+    def sync(self) -> None:
+        """Have metrics.jsonl on the disk: a checkpoint that counts on its lines must not be there without them."""
+        self._metrics.sync()
 
     def rewind(self, metrics_size: int) -> None:
         """Forgets what was recorded after a checkpoint that a resumed run goes on from.
@@ -263,7 +249,6 @@ class Experiment:
                 f"{self.folder / 'metrics.jsonl'} has lost lines: {self.metrics_size} of {metrics_size} bytes"
             )
         self._metrics.truncate(metrics_size)
-        self._metrics.seek(0, os.SEEK_END)  # Truncating does not move the position that metrics_size reads.
 
     def close(self) -> None:
         """Ends logging and gives up the lock; once is enough, more often does no harm."""
@@ -271,16 +256,11 @@ class Experiment:
         self._lock.release()
 
     def _end_logging(self) -> None:
-        self.progress.stop()
-        if self._writer is not None:
-            self._writer.close()
-        for handler in self._log_handlers:
-            for name in PACKAGES:
-                package = logging.getLogger(name)
-                package.removeHandler(handler)
-                package.propagate = not package.handlers
-            handler.close()
-        self._log_handlers = []
+        with contextlib.suppress(OSError):  # a terminal that is gone
+            self.progress.stop()
+        if self._board is not None:
+            self._board.close()
+        self._logs.close()
         self._metrics.close()
 
     def __enter__(self) -> Experiment:
@@ -290,11 +270,10 @@ class Experiment:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         written = [path for pattern in ("checkpoint_*", "state_dump*") for path in self.folder.glob(pattern)]
-        nothing_done = self._is_new and self._metrics.tell() == 0 and not written
-        if error is not None and self._log_handlers:
+        nothing_done = self._is_new and self.metrics_size == 0 and not written
+        if error is not None:
             # On the screen the command says it; the file should tell the end of the story too.
-            told = logging.LogRecord(logger.name, logging.ERROR, __file__, 0, "stopped: %s", (_told(error),), None)
-            self._log_handlers[0].handle(told)
+            self._logs.tell_file(logger, f"stopped: {_told(error)}")
         self._end_logging()
         if isinstance(error, UserError) and nothing_done:
             self._remove_files()
@@ -302,26 +281,6 @@ class Experiment:
             if not any(self.folder.iterdir()):
                 self.folder.rmdir()
         self.close()
-
-
-class _ScreenHandler(logging.StreamHandler):
-    """Writes to what sys.stdout is at that moment, so that lines go above a progress bar and not into it."""
-
-    @property
-    def stream(self) -> Any:
-        return sys.stdout
-
-    @stream.setter
-    def stream(self, _: Any) -> None:
-        pass
-
-
-class _Formatter(logging.Formatter):
-    """Says the level where it matters."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
-        return text if record.levelno < logging.WARNING else text.replace(record.message, f"warning: {record.message}")
 
 
 def _told(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: atomic writes, and a lock that a dead process does not hold."""
+"""Files that are whole or not there, files that are appended to, and a lock that a dead process does not hold."""
 
 from __future__ import annotations
 
@@ -14,6 +14,55 @@ from darts_pt.errors import UserError
 
 
 @contextmanager
+def named(path: Path) -> Iterator[None]:
+    """An error of the system inside says which file it was about, where it does not say so itself (a full disk)."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            error.filename = str(path)
+        raise
+
+
+class WholeFile:
+    """A file that is appended to, without a buffer: what was written is with the system, and closing cannot fail.
+
+    Python's buffered files keep what a full disk did not take, and raise again when they are closed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = path.open("ab", buffering=0)
+
+    def write(self, content: bytes) -> None:
+        """All of it; OSError, which names the file, where that fails."""
+        rest = memoryview(content)
+        with named(self.path):
+            while rest:
+                rest = rest[self._file.write(rest) :]
+
+    @property
+    def size(self) -> int:
+        """Its length in bytes."""
+        return os.fstat(self._file.fileno()).st_size
+
+    def truncate(self, size: int) -> None:
+        """Forget what is beyond `size` bytes."""
+        self._file.truncate(size)
+
+    def flush(self) -> None:
+        """There is no buffer; TensorBoard asks."""
+
+    def sync(self) -> None:
+        """Have all of it on the disk: what is written elsewhere after this may rely on it, power loss or not."""
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """More than once does no harm."""
+        self._file.close()
+
+
+@contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Gives a temporary path in the same folder; what is written there becomes `path` when the block ends well.
 
@@ -25,11 +74,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
-        temporary.chmod(_usual_mode(path))
-        _flush(temporary)
-        temporary.replace(path)
-        _flush(path.parent)
+        with named(path):
+            yield temporary
+            temporary.chmod(_usual_mode(path))
+            _flush(temporary)
+            temporary.replace(path)
+            _flush(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 

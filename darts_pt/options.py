@@ -36,8 +36,9 @@ INTERRUPTED_CODE = 130
 BROKEN_PIPE_CODE = 141
 """Likewise where the reader of its output has gone."""
 
-_USERS_TROUBLE = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM} | {
-    errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP,
+_FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
+_USERS_TROUBLE = _FULL | {
+    errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP,
 }  # fmt: skip
 """Failures of the system that the user can mend and a traceback does not explain: disk full, no permission, bad path."""
 
@@ -169,7 +170,8 @@ def run_command(
     except OSError as error:
         if error.errno not in _USERS_TROUBLE:
             raise
-        _fail(f"{error.strerror}: {error.filename}" if error.filename else str(error))
+        full = "; make room, then try again: a run goes on from its last checkpoint" if error.errno in _FULL else ""
+        _fail((f"{error.strerror}: {error.filename}" if error.filename else str(error)) + full)
 
 
 def parse(options_type: type[Options], argv: Sequence[str], prog: str) -> Options:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from darts_pt.search import SupernetTraining, log_epoch
@@ -83,6 +84,12 @@ def decide_during_search(
         event = Event(sum(map(len, training.decisions.operations.values())), training.epoch, "operation")
         _decide_operation(event, training, rule, experiment, cell_type, edge)
         _drop_surplus(training, experiment, cell_type, cell_type.edges[edge].target)
+
+
+def starts_of_selections(training: SupernetTraining, epochs: int) -> set[int]:
+    """The epoch before which a search takes its first decision: a selection that chooses otherwise starts there."""
+    due = (epoch for epoch in range(epochs) if training.architect.edges_due(epoch, epochs, Decisions()))
+    return set(islice(due, 1))
 
 
 def _drop_surplus(training: SupernetTraining, experiment: Experiment, cell_type: CellType, node: int) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -55,6 +55,7 @@ class Saver:
         resume_option: what continues the run, for the message.
         minutes: how often it is saved within epochs at least.
         keep: how many of the newest checkpoints stay; None keeps all.
+        needed: epochs whose checkpoints stay in any case: something else starts there.
     """
 
     def __init__(
@@ -64,12 +65,14 @@ class Saver:
         resume_option: str,
         minutes: float = 10.0,
         keep: int | None = None,
+        needed: Collection[int] = (),
     ) -> None:
         self._training = training
         self._experiment = experiment
         self._resume_option = resume_option
         self._seconds = 60.0 * minutes
         self._keep = keep
+        self._needed = frozenset(needed)
         self._signal: int | None = None
         self._handlers: dict[int, Any] = {}
         self._saved_at = time.monotonic()
@@ -130,6 +133,7 @@ class Saver:
         )
 
     def _write_point(self) -> None:
+        self._experiment.sync()
         checkpoints.write(self._training.to_checkpoint() | self._point, self._experiment.folder / checkpoints.LAST)
         self._saved_at = time.monotonic()
 
@@ -139,10 +143,13 @@ class Saver:
         """Write the checkpoint of the epoch that has been completed, and remove those that are too many."""
         folder = self._experiment.folder
         state = self._training.to_checkpoint() | {"metrics_size": self._experiment.metrics_size}
+        self._experiment.sync()
         path = checkpoints.save(state, folder, self._training.epoch)
         (folder / checkpoints.LAST).unlink(missing_ok=True)
         if self._keep is not None:
-            for epoch in checkpoints.epochs_in(folder)[: -self._keep]:
+            # Later ones, which a run that went back to an earlier epoch finds there, do not count.
+            past = [epoch for epoch in checkpoints.epochs_in(folder) if epoch <= self._training.epoch]
+            for epoch in set(past[: -self._keep]) - self._needed:
                 (folder / checkpoints.name(epoch)).unlink(missing_ok=True)
         self._saved_at = time.monotonic()
         return path

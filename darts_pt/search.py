@@ -180,7 +180,7 @@ class SupernetTraining:
         results = self.train_epoch(remaining)
         return run_epoch(results, progress, steps, experiment, saver, description, report_freq)
 
-    def train_epoch(self, train_batches: Iterable[Tensor]) -> Iterator[tuple[int, StepResult]]:
+    def train_epoch(self, train_batches: Iterable[Tensor]) -> Iterator[tuple[int, StepResult | None]]:
         """One bilevel step per batch of indices."""
         for indices in train_batches:
             valid_batch = None
@@ -233,6 +233,7 @@ class SupernetTraining:
             "decisions": self.decisions.to_dict(),
             "method_state": self.architect.state(),
             "progress": self.progress.to_dict() if self.progress else None,
+            "skipped": self.guard.skipped,
         }
 
     def restore(self, checkpoint: dict[str, Any], path: Path) -> None:
@@ -243,6 +244,7 @@ class SupernetTraining:
             checkpoints.load_scheduler(self.scheduler, checkpoint["scheduler"], path)
         self.epoch = checkpoints.epoch_of(checkpoint, path)
         self.progress = checkpoints.progress_of(checkpoint, path, self.halves.train.device)
+        self.guard.skipped = int(checkpoints.number_in(checkpoint, "skipped", path))
         if "generators" in checkpoint:
             self.generators.restore(checkpoint["generators"])
 

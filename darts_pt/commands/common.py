@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -122,10 +123,12 @@ def device_and_data(options: RunOptions) -> tuple[torch.device, DataSet]:
     return device, data
 
 
-def saver_of(training: Saveable, experiment: Experiment, options: RunOptions, resume_option: str) -> Saver:
-    """What saves the run; the guard of its numbers is set as well."""
+def saver_of(
+    training: Saveable, experiment: Experiment, options: RunOptions, resume_option: str, needed: Collection[int] = ()
+) -> Saver:
+    """What saves the run; the guard of its numbers is set as well. `needed`: epochs whose checkpoints always stay."""
     training.guard.on_nan = options.on_nan
-    return Saver(training, experiment, resume_option, options.ckpt_minutes, options.keep)
+    return Saver(training, experiment, resume_option, options.ckpt_minutes, options.keep, needed)
 
 
 def begin(experiment: Experiment, checkpoint: dict[str, Any], device: torch.device) -> None:

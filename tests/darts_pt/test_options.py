@@ -201,7 +201,9 @@ def test_how_commands_end(capsys: pytest.CaptureFixture[str]) -> None:
     assert ends(capsys, UserError("two\nlines")) == (2, "error: two lines\n")
     assert ends(capsys, KeyboardInterrupt()) == (130, "interrupted\n")
     full = OSError(errno.ENOSPC, "No space left on device", "/data/checkpoint")
-    assert ends(capsys, full) == (2, "error: No space left on device: /data/checkpoint\n")
+    code, said = ends(capsys, full)
+    assert (code, said.count("\n")) == (2, 1)
+    assert said.startswith("error: No space left on device: /data/checkpoint; make room")
     assert ends(capsys, OSError(errno.ENAMETOOLONG, "File name too long", "x" * 300))[0] == 2
     assert ends(capsys, NotADirectoryError(errno.ENOTDIR, "Not a directory", "/file/x"))[0] == 2
     assert ends(capsys, PermissionError(errno.EACCES, "Permission denied"))[0] == 2
