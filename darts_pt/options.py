@@ -88,7 +88,7 @@ class RunOptions:
     ckpt_minutes: Annotated[float, tyro.conf.arg(metavar="MINUTES")] = 10.0
     """Also save within epochs, so often; and when the system or Ctrl-C ends the run."""
     keep: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: all)")] = None
-    """Keep only so many of the newest checkpoints."""
+    """Keep only so many of the newest checkpoints (and, of SGAS, the one that SGAS+PT starts from)."""
     on_nan: Literal["stop", "skip"] = "stop"
     """What happens at a loss or gradient that is not finite: stop with a state dump, or skip the step and count it."""
     report_freq: Annotated[int, tyro.conf.arg(metavar="STEPS")] = 50

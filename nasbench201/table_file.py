@@ -3,8 +3,8 @@
 Columns: `architecture`, `number` (:func:`nasbench201.isomorphism.code` of it), and results named
 `dataset/epochs/quantity/seed`, such as `cifar10/200/test_accuracy/777`; the mean over the seeds is `…/mean`.
 Quantities: {train,valid,test}_{accuracy,loss} (percent, nats), `seconds` (of training), and, under the data set alone,
-`dataset/parameters` and `dataset/flops`. What is unknown is null. Pages carry checksums; the facts (where the table
-came from) are JSON in the file's metadata.
+`dataset/parameters` and `dataset/flops`. What is unknown is null. The file carries a checksum over all of it; the facts
+(where the table came from) are JSON in the file's metadata.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ import pyarrow.parquet as pq
 
 from darts_pt.errors import UserError
 from darts_pt.files import atomic_path
-from nasbench201 import isomorphism
+from nasbench201 import isomorphism, seal
 from nasbench201.architecture import operations_of
 
 _FACTS = b"nasbench201.table"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+UNSEALED_VERSION = 1
+"""The same without a checksum over the whole file; its pages have theirs."""
 SPLITS = ("train", "valid", "test")
 QUANTITIES = (*(f"{split}_{metric}" for split in SPLITS for metric in ("accuracy", "loss")), "seconds")
 MEAN = "mean"
@@ -72,7 +74,7 @@ def write_table(
         arrays[name] = _numbers(values)
     table = pa.table(arrays)
     content = json.dumps({"format": FORMAT_VERSION, **facts}, ensure_ascii=False)
-    table = table.replace_schema_metadata({_FACTS: content.encode()})
+    table = table.replace_schema_metadata({_FACTS: content.encode(), seal.KEY: seal.UNSEALED})
     with atomic_path(path) as temporary:
         pq.write_table(
             table,
@@ -82,6 +84,7 @@ def write_table(
             column_encoding=dict.fromkeys(columns, "BYTE_STREAM_SPLIT"),
             write_page_checksum=True,
         )
+        seal.seal(temporary)
 
 
 class TableFile:
@@ -97,13 +100,16 @@ class TableFile:
             raise UserError(f"{path}: there is no such table; make one with: python -m nasbench201.table import FILE")
         try:
             self._file = pq.ParquetFile(path, memory_map=True, page_checksum_verification=True)
-            self.facts: dict[str, Any] = json.loads((self._file.schema_arrow.metadata or {})[_FACTS])
+            metadata = self._file.metadata.metadata or {}
+            self.facts: dict[str, Any] = json.loads(metadata[_FACTS])
         except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             raise self._broken(error) from error
-        if self.facts.get("format") != FORMAT_VERSION:
-            raise UserError(
-                f"{path} is a table of format {self.facts.get('format')}, expected {FORMAT_VERSION}: import it again"
-            )
+        if not isinstance(self.facts, dict) or self.facts.get("format") not in (FORMAT_VERSION, UNSEALED_VERSION):
+            told = self.facts.get("format") if isinstance(self.facts, dict) else None
+            raise UserError(f"{path} is a table of format {told}, expected {FORMAT_VERSION}: import it again")
+        sealed = self.facts["format"] == FORMAT_VERSION or seal.KEY in metadata
+        if sealed and (reason := seal.damage(path, metadata)):
+            raise self._broken(ValueError(reason))
         self.names: tuple[str, ...] = tuple(self._file.schema_arrow.names)
 
     def values(self, name: str) -> np.ndarray:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import gzip
-import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ import numpy as np
 
 from darts_pt.errors import UserError
 from darts_pt.suggestions import listed
-from nasbench201 import isomorphism
+from nasbench201 import isomorphism, published_hash
 from nasbench201.architecture import operations_of
 from nasbench201.official_files import Training, read_official
 from nasbench201.table_file import MEAN, SPLITS, ResultColumn, result_column, write_table
@@ -76,22 +75,21 @@ class Collector:
         return means
 
 
-def import_file(source: Path, target: Path, md5: str | None = None) -> str:
+def import_file(source: Path, target: Path, md5: str | None = None, accept: bool = False) -> str:
     """Convert a benchmark file; a sentence on what was found.
 
     Args:
         source: NAS-Bench-201's .pth, NATS-Bench's topology file or folder, or a CSV (.csv, .csv.gz) with a column `arch`.
         target: the table to write, whole or not at all.
         md5: what the file's MD5 must be; None does not check.
+        accept: take a published file that does not fit the digits in its name.
 
     Raises:
         UserError: no such file, a wrong checksum, truncated, or of another kind.
     """
     if not source.exists():
         raise UserError(f"{source}: there is no such file or folder")
-    if md5 is not None:
-        _check_md5(source, md5)
-    facts: dict[str, Any] = {"source": source.name}
+    facts: dict[str, Any] = {"source": source.name, **published_hash.check(source, md5, accept)}
     collector = Collector()
     if source.is_file() and re.search(r"\.csv(\.gz)?$", source.name):
         read_csv(source, collector)
@@ -100,17 +98,6 @@ def import_file(source: Path, target: Path, md5: str | None = None) -> str:
     collector.write(target, facts)
     datasets = dict.fromkeys(name.split("/")[0] for name in collector.columns)
     return f"{int(collector.present.sum())} architectures, {', '.join(datasets)}"
-
-
-def _check_md5(path: Path, expected: str) -> None:
-    if path.is_dir():
-        raise UserError(f"{path} is a folder: --md5 goes with a file")
-    digest = hashlib.md5(usedforsecurity=False)
-    with path.open("rb") as file:
-        while block := file.read(2**22):
-            digest.update(block)
-    if digest.hexdigest() != expected.lower():
-        raise UserError(f"{path} has the MD5 {digest.hexdigest()}, expected {expected}: it is damaged, get it again")
 
 
 def read_csv(path: Path, collector: Collector) -> None:

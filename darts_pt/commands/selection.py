@@ -165,7 +165,7 @@ def _start_of_selection(
     )
 
 
-_SELECTIONS_OWN = ("resume_epoch", "resume_expid", "epochs", "ckpt_interval")
+_SELECTIONS_OWN = ("resume_epoch", "resume_expid", "epochs", "ckpt_interval", "keep")
 """Options that a selection has under the same name as a search, but with another meaning."""
 
 

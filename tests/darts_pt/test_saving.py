@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import resource
 import signal
@@ -129,6 +131,38 @@ def test_keep_bounds_the_number_of_checkpoints(few_digits: DataSet, tmp_path: Pa
     assert checkpoints.epochs_in(tmp_path / "run") == [4, 5]
 
 
+def test_keep_spares_what_is_needed_and_does_not_count_what_is_ahead(few_digits: DataSet, tmp_path: Path) -> None:
+    def loop(training: SupernetTraining, experiment: Experiment, saver: Saver) -> None:
+        search(training, experiment, saver, 5, 1, 100, lambda epoch: {})
+
+    run(toy_training(few_digits, epochs=5), tmp_path / "run", loop, keep=2, needed=[1])
+    assert checkpoints.epochs_in(tmp_path / "run") == [1, 4, 5]
+
+    back = toy_training(few_digits, epochs=5)
+    path = tmp_path / "run" / checkpoints.name(1)
+    back.restore(checkpoints.read(path), path)
+    with Experiment(tmp_path / "run", {}, resume=True, tensorboard=False) as experiment:
+        saver = Saver(back, experiment, "--resume_epoch", keep=1)
+        search(back, experiment, saver, 2, 1, 100, lambda epoch: {})
+    assert checkpoints.epochs_in(tmp_path / "run") == [2, 4, 5], "its own newest one, though there are later ones"
+
+
+def test_a_checkpoint_is_on_the_disk_after_the_metrics_that_it_counts_on(
+    few_digits: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Power may fail between the two: a checkpoint that knows more lines than there are could not be resumed from."""
+    synced, original = [], os.fsync
+
+    def fsync(handle: int) -> None:
+        synced.append(Path(os.readlink(f"/proc/self/fd/{handle}")).name.removeprefix(".").split(".")[0])
+        original(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    run(toy_training(few_digits), tmp_path / "run", search_two_epochs)
+    written = [name for name in synced if name in ("metrics", "checkpoint_1", "checkpoint_2")]
+    assert written == ["metrics", "checkpoint_1", "metrics", "checkpoint_2"]
+
+
 def test_a_damaged_latest_checkpoint_is_named_and_passed_over(
     few_digits: DataSet, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -215,6 +249,11 @@ class TestNumbers:
         with caplog.at_level("WARNING", logger="darts_pt"):
             assert run(training, tmp_path / "run", search_two_epochs)
         assert training.guard.skipped == 1
+        lines = [json.loads(line)["values"] for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+        assert all(math.isfinite(line["train_loss"]) for line in lines), "the step is left out of the means"
+        resumed, path = toy_training(few_digits), tmp_path / "run" / checkpoints.name(2)
+        resumed.restore(checkpoints.read(path), path)
+        assert resumed.guard.skipped == 1, "the count goes on"
         assert all(tensor.isfinite().all() for tensor in training.supernet.state_dict().values())
         assert all(alpha.isfinite().all() for alpha in training.architect.alpha.values())
         assert "skipped" in (tmp_path / "run" / "log.txt").read_text()

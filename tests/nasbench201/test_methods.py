@@ -22,10 +22,10 @@ def folder_of(root: Path, method: str) -> Path:
 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The root of experiments that hold a search of seven batches by every method."""
+    """The root of experiments that hold a search of seven batches by every method, with no checkpoint to spare."""
     root = tmp_path_factory.mktemp("experiments")
     for method in METHODS:
-        search(root, *FAST, "--method", method, "--epochs", "7")
+        search(root, *FAST, "--method", method, "--epochs", "7", "--ckpt_interval", "1", "--keep", "1")
     return root
 
 
@@ -48,6 +48,7 @@ def test_sgas_with_pt_keeps_the_warmup_and_chooses_anew(searched: Path) -> None:
     select(searched, "--resume_expid", folder.name, "--log_tag", "again", "--crit", "loss")
     (selection,) = folder.glob("log_resume-*-again")
     first = min(checkpoints.epochs_in(selection))
+    assert checkpoints.epochs_in(folder) == [first, 7], "--keep leaves what a selection starts from"
     assert f"log_resume-{first}-" in selection.name, "it goes on from the state before the first decision"
     assert not any(checkpoints.read(folder / checkpoints.name(first))["decisions"]["operations"].values())
     lines = [json.loads(line) for line in (selection / "metrics.jsonl").read_text().splitlines()]

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from darts_pt.errors import UserError
 from nasbench201 import isomorphism, table, table_file
 from nasbench201.architecture import operations_of
 from nasbench201.lookup import Table, find_table
@@ -146,6 +147,25 @@ def test_damaged_and_foreign_tables_are_refused(
 
         pq.write_table(pa.Table.from_arrays([table_file._strings([EARLY])], names=["architecture"]), path)
     assert "no benchmark table, or a damaged one" in refused(capsys, "query", EARLY, "--table", path)
+
+
+def test_a_flipped_bit_anywhere_in_a_table_is_found(small: Path, tmp_path: Path) -> None:
+    """In pages that are never read, in the footer, in the checksum itself: there is no place where one goes unnoticed."""
+    content, path = small.read_bytes(), tmp_path / "flipped.parquet"
+    for byte in range(len(content)):
+        flipped = bytearray(content)
+        flipped[byte] ^= 1 << byte % 8
+        path.write_bytes(flipped)
+        with pytest.raises(UserError) as error:
+            Table(path)
+        assert "\n" not in str(error.value)
+
+
+def test_tables_without_a_checksum_over_all_are_still_read(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table_file, "FORMAT_VERSION", table_file.UNSEALED_VERSION)
+    write_table(small, [ALL_SKIP], {TEST: np.array([50.0])}, {})
+    monkeypatch.undo()
+    assert Table(small).standing(ALL_SKIP, "cifar10").rank == 1
 
 
 @pytest.fixture(scope="module")

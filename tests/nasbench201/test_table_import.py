@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from darts_pt.errors import UserError
-from nasbench201 import isomorphism, official_files
+from nasbench201 import isomorphism, official_files, table_import
 from nasbench201.lookup import Table, find_table
 from nasbench201.official_unpickler import Memo, StreamingUnpickler
 from nasbench201.table_import import import_file
@@ -105,7 +105,7 @@ def test_pth_files_say_what_their_package_says(
     torch.save(nas_bench_201, path, _use_new_zipfile_serialization=zipped)
     if not small:
         monkeypatch.setattr(official_files, "SMALL", 0)
-    import_file(path, tmp_path / "table.parquet")
+    import_file(path, tmp_path / "table.parquet", accept=True)
     opened = Table(tmp_path / "table.parquet")
     assert opened.seeds("cifar10") == ["777", "888"]
     agrees_with_its_own_api(opened, NASBench201API(nas_bench_201, verbose=False), {"12": 12, "200": LONG})
@@ -127,7 +127,7 @@ def test_nats_bench_says_what_its_package_says(tmp_path: Path, monkeypatch: pyte
         source = source.with_name("NATS-tss-v1_0-3ffb9.pickle.pbz2")
         api_utils.pickle_save(whole, source, ext="")
         monkeypatch.setattr(official_files, "SMALL", 0)
-    import_file(source, tmp_path / "table.parquet")
+    import_file(source, tmp_path / "table.parquet", accept=True)
     agrees_with_its_own_api(
         Table(tmp_path / "table.parquet"), NATStopology(whole, verbose=False), {"12": 12, "200": LONG}
     )
@@ -225,8 +225,36 @@ def test_a_checksum_that_is_asked_for_must_fit(nas_bench_201: dict[str, Any], tm
     assert target.is_file()
 
 
-def test_a_search_finds_an_official_file_and_imports_it_once(nas_bench_201: dict[str, Any], tmp_path: Path) -> None:
-    torch.save(nas_bench_201, tmp_path / "NAS-Bench-201-v1_0-e61699.pth")
+@pytest.mark.parametrize("algorithm", ["md5", "sha256"])
+def test_the_digits_in_the_name_of_a_published_file_must_fit(
+    nas_bench_201: dict[str, Any], tmp_path: Path, algorithm: str
+) -> None:
+    wrong, target = tmp_path / "NAS-Bench-201-v1_1-096897.pth", tmp_path / "table.parquet"
+    torch.save(nas_bench_201, wrong)
+    with pytest.raises(UserError, match=r"none of its hashes begins or ends with 096897 .*--accept"):
+        import_file(wrong, target)
+    assert not target.exists()
+    import_file(wrong, target, accept=True)
+    target.unlink()
+    digest = hashlib.new(algorithm, wrong.read_bytes()).hexdigest()
+    right = wrong.rename(tmp_path / f"NAS-Bench-201-v1_1-{digest[-6:]}.pth")
+    import_file(right, target)
+    assert Table(target).file.facts[algorithm] == digest
+    content = bytearray(right.read_bytes())
+    content[len(content) // 2] ^= 1
+    right.write_bytes(content)
+    with pytest.raises(UserError, match="get it again"):
+        import_file(right, target)
+
+
+def test_a_search_finds_an_official_file_and_imports_it_once(
+    nas_bench_201: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = io.BytesIO()
+    torch.save(nas_bench_201, content)
+    name = f"NAS-Bench-201-v1_0-{hashlib.md5(content.getvalue()).hexdigest()[-6:]}.pth"
+    monkeypatch.setattr(table_import, "OFFICIAL", (name,))
+    (tmp_path / name).write_bytes(content.getvalue())
     found = find_table(tmp_path, "cifar10")
     assert found is not None
     known = found.look_up(ARCHITECTURES[1])
@@ -236,7 +264,7 @@ def test_a_search_finds_an_official_file_and_imports_it_once(nas_bench_201: dict
         "imagenet16-120": ["test", "train", "valid"],
     }
     assert found.look_up(isomorphism.architecture_at(11)) == {}  # the run goes on
-    (tmp_path / "NAS-Bench-201-v1_0-e61699.pth").unlink()
+    (tmp_path / name).unlink()
     again = find_table(tmp_path, "cifar100")
     assert again is not None
     assert again.look_up(ARCHITECTURES[1]) == known
