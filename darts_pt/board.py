@@ -31,13 +31,13 @@ class Board:
 
     def add(self, scalars: dict[str, float], step: int) -> None:
         """Draw numbers by name at a step."""
-        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[attr-defined]
 
         values = [Summary.Value(tag=name, simple_value=value) for name, value in scalars.items()]
         self._write(step=step, summary=Summary(value=values))
 
     def _write(self, **content: Any) -> None:
-        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.event_pb2 import Event  # type: ignore[attr-defined]
 
         with named(self._path):
             self._records.write(Event(wall_time=time.time(), **content).SerializeToString())
