@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from report.run import Run, number
-from report.style import MARKERS, WIDE, Picture, Theme, new_figure
+from report.style import MARKERS, Picture, Theme, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+WIDTH = 4.4
+"""Inches of the picture: names, marks and numbers side by side, and still to be read on a phone."""
 FEWEST = 3
 """Seeds on each side below which no test is made: it would say nothing."""
 
@@ -160,7 +162,7 @@ def comparison_picture(name: str, members: Sequence[Group]) -> Picture | None:
         return None
 
     def draw(theme: Theme) -> Figure:
-        figure = new_figure(WIDE, 0.7 + 0.3 * len(rows))
+        figure = new_figure(WIDTH, 0.65 + 0.26 * len(rows))
         axes = figure.add_subplot()
         for y, (_, values) in enumerate(rows):
             colour, marker = theme.cycle[y % 8], MARKERS[y % 8]
@@ -189,4 +191,4 @@ def comparison_picture(name: str, members: Sequence[Group]) -> Picture | None:
         return figure
 
     words = "; ".join(f"{label} {aggregate(values)} over {len(values)} seeds" for label, values in rows)
-    return Picture(name, QUANTITIES[quantity].capitalize(), f"By method: {words}.", draw, wide=True)
+    return Picture(name, QUANTITIES[quantity].capitalize(), f"By method: {words}.", draw)

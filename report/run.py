@@ -121,14 +121,14 @@ class Run:
     def variant(self) -> str:
         """What sets a selection apart from one with the usual options, in words; empty where nothing does."""
         options = self.options
+        if self.kind != "selection" or options.get("selection") == "magnitude":
+            return ""
         parts = [
             "criterion loss" if options.get("proj_crit") == "loss" and options.get("selection") == "pt" else "",
             f"interval {options['proj_intv']}" if options.get("proj_intv", 5) != 5 else "",
             f"edges in {options['edge_decision']}" if options.get("edge_decision", "random") != "random" else "",
             "cached batches" if options.get("proj_batches", "fresh") != "fresh" else "",
         ]
-        if options.get("selection") == "magnitude":
-            parts = []
         return ", ".join(part for part in parts if part)
 
     @property

@@ -155,7 +155,8 @@ def _alpha_map(cell: str, epochs: list[int], edges: dict[str, dict[str, list[flo
                 place = list(operations).index(strongest[edge])
                 axes.plot([epochs[-1] + 0.5], [place], marker="<", color=theme.red, clip_on=False, markersize=5)
             whole_epochs(axes)
-        for axes in grid[-1]:
+        for axes in list(grid.flat[: len(edges)])[-columns:]:  # The lowest of every column.
+            axes.tick_params(labelbottom=True)
             axes.set_xlabel("epoch")
         assert image is not None
         bar = figure.colorbar(image, ax=grid, fraction=0.03, pad=0.02, aspect=30)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import statistics
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
+from scipy import stats
 
 from darts_pt.options import run_command
 from nasbench201 import projection
@@ -16,6 +19,7 @@ from nasbench201.space import NasBench201SelectionOptions
 from report import page as page_module
 from report.page import PageOptions
 from tests.report.page_checks import check_page
+from tests.report.written_runs import write_search, write_selection
 
 NAME = "search-darts-201-1-digits"
 
@@ -97,17 +101,63 @@ def test_infinite_losses_and_odd_names_do_no_harm(root: Path) -> None:
     assert "search-<b>&\"'" in page.text
 
 
-def test_many_runs_fit_on_a_page(root: Path) -> None:
-    source = root / "nasbench201" / NAME
-    for number in range(300):
-        folder = root / f"copy-{number}"
-        folder.mkdir()
-        for name in ("config.json", "genotype.json", "metrics.jsonl"):
-            shutil.copyfile(source / name, folder / name)
-    path = report(root, "--details", "1", "--formats", "png") / "index.html"
+def test_thousands_of_runs_fit_on_a_page(tmp_path: Path) -> None:
+    for seed in range(250):
+        for space in ("nasbench201", "s2"):
+            searched = write_search(tmp_path / "experiments", space, "darts", seed)
+            for selection in ("pt", "magnitude"):
+                write_selection(searched, space, "darts", selection, seed, 90 + seed % 7)
+    began = time.process_time()
+    path = report(tmp_path / "experiments", "--details", "0", "--formats", "png") / "index.html"
+    assert time.process_time() - began < 20
     page = check_page(path.read_text())
-    assert "Details of the first 1 of 304 runs" in page.text
-    assert path.stat().st_size < 3_000_000
+    assert len(page.all("tr")) > 1500
+    assert path.stat().st_size < 1500 * 1200  # Bytes a row.
+
+
+ACCURACIES = {
+    ("darts", "magnitude"): (85.0, 87.5, 86.0, 88.0, 84.5),
+    ("darts", "pt"): (90.0, 91.5, 89.0, 92.0, 90.5),
+    ("blank", "pt"): (93.0, 92.5, 93.5, 94.0, 92.0),
+}
+
+
+def test_three_methods_of_five_seeds_stand_side_by_side_in_each_space(tmp_path: Path) -> None:
+    for space in ("nasbench201", "s2"):
+        for seed in range(5):
+            searched = {m: write_search(tmp_path / "experiments", space, m, seed) for m in ("darts", "blank")}
+            for (method, selection), values in ACCURACIES.items():
+                write_selection(searched[method], space, method, selection, seed, values[seed])
+    page = check_page((report(tmp_path / "experiments", "--details", "0") / "index.html").read_text())
+    assert "20 searches, 30 selections; space: NAS-Bench-201, S2; data: digits." in page.text
+    text = re.sub(r"\s+", "", page.text)
+    headings = ["NAS-Bench-201,digits(4channels,1cellperstage)", "S2,digits(4channels,3layers)"]
+    parts = re.split("|".join(map(re.escape, headings)), text)
+    assert len(parts) == 3
+    magnitude = ACCURACIES["darts", "magnitude"]
+    for label, values in zip(("DARTS(magnitude)", "DARTS+PT", "fixalpha+PT"), ACCURACIES.values(), strict=True):
+        table = f"{statistics.fmean(values):.2f}±{statistics.stdev(values):.2f}{max(values):.2f}"
+        valid = f"{statistics.fmean(values) - 5:.2f}±{statistics.stdev(values):.2f}{max(values) - 5:.2f}"
+        p = stats.ttest_rel(values, magnitude).pvalue if values != magnitude else None
+        test = "" if p is None else f"p{'<0.001' if p < 0.001 else f'={p:.3f}'}(pairedt-test,5seeds)"
+        assert f"{label}5{table}{valid}{test}" in parts[1]
+        assert f"{label}5{valid}{test}" in parts[2]
+    assert any("fix alpha + PT 93.00 ± 0.79 over 5 seeds" in (image["alt"] or "") for image in page.all("img"))
+
+
+def test_spaces_mixed_with_runs_that_broke_off_make_one_page(tmp_path: Path) -> None:
+    root = tmp_path / "experiments"
+    whole, half, none = (write_search(root, space, "darts", n) for n, space in enumerate(("nasbench201", "s2", "s2")))
+    write_selection(half, "s2", "darts", "pt", 1, 90.0)
+    text = (half / "metrics.jsonl").read_text()
+    (half / "metrics.jsonl").write_text(text[: -len(text) // 5])
+    (none / "metrics.jsonl").unlink()
+    (none / "genotype.json").unlink()
+    page = check_page((report(root, "--details", "1", "--formats", "png") / "index.html").read_text())
+    assert "line 3 is not whole and was left out" in page.text
+    assert "no metrics.jsonl: the run has measured nothing" in page.text
+    assert page.text.count("incomplete") == 2
+    assert all(folder.name in page.text for folder in (whole, half, none))
 
 
 @pytest.mark.parametrize(
