@@ -4,7 +4,7 @@
     python -m benchmarks.methods report [--experiments DIR] [--output docs]
 
 `run` does, seed by seed, what is not done yet: a search per method, then the selections from it. Stop and start it as you
-like. `report` writes the table (methods.md, methods.csv) and the figure (methods.svg) of whatever has been run. True
+like. `report` writes the table (methods.md, methods.csv) and the figure (methods.svg, .png, .pdf) of what has been run. True
 accuracies, ranks and regrets are those of the embedded table; where it is not there, the selected architectures are
 trained as the table's are (nasbench201/digits_protocol.py), and ranks and regrets stay open.
 """
@@ -24,6 +24,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.methods_figure import Point, draw
 from darts_pt.methods import METHODS, script_name
 from darts_pt.provenance import PROJECT_ROOT
 from nasbench201.space import NasBench201SearchOptions, NasBench201SelectionOptions, NasBench201Space
@@ -192,7 +193,7 @@ def _spread(values: list[float]) -> tuple[float, float]:
 
 
 def report(experiments: Path, output: Path) -> None:
-    """The table as Markdown and CSV, the figure as SVG."""
+    """The table as Markdown and CSV, the figure as SVG, PNG and PDF."""
     table = list(rows(experiments))
     if not table:
         sys.exit(f"error: nothing has been run in {experiments}: run `python -m benchmarks.methods run` first")
@@ -213,8 +214,11 @@ def report(experiments: Path, output: Path) -> None:
         lines.append(
             f"| {row.method} | {row.selection} | {row.seeds} | {accuracy} | {rank} | {regret} | {row.seconds:.0f} |"
         )
+    known = worth({result.genotype for result in results(experiments)}, experiments)
+    points = [Point(*result[:3], known[result.genotype][KNOWN[0]]) for result in results(experiments)]
+    seen = draw(sorted(points), [*VARIANTS, *UNTRAINED], output / "methods")
+    lines += ["", f"![{seen}](methods.svg)"]
     (output / "methods.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    draw(table, output / "methods.svg")
 
 
 def _in_words(options: dict[str, Any]) -> str:
@@ -227,34 +231,6 @@ def _in_cell(mean: float, deviation: float, digits: int) -> str:
     if mean != mean:
         return "–"
     return f"{mean:,.{digits}f}" + ("" if deviation != deviation else f" ± {deviation:,.{digits}f}")
-
-
-def draw(table: list[Row], path: Path) -> None:
-    """Selections side by side per search method: mean true test accuracy, with the deviation over seeds."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = "methods"
-    from matplotlib import pyplot
-
-    methods = list(dict.fromkeys(row.method for row in table))
-    selections = [name for name in (*VARIANTS, *UNTRAINED) if any(row.selection == name for row in table)]
-    figure, axes = pyplot.subplots(figsize=(11, 4.5), layout="constrained")
-    colours = pyplot.get_cmap("tab10")
-    for number, selection in enumerate(selections):
-        shown = [row for row in table if row.selection == selection]
-        places = [methods.index(row.method) + (number - (len(selections) - 1) / 2) * 0.08 for row in shown]
-        deviations = [0.0 if row.accuracy[1] != row.accuracy[1] else row.accuracy[1] for row in shown]
-        axes.errorbar(
-            places, [row.accuracy[0] for row in shown], deviations,
-            fmt="o", capsize=2, markersize=4, color=colours(number), label=selection,
-        )  # fmt: skip
-    axes.set_xticks(range(len(methods)), methods)
-    axes.set_ylabel("test accuracy on digits (%)")
-    axes.grid(axis="y", alpha=0.3)
-    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize="small")
-    figure.savefig(path, metadata={"Date": None})
-    pyplot.close(figure)
 
 
 def main() -> None:
