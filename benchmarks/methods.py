@@ -4,8 +4,8 @@
     python -m benchmarks.methods report [--experiments DIR] [--output docs]
 
 `run` does, seed by seed, what is not done yet: a search per method, then the selections from it. Stop and start it as you
-like. `report` writes the table (methods.md, methods.csv) and the figure (methods.svg, .png, .pdf) of what has been run. True
-accuracies, ranks and regrets are those of the embedded table; where it is not there, the selected architectures are
+like. `report` writes the table (methods.md, methods.csv) and the figure (methods.svg, .png, .pdf) of what has been run.
+True accuracies, ranks and regrets are those of the embedded table; where it is not there, the selected architectures are
 trained as the table's are (nasbench201/digits_protocol.py), and ranks and regrets stay open.
 """
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FORMATS = ("svg", "png", "pdf")
+DATELESS: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+"""Equal figures give equal files."""
 LOOKS = (
     ("#0072b2", "o"),
     ("#d55e00", "s"),
@@ -47,6 +49,7 @@ def draw(points: Sequence[Point], selections: Sequence[str], stem: Path) -> str:
 
     matplotlib.use("agg")
     from matplotlib import pyplot
+    from matplotlib.lines import Line2D
 
     methods = list(dict.fromkeys(point.method for point in points))
     shown = [name for name in selections if any(point.selection == name for point in points)]
@@ -73,13 +76,12 @@ def draw(points: Sequence[Point], selections: Sequence[str], stem: Path) -> str:
         axes.grid(axis="x", color="#d5dbe2", linewidth=0.5)
         axes.set_xlabel("test accuracy on digits (%); small: a seed, large: the mean, bar: the deviation over seeds")
         handles = [
-            pyplot.Line2D([], [], color=colour, marker=marker, linestyle="", markersize=5, label=name)
+            Line2D([], [], color=colour, marker=marker, linestyle="", markersize=5, label=name)
             for name, (colour, marker) in zip(shown, LOOKS * len(shown), strict=False)
         ]
         figure.legend(handles=handles, loc="outside upper left", ncols=min(4, len(handles)), frameon=False)
         for fmt in FORMATS:
-            dateless = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(fmt, {})
-            figure.savefig(stem.with_suffix(f".{fmt}"), dpi=300, metadata=dateless)
+            figure.savefig(stem.with_suffix(f".{fmt}"), dpi=300, metadata=DATELESS.get(fmt))
         pyplot.close(figure)
     return _in_words(points, methods, shown)
 
