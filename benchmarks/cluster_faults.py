@@ -28,7 +28,7 @@ from darts_pt.options import in_range, positive, run_command
 from darts_pt.provenance import PROJECT_ROOT
 
 NODE = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}
-START_SECONDS = "300"
+START_SECONDS = "900"
 """So long may a node take to start on a busy machine."""
 
 

@@ -15,7 +15,7 @@ from sweep.plan import Resources
 
 OBJECT_STORE_BYTES = 80 * 2**20
 """Jobs hand each other nothing but how they ended: the least that Ray takes is plenty."""
-START_SECONDS = 300
+START_SECONDS = 900
 """So long may Ray's own processes take to start on a busy machine; by itself Ray gives them 30 seconds."""
 GIB = 2**30
 

@@ -6,6 +6,7 @@ its worker or node is lost.
 
 from __future__ import annotations
 
+import platform
 import signal
 import threading
 import time
@@ -46,9 +47,9 @@ def task(
     job: Job, log: Path, cpus: float, gpus: float, settled: Mapping[str, Outcome], board: Any, *needed: Outcome
 ) -> Outcome:
     """A job, as Ray runs it; `settled` are needed jobs that were done before the sweep began."""
-    import platform
-
     node = platform.node()
+    # Ray cancels by this handler; a sweep in the background of a script would have started its workers without it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def say(text: str) -> None:
         board.say.remote(job.name, node, text)
@@ -86,12 +87,17 @@ def run(
             references[by_name[name]] = name
         _wait(ray, board, references, left, resources, outcomes, status, stop)
         if stop:
-            _cancel(ray, references, status)
+            late = _cancel(ray, references, status)
             done = sum(outcome.state == "done" for outcome in outcomes.values())
+            saved = "those that were running have saved themselves"
+            if late:
+                saved = (
+                    f"{', '.join(late)} did not end in {GRACE_SECONDS:.0f} s and will go on from the last checkpoint"
+                )
             raise Stopped(
                 stop[0],
-                f"stopped by {signal.Signals(stop[0]).name}: {done} of {len(graph.jobs)} jobs are done, those that "
-                "were running have saved themselves; the same command goes on there",
+                f"stopped by {signal.Signals(stop[0]).name}: {done} of {len(graph.jobs)} jobs are done, {saved}; "
+                "the same command goes on there",
             )
     return outcomes
 
@@ -155,12 +161,13 @@ def _outcome(ray: Any, reference: Any, job: Job, outcomes: Mapping[str, Outcome]
         return Outcome(job.name, "failed", folder_of(job), f"{reason} (given up after every retry)")
 
 
-def _cancel(ray: Any, references: Mapping[Any, str], status: Status) -> None:
-    """Ask every job to stop, those that wait first, and give those that run time to save themselves."""
+def _cancel(ray: Any, references: Mapping[Any, str], status: Status) -> list[str]:
+    """Ask every job to stop, those that wait first, and give those that run time to save themselves; who did not."""
     status.stopping()
     for reference in reversed(list(references)):
         ray.cancel(reference, force=False)
-    ray.wait(list(references), num_returns=len(references), timeout=GRACE_SECONDS)
+    _, late = ray.wait(list(references), num_returns=len(references), timeout=GRACE_SECONDS + 5)
+    return [references[reference] for reference in late]
 
 
 def _here(ray: Any) -> Any:
