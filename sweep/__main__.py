@@ -90,7 +90,8 @@ def main(options: SweepOptions) -> None:
     from sweep.running import run
     from sweep.status import Status
 
-    with connected(options.address, options.num_cpus) as ray, Status(graph) as status:
+    ray_log = output / "logs" / "ray.log"
+    with Status(graph) as status, connected(options.address, options.num_cpus, ray_log) as ray:
         outcomes = run(graph, ray, status, options.cpus_per_job, options.gpus_per_job, options.max_retries)
     path = results.write(graph)
     print("\n".join(["", *results.markdown(results.rows(graph)), "", f"results: {path}"]))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from darts_pt.errors import UserError
@@ -43,28 +43,31 @@ def import_ray() -> Any:
 
 
 @contextlib.contextmanager
-def connected(address: str | None, num_cpus: int | None) -> Iterator[Any]:
+def connected(address: str | None, num_cpus: int | None, log: Path) -> Iterator[Any]:
     """Ray, on this machine alone or at `address`; left again at the end.
+
+    Meanwhile what is printed goes to `log`: Ray tells of lost nodes in pages. The sweep's status has a stream of its own.
 
     Raises:
         UserError: there is no cluster at the address.
     """
     ray = import_ray()
-    try:
-        with contextlib.redirect_stderr(io.StringIO()):
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+        try:
             _init(ray, address, num_cpus)
-    except Exception as error:  # Ray has no class of its own for what can go wrong here.
-        ray.shutdown()
-        first = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        if address is None:
-            raise UserError(f"Ray does not start on this machine: {first}") from None
-        raise UserError(
-            f"--address {address}: no Ray cluster there ({first}); expected one that `ray start --head` has started"
-        ) from None
-    try:
-        yield ray
-    finally:
-        ray.shutdown()
+        except Exception as error:  # Ray has no class of its own for what can go wrong here.
+            ray.shutdown()
+            first = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+            if address is None:
+                raise UserError(f"Ray does not start on this machine: {first}") from None
+            raise UserError(
+                f"--address {address}: no Ray cluster there ({first}); expected one that `ray start --head` has started"
+            ) from None
+        try:
+            yield ray
+        finally:
+            ray.shutdown()
 
 
 def _init(ray: Any, address: str | None, num_cpus: int | None) -> None:

@@ -23,6 +23,7 @@ class Status:
     """Follows the jobs of a sweep; use it in a `with` statement."""
 
     def __init__(self, graph: Graph) -> None:
+        self._stream = sys.stdout
         self._jobs: Mapping[str, Job] = {job.name: job for job in graph.jobs}
         self._ended: dict[str, Outcome] = {}
         self._running: dict[str, tuple[str, float]] = {}
@@ -31,13 +32,16 @@ class Status:
         self._start = time.monotonic()
         self._refreshed = 0.0
         self._live: Any = None
-        self._stopping = False
 
     def __enter__(self) -> Status:
-        if sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+        if self._stream.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+            from rich.console import Console
             from rich.live import Live
 
-            self._live = Live(auto_refresh=False, transient=True)
+            console = Console(file=self._stream)
+            self._live = Live(
+                console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
+            )
             self._live.start()
         return self
 
@@ -87,7 +91,7 @@ class Status:
         if self._live is not None:
             self._live.console.print(line, markup=False, highlight=False)
         else:
-            print(line, flush=True)
+            print(line, file=self._stream, flush=True)
 
     def _table(self) -> Any:
         from rich.table import Table

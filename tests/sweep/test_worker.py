@@ -169,3 +169,9 @@ def test_a_job_gets_a_gpu_where_there_are_any(tmp_path: Path) -> None:
     assert cluster.granted(job, [{"CPU": 2.0}], None, None) == Resources(1.0, 0.0)
     assert cluster.granted(job, [{"CPU": 2.0}, {"GPU": 1.0}], None, None) == Resources(1.0, 1.0)
     assert cluster.granted(job, [{"GPU": 1.0}], 2.0, 0.25) == Resources(2.0, 0.25)
+
+
+def test_without_ray_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match=r"pip install -r requirements-sweep.txt .*--dry_run works without"):
+        cluster.import_ray()
