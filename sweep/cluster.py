@@ -15,8 +15,8 @@ from sweep.plan import Resources
 
 OBJECT_STORE_BYTES = 80 * 2**20
 """Jobs hand each other nothing but how they ended: the least that Ray takes is plenty."""
-START_SECONDS = 900
-"""So long may Ray's own processes take to start on a busy machine; by itself Ray gives them 30 seconds."""
+STARTS = 4
+"""Ray's processes give each other 15 seconds to start and abort after that: on a busy machine it takes another try."""
 GIB = 2**30
 
 Node = Mapping[str, float]
@@ -30,7 +30,6 @@ def import_ray() -> Any:
         UserError: it is not installed; it says what to install.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Nothing is reported to anyone.
-    os.environ.setdefault("RAY_raylet_start_wait_time_s", str(START_SECONDS))
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         import ray
@@ -54,20 +53,27 @@ def connected(address: str | None, num_cpus: int | None, log: Path) -> Iterator[
     ray = import_ray()
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
-        try:
-            _init(ray, address, num_cpus)
-        except Exception as error:  # Ray has no class of its own for what can go wrong here.
-            ray.shutdown()
-            first = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-            if address is None:
-                raise UserError(f"Ray does not start on this machine: {first}") from None
-            raise UserError(
-                f"--address {address}: no Ray cluster there ({first}); expected one that `ray start --head` has started"
-            ) from None
+        _start(ray, address, num_cpus)
         try:
             yield ray
         finally:
             ray.shutdown()
+
+
+def _start(ray: Any, address: str | None, num_cpus: int | None) -> None:
+    """Starts Ray here, with several tries, or joins a cluster."""
+    for attempt in range(STARTS):
+        try:
+            return _init(ray, address, num_cpus)
+        except Exception as error:  # Ray has no class of its own for what can go wrong here.
+            ray.shutdown()
+            first = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+            if address is not None:
+                raise UserError(
+                    f"--address {address}: no Ray cluster there ({first}); expected one that `ray start --head` has started"
+                ) from None
+            if attempt == STARTS - 1:
+                raise UserError(f"Ray does not start on this machine: {first}") from None
 
 
 def _init(ray: Any, address: str | None, num_cpus: int | None) -> None:
