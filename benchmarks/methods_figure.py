@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FORMATS = ("svg", "png", "pdf")
-DATELESS: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+DATELESS: dict[str, Any] = {"svg": {"Date": None}, "png": {}, "pdf": {"CreationDate": None}}
 """Equal figures give equal files."""
 LOOKS = (
     ("#0072b2", "o"),
@@ -53,7 +53,7 @@ def draw(points: Sequence[Point], selections: Sequence[str], stem: Path) -> str:
 
     methods = list(dict.fromkeys(point.method for point in points))
     shown = [name for name in selections if any(point.selection == name for point in points)]
-    settings = {
+    settings: dict[Any, Any] = {
         "svg.hashsalt": "methods", "font.size": 7.5, "axes.spines.top": False, "axes.spines.right": False,
         "axes.axisbelow": True, "axes.edgecolor": "#66727f", "pdf.fonttype": 42,
     }  # fmt: skip
@@ -81,7 +81,7 @@ def draw(points: Sequence[Point], selections: Sequence[str], stem: Path) -> str:
         ]
         figure.legend(handles=handles, loc="outside upper left", ncols=min(4, len(handles)), frameon=False)
         for fmt in FORMATS:
-            figure.savefig(stem.with_suffix(f".{fmt}"), dpi=300, metadata=DATELESS.get(fmt))
+            figure.savefig(stem.with_suffix(f".{fmt}"), dpi=300, metadata=DATELESS[fmt])
         pyplot.close(figure)
     return _in_words(points, methods, shown)
 
