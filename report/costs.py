@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,10 +22,10 @@ FILE = "paper_costs.jsonl"
 
 
 class Cost(NamedTuple):
-    """Seconds on the clock, and of processor time."""
+    """Seconds on the clock, and of processor time; None where nobody has counted them."""
 
-    seconds: float
-    processor_seconds: float
+    seconds: float | None
+    processor_seconds: float | None
 
 
 @contextmanager
@@ -63,12 +63,18 @@ def costs(folders: Iterable[Path], experiments: Path) -> dict[str, Cost]:
     found = {}
     for folder in folders:
         name = name_of(folder, experiments)
-        counted_here = _sum(line for line in counts if line.get("run") == name)
-        recorded = _sum(read_lines(folder / "timing.jsonl"))
-        found[name] = Cost(*map(max, counted_here, recorded))
+        counted_here = added(line for line in counts if line.get("run") == name)
+        recorded = added(read_lines(folder / "timing.jsonl"))
+        found[name] = Cost(*map(_larger, counted_here, recorded))
     return found
 
 
-def _sum(lines: Iterable[dict[str, Any]]) -> Cost:
-    rows = [tuple(number(line.get(key)) or 0.0 for key in Cost._fields) for line in lines]
-    return Cost(*(sum(column) for column in zip(*rows, strict=True))) if rows else Cost(0.0, 0.0)
+def added(parts: Iterable[Mapping[str, Any]]) -> Cost:
+    """The sum of what is known; None where nothing is."""
+    rows = [[number(part.get(name)) for name in Cost._fields] for part in parts]
+    columns = [[value for value in column if value is not None] for column in zip(*rows, strict=True)] or [[], []]
+    return Cost(*(sum(column) if column else None for column in columns))
+
+
+def _larger(first: float | None, second: float | None) -> float | None:
+    return max((value for value in (first, second) if value is not None), default=None)

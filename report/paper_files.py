@@ -6,7 +6,7 @@ import dataclasses
 import json
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from darts_pt.files import atomic_write
 from report.cells import draw_architecture
 from report.commands import repeat_command
 from report.content import duration
-from report.costs import Cost, costs, name_of
+from report.costs import Cost, added, costs, name_of
 from report.page import TEMPLATES
 from report.paper import DEFAULT_SPACES, PaperOptions, Result, plain_json, today
 from report.reading import read_run
@@ -33,9 +33,9 @@ FIGURES, PAGE = "figures", "paper.md"
 def measured() -> Iterator[dict[str, float]]:
     """The seconds and processor seconds of a `with` statement, in the dictionary once it has ended."""
     found: dict[str, float] = {}
-    began = Cost(time.perf_counter(), time.process_time())
+    began = time.perf_counter(), time.process_time()
     yield found
-    ended = Cost(time.perf_counter(), time.process_time())
+    ended = time.perf_counter(), time.process_time()
     found |= {name: round(new - old, 3) for name, old, new in zip(Cost._fields, began, ended, strict=True)}
 
 
@@ -74,7 +74,7 @@ def write(
         "runs": [
             {"run": name, "command": repeat_command(run), **_rounded(spent[name])} for name, run in sorted(runs.items())
         ],
-        **_rounded(_sum(spent.values())),
+        **_rounded(added(cost._asdict() for cost in spent.values())),
         "drawing": drawing,
         "machines": sorted({machine for run in runs.values() if (machine := _machine(run))}),
         "date": today(),
@@ -84,13 +84,8 @@ def write(
     atomic_write(options.output / PAGE, page(folder))
 
 
-def _rounded(cost: Cost) -> dict[str, float]:
-    return {name: round(value, 1) for name, value in cost._asdict().items()}
-
-
-def _sum(parts: Iterable[Cost]) -> Cost:
-    rows = list(parts)
-    return Cost(sum(cost.seconds for cost in rows), sum(cost.processor_seconds for cost in rows))
+def _rounded(cost: Cost) -> dict[str, float | None]:
+    return {name: None if value is None else round(value, 1) for name, value in cost._asdict().items()}
 
 
 def _machine(run: Run) -> str | None:
@@ -116,10 +111,14 @@ def _results(folder: Path) -> list[dict[str, Any]]:
     )
 
 
+def _runs(results: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The runs of all of them by their names; one that several use is there once."""
+    return {run["run"]: run for facts in results for run in facts["runs"]}
+
+
 def _total(results: list[dict[str, Any]]) -> Cost:
-    """What all of them took together; a run that several use counts once."""
-    runs = {run["run"]: Cost(run["seconds"], run["processor_seconds"]) for facts in results for run in facts["runs"]}
-    return _sum([*runs.values(), *(Cost(**facts["drawing"]) for facts in results)])
+    """What all of them took together, the drawing included, as far as it is known."""
+    return added([*_runs(results).values(), *(facts["drawing"] for facts in results)])
 
 
 def _command(options: PaperOptions) -> str:
@@ -148,7 +147,7 @@ def page(folder: Path) -> str:
     for facts in results:
         facts["label"] = _label(facts)
         facts["anchor"] = re.sub(r"[^a-z0-9 -]", "", facts["label"].lower()).replace(" ", "-")
-        facts["time"] = duration(facts["processor_seconds"])
+        facts["time"] = _time(facts)
         facts["commands"] = list(dict.fromkeys(run["command"] for run in facts["runs"] if run["command"]))
     environment = Environment(  # Markdown, not HTML: nothing to escape
         loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -156,12 +155,20 @@ def page(folder: Path) -> str:
     text = environment.get_template("paper.md.j2").render(
         results=results,
         not_made=missing,
-        runs=len({run["run"] for facts in results for run in facts["runs"]}),
+        runs=len(_runs(results)),
+        uncounted=sum(run["processor_seconds"] is None for run in _runs(results).values()),
         processor_time=duration(total.processor_seconds),
         wall_time=duration(total.seconds),
         machines=sorted({machine for facts in results for machine in facts["machines"]}),
     )
     return re.sub(r"\n{3,}", "\n\n", text)
+
+
+def _time(facts: dict[str, Any]) -> str:
+    """How long the runs took, in processor time where that was counted."""
+    if facts["processor_seconds"] is not None:
+        return duration(facts["processor_seconds"])
+    return f"{duration(facts['seconds'])} on the clock" if facts["seconds"] is not None else ""
 
 
 def _label(facts: dict[str, Any]) -> str:

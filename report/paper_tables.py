@@ -15,10 +15,13 @@ from report.paper_numbers import COLUMNS, DARTS_SPACE, MORE_SPACES, S1_TO_S4, Pu
 
 @dataclass(frozen=True)
 class Cell:
-    """Our test errors (%) of one method in one space, over seeds; the processor seconds that its runs took together."""
+    """Our test errors (%) of one method in one space, over seeds, and the processor seconds that its runs took together.
+
+    The seconds are None where they were not counted.
+    """
 
     errors: tuple[float, ...]
-    seconds: float
+    seconds: float | None
 
     @property
     def text(self) -> str:
@@ -34,7 +37,8 @@ def _text(total: Aggregate | None) -> str:
 
 def cell_of(maker: Maker, method: str, selection: str) -> Cell:
     """What there is of a method, over the maker's seeds."""
-    errors, seconds = [], 0.0
+    errors: list[float] = []
+    seconds: float | None = 0.0
     for seed in maker.seeds:
         searched = maker.search(method, seed)
         selected = maker.selection(searched, selection, seed)
@@ -44,7 +48,8 @@ def cell_of(maker: Maker, method: str, selection: str) -> Cell:
         if maker.dataset in worth.accuracies:
             errors.append(100.0 - worth.accuracies[maker.dataset])
             folders = [folder for folder in (searched, selected, worth.training) if folder is not None]
-            seconds += sum(cost.processor_seconds for cost in costs(folders, maker.experiments).values())
+            spent = [cost.processor_seconds for cost in costs(folders, maker.experiments).values()]
+            seconds = None if seconds is None or None in spent else seconds + sum(filter(None, spent))
     return Cell(tuple(errors), seconds)
 
 
