@@ -49,11 +49,14 @@ def _operation_scores(run: Run, cell: str, events: list[Record]) -> Picture | No
         for y, (_, kept, scores) in enumerate(rows):
             values = list(scores.values())
             axes.plot([min(values), max(values)], [y, y], color=theme.grid, linewidth=3, zorder=1)
-            for name, value in scores.items():
+            for index, (name, value) in enumerate(scores.items()):
                 colour, marker = operation_look(name, theme)
+                beside = values[:index].count(value)  # Equal scores stand above each other: none hides another.
                 size = 6 if name == kept else 4
                 face = colour if name == kept else theme.background
-                line = axes.plot(value, y, marker, color=colour, markerfacecolor=face, markersize=size, zorder=3)[0]
+                line = axes.plot(
+                    value, y - 0.28 * beside, marker, color=colour, markerfacecolor=face, markersize=size, zorder=3
+                )[0]
                 seen.setdefault(name, (colour, marker, line))
         axes.set_yticks(range(len(rows)), [f"{index}   {edge}" for index, (edge, *_) in enumerate(rows, start=1)])
         axes.set_ylim(len(rows) - 0.4, -0.6)
