@@ -99,7 +99,7 @@ def size_of(options: SpeedOptions) -> Size:
     if options.size == "paper":
         size = Size(16, 5 if in_201 else 8, 64, 5, 1, 60.0)
     else:
-        size = Size(8, 1 if in_201 else 3, 32, 20, 4, 10.0)
+        size = Size(8 if in_201 else 4, 1 if in_201 else 3, 32 if in_201 else 64, 20, 4, 10.0)
     return dataclasses.replace(
         size,
         repeats=options.repeats or size.repeats,

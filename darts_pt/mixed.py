@@ -7,6 +7,7 @@ the CPU convolutions and poolings are several times faster (docs/performance.md)
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -20,6 +21,9 @@ from darts_pt.errors import UserError
 
 LARGE = 500_000
 """Values in a map from which a 1x1 convolution is faster than the matrix product it is."""
+
+FEW_PIXELS = 1024
+"""Pixels in all maps of a batch up to which torch's average pooling is faster on the CPU than a convolution."""
 
 
 class BatchNorm2d(nn.BatchNorm2d):
@@ -134,9 +138,9 @@ def convolution(inputs: Tensor, kernels: Sequence[Tensor]) -> Tensor:
 def average_pool(inputs: Tensor) -> Tensor:
     """3x3 average of stride 1 that does not count the padding.
 
-    On the CPU as a depthwise convolution, which is faster there than torch's pooling.
+    On the CPU as a depthwise convolution, which is faster there than torch's pooling but for the smallest maps.
     """
-    if inputs.device.type != "cpu":
+    if inputs.device.type != "cpu" or inputs.numel() // inputs.shape[1] <= FEW_PIXELS:
         return F.avg_pool2d(inputs, 3, stride=1, padding=1, count_include_pad=False)
     return _AveragePool.apply(inputs)  # type: ignore[return-value]
 
@@ -165,6 +169,52 @@ def _window(channels: int, height: int, width: int, dtype: torch.dtype) -> tuple
 
 
 # Sums ------------------------------------------------------------------------------------------------------------
+
+
+class NodeSums:
+    """The weighted sums that the nodes of a cell are, while their terms come in.
+
+    With gradients the terms wait until the sum is asked for and are then added at once (:func:`weighted_sum`). Without,
+    each is added when it comes, so that none is held: that bounds the memory that scoring a removal takes.
+    """
+
+    def __init__(self) -> None:
+        self._waits = torch.is_grad_enabled()
+        self._terms: dict[int, list[Tensor]] = defaultdict(list)
+        self._maps: dict[int, list[tuple[Tensor, Tensor]]] = defaultdict(list)
+
+    def add(self, node: int, term: Tensor) -> None:
+        """A term of `node`, which whoever computed it gives away; all terms of a node have one shape."""
+        terms = self._terms[node]
+        if self._waits or not terms:
+            # Part of a stack would hold the whole.
+            terms.append(term if self._waits else term.contiguous(memory_format=torch.channels_last))
+        else:
+            terms[0].add_(term)
+
+    def add_weighted(self, node: int, map_: Tensor, weight: Tensor) -> None:
+        """`weight`, a scalar, times `map_` as a term of `node`."""
+        if self._waits:
+            self._maps[node].append((map_, weight))
+        elif self._terms[node]:
+            self._terms[node][0].addcmul_(map_, weight)
+        else:
+            self._terms[node].append(map_ * weight)
+
+    def take(self, node: int) -> Tensor | None:
+        """The sum of all terms of `node`, which is complete; None if there are none."""
+        terms, maps = self._terms.pop(node, []), self._maps.pop(node, [])
+        if not terms and not maps:
+            return None
+        return weighted_sum(terms, [map_ for map_, _ in maps], [weight for _, weight in maps])
+
+
+def scale_vectors(weights: Sequence[Tensor], channels: int, counts: Sequence[int]) -> tuple[Tensor, ...]:
+    """Scalars as scales of stacked batch norms: every weight `channels` times, cut into stacks of `counts` weights."""
+    if not weights:
+        return ()
+    scales = torch.stack(list(weights)).unsqueeze(1).expand(-1, channels).reshape(-1)
+    return scales.split([count * channels for count in counts])
 
 
 def weighted_sum(terms: Sequence[Tensor], maps: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:

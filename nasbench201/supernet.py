@@ -9,7 +9,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-from darts_pt.mixed import average_pool, convolution, pointwise, stacked_batch_norm, weighted_sum
+from darts_pt.mixed import NodeSums, average_pool, convolution, pointwise, scale_vectors, stacked_batch_norm
 from darts_pt.supernet import ActiveOperations, CellType, Edge, MixingWeights, Supernet
 from nasbench201.architecture import OPERATIONS, SOURCES, architecture_string
 from nasbench201.operations import (
@@ -31,25 +31,38 @@ CELL = CellType("cell", EDGES, (OPERATIONS,) * len(EDGES))
 
 @dataclass(frozen=True)
 class SourcePlan:
-    """What is computed from one node: the edges that leave it, by the operation that is active on them."""
+    """What is computed from one node.
+
+    Attributes:
+        skips, pools: the edges on which the identity, or the pooling, is active.
+        convolutions: (operation, the edges on which it is active), for those that are active at all.
+    """
 
     source: int
-    edges: dict[int, tuple[int, ...]]
+    skips: tuple[int, ...]
+    pools: tuple[int, ...]
+    convolutions: tuple[tuple[int, tuple[int, ...]], ...]
 
 
 @lru_cache(maxsize=1024)
 def plan(active: ActiveOperations) -> tuple[SourcePlan, ...]:
     """The work of a cell under a pattern of active operations, source by source."""
+
+    def edges(source: int, operation: int) -> tuple[int, ...]:
+        return tuple(
+            index for index, edge in enumerate(EDGES) if edge.source == source and operation in active[index]
+        )
+
     return tuple(
         SourcePlan(
             source,
-            {
-                operation: tuple(
-                    index for index, edge in enumerate(EDGES) if edge.source == source and operation in active[index]
-                )
-                for operation in range(len(OPERATIONS))
-                if operation != NONE
-            },
+            edges(source, SKIP_CONNECT),
+            edges(source, AVG_POOL_3X3),
+            tuple(
+                (operation, edges(source, operation))
+                for operation in (NOR_CONV_1X1, NOR_CONV_3X3)
+                if edges(source, operation)
+            ),
         )
         for source in range(3)
     )
@@ -71,51 +84,60 @@ class Cell(nn.Module):
                 for edge in EDGES
             }
         )
+        # The same modules at hand: looking them up by name takes longer than a small map's ReLU.
+        self._convolutions = {
+            (index, operation): (module.convolution, module.batch_norm)
+            for index, candidates in enumerate(self.edges.children())
+            for operation, module in enumerate(candidates.children())
+            if isinstance(module, ReLUConvBN)
+        }
 
     def forward(self, inputs: Tensor, weights: Tensor, active: ActiveOperations) -> Tensor:
         """Node 3 [batch, C, H, W] of the cell's input under mixing weights [6, 5]."""
-        rows = [row.unbind() for row in weights.unbind()]
-        terms: dict[int, list[Tensor]] = {1: [], 2: [], 3: []}
-        maps: dict[int, list[tuple[Tensor, Tensor]]] = {1: [], 2: [], 3: []}
-        node = inputs
-        for work in plan(active):
+        sources = plan(active)
+        scalars = weights.flatten().unbind()
+        stacks = [(operation, edges) for work in sources for operation, edges in work.convolutions]
+        scales = iter(
+            scale_vectors(
+                [scalars[_place(edge, operation)] for operation, edges in stacks for edge in edges],
+                self.channels,
+                [len(edges) for _, edges in stacks],
+            )
+        )
+        sums, node = NodeSums(), inputs
+        for work in sources:
             if work.source > 0:
-                node = self._node(terms[work.source], maps[work.source], inputs)
-            for index, term in self._normalised(node, work, rows):
-                terms[EDGES[index].target].append(term)
-            for index in work.edges[SKIP_CONNECT]:
-                maps[EDGES[index].target].append((node, rows[index][SKIP_CONNECT]))
-            if work.edges[AVG_POOL_3X3]:
+                node = sums.take(work.source)
+                node = torch.zeros_like(inputs) if node is None else node
+            for edge in work.skips:
+                sums.add_weighted(EDGES[edge].target, node, scalars[_place(edge, SKIP_CONNECT)])
+            if work.pools:
                 pooled = average_pool(node)
-                for index in work.edges[AVG_POOL_3X3]:
-                    maps[EDGES[index].target].append((pooled, rows[index][AVG_POOL_3X3]))
-        return self._node(terms[3], maps[3], inputs)
+                for edge in work.pools:
+                    sums.add_weighted(EDGES[edge].target, pooled, scalars[_place(edge, AVG_POOL_3X3)])
+                del pooled
+            if work.convolutions:
+                rectified = torch.relu(node)
+                for operation, edges in work.convolutions:
+                    self._add_convolutions(sums, rectified, operation, edges, next(scales))
+                del rectified
+        output = sums.take(3)
+        return torch.zeros_like(inputs) if output is None else output
 
-    def _normalised(
-        self, node: Tensor, work: SourcePlan, rows: list[tuple[Tensor, ...]]
-    ) -> Iterator[tuple[int, Tensor]]:
-        """The weighted outputs of the convolutions that read `node`, each with its edge."""
-        if not (work.edges[NOR_CONV_1X1] or work.edges[NOR_CONV_3X3]):
-            return
-        rectified = torch.relu(node)
-        for operation, convolve in ((NOR_CONV_1X1, pointwise), (NOR_CONV_3X3, convolution)):
-            edges = work.edges[operation]
-            if edges:
-                modules = [self._candidate(edge, operation) for edge in edges]
-                stacked = convolve(rectified, [module.convolution.weight for module in modules])
-                scale = torch.stack([rows[edge][operation] for edge in edges]).repeat_interleave(self.channels)
-                stacked = stacked_batch_norm(stacked, [module.batch_norm for module in modules], scale)
-                yield from zip(edges, stacked.split(self.channels, dim=1), strict=True)
+    def _add_convolutions(
+        self, sums: NodeSums, rectified: Tensor, operation: int, edges: tuple[int, ...], scale: Tensor
+    ) -> None:
+        """The weighted outputs of one convolution of all `edges`, which leave the node `rectified`, to their other ends."""
+        convolutions, norms = zip(*(self._convolutions[edge, operation] for edge in edges), strict=True)
+        convolve = pointwise if operation == NOR_CONV_1X1 else convolution
+        stacked = stacked_batch_norm(convolve(rectified, [module.weight for module in convolutions]), norms, scale)
+        for edge, term in zip(edges, stacked.split(self.channels, dim=1), strict=True):
+            sums.add(EDGES[edge].target, term)
 
-    def _candidate(self, edge: int, operation: int) -> ReLUConvBN:
-        return self.edges[f"{EDGES[edge].target}<-{EDGES[edge].source}"][operation]  # type: ignore[index,return-value]
 
-    @staticmethod
-    def _node(terms: list[Tensor], maps: list[tuple[Tensor, Tensor]], inputs: Tensor) -> Tensor:
-        """The sum of a node's incoming edges."""
-        if not terms and not maps:
-            return torch.zeros_like(inputs)
-        return weighted_sum(terms, [map_ for map_, _ in maps], [weight for _, weight in maps])
+def _place(edge: int, operation: int) -> int:
+    """Where an operation's weight is among a cell's weights, flattened."""
+    return edge * len(OPERATIONS) + operation
 
 
 class NasBench201Supernet(Supernet):
