@@ -37,18 +37,6 @@ class BatchNorm2d(nn.BatchNorm2d):
             return F.batch_norm(input, None, None, self.weight, self.bias, training=True, eps=self.eps)
         return super().forward(input)
 
-    def scaled(self, inputs: Tensor, weight: Tensor) -> Tensor:
-        """`weight`, a scalar tensor, times the output; for a batch norm that is not affine."""
-        scale = weight.expand(self.num_features).contiguous()
-        if self.training and self.momentum == 0.0:
-            return F.batch_norm(inputs, None, None, scale, None, training=True, eps=self.eps)
-        output = F.batch_norm(
-            inputs, self.running_mean, self.running_var, scale, None, self.training, self.momentum or 0.0, self.eps
-        )
-        if self.training and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
-        return output
-
 
 @contextmanager
 def frozen_statistics(supernet: nn.Module) -> Iterator[None]:
@@ -83,6 +71,13 @@ def stacked_batch_norm(stacked: Tensor, norms: Sequence[BatchNorm2d], scale: Ten
     first = norms[0]
     if first.training and first.momentum == 0.0:
         return F.batch_norm(stacked, None, None, scale, None, training=True, eps=first.eps)
+    if len(norms) == 1:
+        output = F.batch_norm(
+            stacked, first.running_mean, first.running_var, scale, None, first.training, first.momentum or 0.0, first.eps
+        )
+        if first.training:
+            first.num_batches_tracked.add_(1)  # type: ignore[union-attr]
+        return output
     means: list[Any] = [norm.running_mean for norm in norms]
     variances: list[Any] = [norm.running_var for norm in norms]
     mean, variance = torch.cat(means), torch.cat(variances)

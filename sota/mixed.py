@@ -1,8 +1,8 @@
-"""The candidate operations of S1–S5 as a supernet's cell computes them: what edges share once, mixing weights for free.
+"""The candidate operations of S1–S5 as a supernet's cell computes them: the same operation of many edges as one.
 
-The modules of :mod:`sota.operations` hold the parameters; the functions here give the same numbers. Edges that leave one
-node share its ReLU and its poolings: these have no parameters, and neither has the batch norm behind a pooling. The
-last batch norm of a convolution has the mixing weight as its scale.
+The modules of :mod:`sota.operations` hold the parameters; the functions here give the same numbers, stacked. They
+take what edges that leave one node share: its ReLU, which has no parameters. The last batch norm of a convolution has the
+mixing weights as its scale.
 """
 
 from __future__ import annotations
@@ -12,74 +12,96 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from darts_pt.mixed import BatchNorm2d, average_pool, pointwise, shared_batch_norm
-from sota.operations import DilConv, SepConv
+from darts_pt.mixed import average_pool, pointwise, stacked_batch_norm
+from sota.operations import DilConv, FactorizedReduce, SepConv
+
+STACKED_UP_TO = 65_536
+"""Values in a map up to which the convolutions of several edges are faster as one: calls are dear there, copies cheap."""
 
 PIECEWISE_FROM = 200_000
 """Values in a map from which the weight gradient of a 5x5 depthwise convolution is faster in four pieces."""
 
 
-class Source:
-    """A node that edges leave, and what they share of it, computed when it is first asked for.
+def pooled(node: Tensor, name: str, stride: int) -> Tensor:
+    """The node after `max_pool_3x3` or `avg_pool_3x3`."""
+    if name == "max_pool_3x3":
+        return F.max_pool2d(node, 3, stride, padding=1)
+    if stride == 1:
+        return average_pool(node)
+    return F.avg_pool2d(node, 3, stride, padding=1, count_include_pad=False)
+
+
+def convolved(modules: Sequence[Any], rectified: Tensor, scale: Tensor) -> Tensor:
+    """The stacked outputs [batch, n · C, H', W'] of modules of one kind, for one input that has passed its ReLU.
 
     Args:
-        node: [batch, C, H, W], channels-last.
-        stride: of all edges that leave the node.
-    """
-
-    def __init__(self, node: Tensor, stride: int) -> None:
-        self.node = node
-        self.stride = stride
-        self._rectified: Tensor | None = None
-        self._pooled: dict[str, Tensor] = {}
-        self._normalised: dict[str, Tensor] = {}
-
-    def rectified(self) -> Tensor:
-        """The node after its ReLU."""
-        if self._rectified is None:
-            self._rectified = torch.relu(self.node)
-        return self._rectified
-
-    def pooled(self, name: str) -> Tensor:
-        """The node after `max_pool_3x3` or `avg_pool_3x3`."""
-        if name not in self._pooled:
-            if name == "max_pool_3x3":
-                self._pooled[name] = F.max_pool2d(self.node, 3, self.stride, padding=1)
-            elif self.stride == 1:
-                self._pooled[name] = average_pool(self.node)
-            else:
-                self._pooled[name] = F.avg_pool2d(self.node, 3, self.stride, padding=1, count_include_pad=False)
-        return self._pooled[name]
-
-    def normalised(self, name: str, norms: Sequence[BatchNorm2d]) -> Tensor:
-        """The pooled node after the batch norm of train mode, the same for all edges; `norms` are those of all edges."""
-        if name not in self._normalised:
-            self._normalised[name] = shared_batch_norm(self.pooled(name), norms)
-        return self._normalised[name]
-
-
-def convolved(module: SepConv | DilConv, rectified: Tensor, weight: Tensor) -> Tensor:
-    """`weight` times the module's output for an input that has passed its ReLU.
-
-    Args:
+        modules: SepConv, DilConv or FactorizedReduce, with equal kernels and strides.
         rectified: [batch, C, H, W], channels-last.
-        weight: a scalar tensor.
+        scale: [n · C], of the last batch norm.
     """
-    layers: Any = module.op
-    hidden = pointwise(depthwise(rectified, layers[1]), [layers[2].weight])
-    if isinstance(module, DilConv):
-        return layers[3].scaled(hidden, weight)
-    hidden = layers[3](hidden).relu_()  # The batch norm keeps its input for the backward pass, not its output.
-    return layers[7].scaled(pointwise(depthwise(hidden, layers[5]), [layers[6].weight]), weight)
+    if isinstance(modules[0], FactorizedReduce):
+        return stacked_batch_norm(_reduced(modules, rectified), [module.bn for module in modules], scale)
+    layers = [list(module.op) for module in modules]
+    hidden = _separable(layers, 1, _repeated(rectified, len(modules)))
+    if isinstance(modules[0], DilConv):
+        return stacked_batch_norm(hidden, [layer[3] for layer in layers], scale)
+    assert isinstance(modules[0], SepConv)
+    # The batch norm keeps its input for the backward pass, not its output.
+    hidden = stacked_batch_norm(hidden, [layer[3] for layer in layers], None).relu_()
+    return stacked_batch_norm(_separable(layers, 5, hidden), [layer[7] for layer in layers], scale)
 
 
-def depthwise(inputs: Tensor, convolution: nn.Conv2d) -> Tensor:
-    """The depthwise convolution, with a faster backward pass on the CPU at stride 1."""
-    if inputs.device.type != "cpu" or convolution.stride != (1, 1):
-        return convolution(inputs)
-    return _Depthwise.apply(inputs, convolution.weight, convolution.dilation[0])  # type: ignore[return-value]
+def _repeated(maps: Tensor, count: int) -> Tensor:
+    """[batch, count · C, H, W]: the channels once and again."""
+    return maps if count == 1 else torch.cat([maps] * count, dim=1)
+
+
+def _separable(layers: Sequence[Any], first: int, inputs: Tensor) -> Tensor:
+    """The depthwise convolution at position `first` of all modules, and the 1x1 convolution after it; stacked."""
+    hidden = depthwise(inputs, [layer[first].weight for layer in layers], layers[0][first].stride[0],
+                       layers[0][first].dilation[0])  # fmt: skip
+    kernels = [layer[first + 1].weight for layer in layers]
+    if len(kernels) == 1:
+        return pointwise(hidden, kernels)
+    # As one matrix with the kernels on its diagonal: for few channels faster than one product for each.
+    matrix = torch.block_diag(*(kernel.flatten(1) for kernel in kernels))
+    return F.linear(hidden.permute(0, 2, 3, 1), matrix).permute(0, 3, 1, 2)
+
+
+def _reduced(modules: Sequence[FactorizedReduce], rectified: Tensor) -> Tensor:
+    """The two convolutions of every module, stacked module by module."""
+    halves = [
+        pointwise(inputs[:, :, ::2, ::2], kernels).permute(0, 2, 3, 1).unflatten(-1, (len(modules), -1))
+        for inputs, kernels in (
+            (rectified, [module.conv_1.weight for module in modules]),
+            (FactorizedReduce.shifted(rectified), [module.conv_2.weight for module in modules]),
+        )
+    ]
+    return torch.cat(halves, dim=-1).flatten(-2).permute(0, 3, 1, 2)
+
+
+def depthwise(inputs: Tensor, kernels: Sequence[Tensor], stride: int, dilation: int) -> Tensor:
+    """Depthwise convolutions with kernels [C, 1, k, k] of as many groups of C channels; with a faster backward pass on
+    the CPU at stride 1."""
+    kernel = kernels[0] if len(kernels) == 1 else torch.cat(list(kernels))
+    kernel = _within(kernel, (max(inputs.shape[2:]) - 1) // dilation)
+    if kernel.shape[2] == 1 and stride == 1:
+        return inputs * kernel.view(1, -1, 1, 1)
+    if inputs.device.type != "cpu" or stride != 1:
+        padding = dilation * (kernel.shape[2] - 1) // 2
+        return F.conv2d(inputs, kernel, None, stride, padding, dilation, inputs.shape[1])
+    return _Depthwise.apply(inputs, kernel, dilation)  # type: ignore[return-value]
+
+
+def _within(kernel: Tensor, reach: int) -> Tensor:
+    """The kernel without the rows and columns further than `reach` from its middle: on a small map they meet padding only.
+
+    oneDNN takes twenty times longer where they do.
+    """
+    surplus = (kernel.shape[2] - 1) // 2 - reach
+    return kernel[:, :, surplus:-surplus, surplus:-surplus] if surplus > 0 else kernel
 
 
 class _Depthwise(torch.autograd.Function):

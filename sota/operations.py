@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from darts_pt.mixed import BatchNorm2d
+from darts_pt.mixed import BatchNorm2d, pointwise
 
 OPERATIONS = (
     "none",
@@ -54,7 +54,8 @@ class ReLUConvBN(nn.Module):
         )
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return self.op(inputs)
+        _, convolution, batch_norm = self.op
+        return batch_norm(pointwise(torch.relu(inputs), [convolution.weight]))  # type: ignore[list-item]
 
 
 class FactorizedReduce(nn.Module):
@@ -67,16 +68,18 @@ class FactorizedReduce(nn.Module):
         self.bn = BatchNorm2d(c_out, affine=affine)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return self.bn(self.convolve(torch.relu(inputs)))
+        rectified = torch.relu(inputs)
+        return self.bn(torch.cat([self.conv_1(rectified), self.conv_2(self.shifted(rectified))], dim=1))
 
-    def convolve(self, inputs: Tensor) -> Tensor:
-        """The two convolutions of an input that has passed its ReLU.
+    @staticmethod
+    def shifted(inputs: Tensor) -> Tensor:
+        """What the second convolution sees: the input from its second row and column on.
 
         A map of odd size has one row and column less after the shift; the original fails there, here it is padded by 0.
         """
         height, width = inputs.shape[2:]
-        shifted = nn.functional.pad(inputs[:, :, 1:, 1:], (0, width % 2, 0, height % 2))
-        return torch.cat([self.conv_1(inputs), self.conv_2(shifted)], dim=1)
+        shifted = inputs[:, :, 1:, 1:]
+        return nn.functional.pad(shifted, (0, width % 2, 0, height % 2)) if height % 2 or width % 2 else shifted
 
 
 class SepConv(nn.Module):

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from darts_pt.mixed import BatchNorm2d, weighted_sum
+from darts_pt.mixed import BatchNorm2d, NodeSums, scale_vectors, shared_batch_norm
 from darts_pt.supernet import ActiveOperations, CellType, MixingWeights, Supernet
 from sota.genotypes import Genotype, genotype
-from sota.mixed import Source, convolved
-from sota.operations import DilConv, FactorizedReduce, Noise, ReLUConvBN, SepConv, operation
+from sota.mixed import STACKED_UP_TO, convolved, pooled
+from sota.operations import FactorizedReduce, Noise, ReLUConvBN, operation
 from sota.spaces import INPUTS, NODES, SPACES, cell_types
 
 STEM_MULTIPLIER = 3
@@ -42,6 +43,7 @@ class Cell(nn.Module):
     ) -> None:
         super().__init__()
         self.cell_type = cell_type
+        self.channels = channels
         self.reduction = reduction
         if reduction_prev:
             self.preprocess0 = FactorizedReduce(c_prev_prev, channels, affine=False)
@@ -56,71 +58,114 @@ class Cell(nn.Module):
     def forward(self, previous_previous: Tensor, previous: Tensor, weights: Tensor, active: ActiveOperations) -> Tensor:
         """The four nodes [batch, 4 · C, H, W] under mixing weights [14, K]."""
         stride = 2 if self.reduction else 1
+        batch, _, height, width = previous.shape
+        stacks = batch * self.channels * height * width <= STACKED_UP_TO
         rows = [row.unbind() for row in weights.unbind()]
-        shared = poolings(self.cell_type, active)
-        sources = [Source(self.preprocess0(previous_previous), stride), Source(self.preprocess1(previous), stride)]
-        empty = sources[1].node[:, :, ::stride, ::stride]
-        for node in range(INPUTS, INPUTS + NODES):
-            total: Tensor | None = None
-            for edge in self.cell_type.incoming[node]:
-                source = sources[self.cell_type.edges[edge].source]
-                total = self._add_edge(total, edge, source, rows[edge], active[edge], shared)
-            sources.append(Source(torch.zeros_like(empty) if total is None else total, stride=1))
-        return torch.cat([source.node for source in sources[INPUTS:]], dim=1)
-
-    def _add_edge(
-        self,
-        total: Tensor | None,
-        edge: int,
-        source: Source,
-        row: tuple[Tensor, ...],
-        active: tuple[int, ...],
-        shared: SharedPoolings,
-    ) -> Tensor | None:
-        """`total` and the weighted sum of the edge's active operations; None while there is nothing to add."""
-        terms = [] if total is None else [total]
-        maps, weights = [], []
-        for index in active:
-            name, module, weight = self.cell_type.operations[edge][index], self.candidate(edge, index), row[index]
-            if name == "none":
-                continue
-            if isinstance(module, SepConv | DilConv):
-                terms.append(convolved(module, source.rectified(), weight))
-                continue
-            if isinstance(module, FactorizedReduce):
-                terms.append(module.bn.scaled(module.convolve(source.rectified()), weight))
-                continue
-            if name.endswith("_pool_3x3") and not self.training:
-                terms.append(module[1].scaled(source.pooled(name), weight))  # type: ignore[index]
-                continue
-            if name.endswith("_pool_3x3"):
-                places = shared[self.cell_type.edges[edge].source, name]
-                maps.append(source.normalised(name, [self.candidate(*place)[1] for place in places]))  # type: ignore[index]
+        sources = plan(self.cell_type, self.reduction, active, stacks)
+        scales = self._scales(sources, rows)
+        sums, outputs = NodeSums(), []
+        for work in sources:
+            if work.source == 0:
+                node = self.preprocess0(previous_previous)
+            elif work.source == 1:
+                node = self.preprocess1(previous)
             else:
-                maps.append(module(source.node))
-            weights.append(weight)
-        return weighted_sum(terms, maps, weights) if terms or maps else None
+                node = sums.take(work.source)
+                if node is None:
+                    empty = previous[:, :1, ::stride, ::stride].expand(-1, self.channels, -1, -1)
+                    node = torch.zeros_like(empty, memory_format=torch.channels_last)
+                outputs.append(node)
+            self._add_maps(sums, node, work, rows, stride if work.source < INPUTS else 1)
+            if work.stacks:
+                rectified = torch.relu(node)
+                for stack in work.stacks:
+                    self._add_stack(sums, rectified, stack, next(scales))
+                del rectified
+        return torch.cat(outputs, dim=1)
 
-    def candidate(self, edge: int, index: int) -> nn.Module:
-        """The module of one operation of one edge."""
-        return self._ops[edge]._ops[index]  # type: ignore[index]
+    def _scales(self, sources: Sequence[SourcePlan], rows: Sequence[Sequence[Tensor]]) -> Iterator[Tensor]:
+        """For every stack the mixing weights of its members as the scale of its last batch norm."""
+        stacks = [stack for work in sources for stack in work.stacks]
+        weights = [rows[edge][index] for stack in stacks for edge, index in stack]
+        return iter(scale_vectors(weights, self.channels, [len(stack) for stack in stacks]))
+
+    def _add_maps(
+        self, sums: NodeSums, node: Tensor, work: SourcePlan, rows: Sequence[Sequence[Tensor]], stride: int
+    ) -> None:
+        """The operations that read `node` as it is, to the nodes at their edges' other ends."""
+        for edge, index in work.plain:
+            sums.add_weighted(self._target(edge), self.candidates[edge][index](node), rows[edge][index])
+        for name, places in work.pools:
+            maps = pooled(node, name, stride)
+            norms = [self.candidates[edge][index][1] for edge, index in places]
+            if self.training:  # By batch statistics the batch norms of all edges have one output.
+                maps = shared_batch_norm(maps, norms)
+            for (edge, index), norm in zip(places, norms, strict=True):
+                output = maps if self.training else norm(maps)
+                sums.add_weighted(self._target(edge), output, rows[edge][index])
+
+    def _add_stack(self, sums: NodeSums, rectified: Tensor, stack: tuple[Place, ...], scale: Tensor) -> None:
+        """One convolution of several edges that leave the node `rectified`, to the nodes at their other ends."""
+        stacked = convolved([self.candidates[edge][index] for edge, index in stack], rectified, scale)
+        for (edge, _), term in zip(stack, stacked.split(self.channels, dim=1), strict=True):
+            sums.add(self._target(edge), term)
+
+    def _target(self, edge: int) -> int:
+        return self.cell_type.edges[edge].target
+
+    @cached_property
+    def candidates(self) -> list[list[Any]]:
+        """Edge -> its operations' modules, at hand: looking them up by name takes longer than a small map's ReLU."""
+        return [list(mixed._ops) for mixed in self._ops]  # type: ignore[arg-type]
 
 
-SharedPoolings = dict[tuple[int, str], tuple[tuple[int, int], ...]]
-"""(source, name of a pooling) -> the (edge, operation) that compute it."""
+Place = tuple[int, int]
+"""(edge, index of one of its operations)."""
+
+
+@dataclass(frozen=True)
+class SourcePlan:
+    """What is computed from one node.
+
+    Attributes:
+        plain: operations whose outputs are weighted one by one.
+        pools: poolings by name: all edges share them.
+        stacks: convolutions that end in a batch norm, together those that are computed as one.
+    """
+
+    source: int
+    plain: tuple[Place, ...]
+    pools: tuple[tuple[str, tuple[Place, ...]], ...]
+    stacks: tuple[tuple[Place, ...], ...]
 
 
 @lru_cache(maxsize=4096)
-def poolings(cell_type: CellType, active: ActiveOperations) -> SharedPoolings:
-    """The poolings that edges with the same source share, under a pattern of active operations."""
-    places: SharedPoolings = {}
-    for edge, indices in enumerate(active):
-        for index in indices:
-            name = cell_type.operations[edge][index]
-            if name.endswith("_pool_3x3"):
-                key = (cell_type.edges[edge].source, name)
-                places[key] = (*places.get(key, ()), (edge, index))
-    return places
+def plan(
+    cell_type: CellType, reduction: bool, active: ActiveOperations, stacks_edges: bool
+) -> tuple[SourcePlan, ...]:
+    """The work of a cell under a pattern of active operations, node by node.
+
+    Args:
+        stacks_edges: whether edges that leave one node compute their convolutions together, or each its own.
+    """
+    plans = []
+    for source in range(INPUTS + NODES):
+        reduces = reduction and source < INPUTS
+        by_name: dict[str, list[Place]] = {}
+        for edge, indices in enumerate(active):
+            for index in indices if cell_type.edges[edge].source == source else ():
+                by_name.setdefault(cell_type.operations[edge][index], []).append((edge, index))
+        by_name.pop("none", None)
+        pools = {name: tuple(by_name.pop(name)) for name in list(by_name) if name.endswith("_pool_3x3")}
+        stackable = [
+            tuple(by_name.pop(name))
+            for name in list(by_name)
+            if name.startswith(("sep_conv_", "dil_conv_")) or (name == "skip_connect" and reduces)
+        ]
+        stacks = stackable if stacks_edges else [(place,) for places in stackable for place in places]
+        plain = tuple(place for places in by_name.values() for place in places)
+        plans.append(SourcePlan(source, plain, tuple(pools.items()), tuple(stacks)))
+    return tuple(plans)
 
 
 class SotaSupernet(Supernet):

@@ -8,6 +8,7 @@ import torch
 from benchmarks.textbook import Noise as TextbookNoise
 from benchmarks.textbook import TextbookSota
 from darts_pt.mixed import BatchNorm2d, frozen_statistics
+from sota.operations import Noise
 from sota.spaces import SPACES
 from sota.supernet import SotaSupernet
 from tests.oracle import assert_same, random_mixing
@@ -22,12 +23,11 @@ def supernet_and_textbook(space: str) -> tuple[SotaSupernet, TextbookSota]:
         norm.running_mean.normal_()
         norm.running_var.uniform_(0.5, 2)
     textbook = TextbookSota(SPACES[space], 2, 3, 5, skips_zero=True).double()
-    # The same numbers for both: each network draws its noise from a generator of its own, in the order of the edges.
-    supernet.noise_generator = torch.Generator().manual_seed(3)
-    generator = torch.Generator().manual_seed(3)
-    for module in textbook.modules():
-        if isinstance(module, TextbookNoise):
-            module.generator = generator
+    # The same numbers for both, whatever the order of the edges: every noise operation has a generator of its own.
+    for network in (supernet, textbook):
+        noises = [module for module in network.modules() if isinstance(module, Noise | TextbookNoise)]
+        for number, module in enumerate(noises):
+            module.generator = torch.Generator().manual_seed(number)
     return supernet, textbook
 
 
