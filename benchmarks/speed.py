@@ -3,7 +3,8 @@
     python -m benchmarks.speed --space nasbench201 --size digits
 
 Ours and the textbook's (`benchmarks.textbook`) are timed in turn, A B A B …, after one warm-up each; every figure is the
-median. What is timed is what a run does: drawing and augmenting the batches is part of a step.
+median, by the clock and of the processor. What is timed is what a run does: drawing and augmenting the batches is part
+of a step.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import tyro
 
@@ -40,7 +41,7 @@ class SpeedOptions:
     space: Literal["nasbench201", "s1", "s2", "s3", "s4", "s5"] = "nasbench201"
     """Search space."""
     size: Literal["paper", "digits"] = "digits"
-    """paper: the paper's supernet on 32x32 images, batch 64; digits: a small one on the 8x8 digits, batch 32."""
+    """paper: the presets of the searches on CIFAR-10, on 32x32 images; digits: those on the 8x8 digits."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where to compute."""
     threads: int | None = None
@@ -48,10 +49,8 @@ class SpeedOptions:
     repeats: int | None = None
     """Turns of each; by default 20 at the digits size, 5 at the paper's, fewer (but 3) where they take too long."""
     event_batches: int | None = None
-    """Batches of the valid half in a decision, whose cost is linear in them; by default 4 at the digits size, 1 at the
+    """Batches of the valid half in a decision, whose cost is linear in them; by default 2 at the digits size, 1 at the
     paper's."""
-    processor_time: bool = False
-    """Measure the processor's time instead of the clock's; with --threads 1 it means something on a busy machine too."""
     json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Also write the rows to this file."""
 
@@ -81,7 +80,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Size:
-    """What is timed: the supernet's size, its images and how often."""
+    """What is timed: the supernet's size, its images and how often.
+
+    Attributes:
+        depth: cells per stage in NAS-Bench-201, layers in S1–S5.
+        budget: seconds after which a timing ends with the turns it has.
+    """
 
     init_channels: int
     depth: int
@@ -89,22 +93,24 @@ class Size:
     repeats: int
     event_batches: int
     budget: float
-    """Seconds after which a timing ends with the turns it has."""
-    clock: Callable[[], float] = time.perf_counter
 
 
 def size_of(options: SpeedOptions) -> Size:
-    """The sizes by name; `depth` is cells per stage in NAS-Bench-201, layers in S1–S5."""
-    in_201 = options.space == "nasbench201"
-    if options.size == "paper":
-        size = Size(16, 5 if in_201 else 8, 64, 5, 1, 60.0)
+    """The sizes are those of the searches' presets."""
+    if options.space == "nasbench201":
+        from nasbench201.space import PAPER, PRESETS
     else:
-        size = Size(8 if in_201 else 4, 1 if in_201 else 3, 32 if in_201 else 64, 20, 4, 10.0)
-    return dataclasses.replace(
-        size,
-        repeats=options.repeats or size.repeats,
-        event_batches=options.event_batches or size.event_batches,
-        clock=time.process_time if options.processor_time else time.perf_counter,
+        from sota.space import PAPER, PRESETS
+    preset = PAPER if options.size == "paper" else PRESETS[options.size]
+    depth = preset["cells_per_stage" if options.space == "nasbench201" else "layers"]
+    repeats, event_batches, budget = (5, 1, 60.0) if options.size == "paper" else (20, 2, 9.0)
+    return Size(
+        preset["init_channels"],
+        depth,
+        preset["batch_size"],
+        options.repeats or repeats,
+        options.event_batches or event_batches,
+        budget,
     )
 
 
@@ -267,26 +273,34 @@ def _set_noise(supernet: Supernet, network: torch.nn.Module, generator: torch.Ge
 # Measuring -------------------------------------------------------------------------------------------------------
 
 
+class Timing(NamedTuple):
+    """Median seconds of one call by the clock, and of the processor: the latter on a busy machine too."""
+
+    wall: float
+    processor: float
+
+
 def in_turn(
     ours: Callable[[], None], theirs: Callable[[], None], size: Size, device: torch.device
-) -> tuple[float, float]:
-    """Median seconds of each, timed A B A B … after one warm-up each."""
+) -> tuple[Timing, Timing]:
+    """How long each takes, timed A B A B … after one warm-up each."""
     import torch
 
     synchronize = torch.cuda.synchronize if device.type == "cuda" else lambda: None
-    times: tuple[list[float], list[float]] = ([], [])
+    times: tuple[list[Timing], list[Timing]] = ([], [])
     end = time.perf_counter() + size.budget
     for turn in range(size.repeats + 1):
-        for action, seconds in zip((ours, theirs), times, strict=True):
+        for action, taken in zip((ours, theirs), times, strict=True):
             synchronize()
-            start = size.clock()
+            wall, processor = time.perf_counter(), time.process_time()
             action()
             synchronize()
             if turn > 0:
-                seconds.append(size.clock() - start)
+                taken.append(Timing(time.perf_counter() - wall, time.process_time() - processor))
         if len(times[0]) >= 3 and time.perf_counter() > end:
             break
-    return statistics.median(times[0]), statistics.median(times[1])
+    first, second = (Timing(*map(statistics.median, zip(*taken, strict=True))) for taken in times)
+    return first, second
 
 
 def peak_bytes(action: Callable[[], None], device: torch.device) -> int:
@@ -348,13 +362,24 @@ def measure(options: SpeedOptions) -> list[Row]:
     memory = peak_bytes(contest.our_step, device), peak_bytes(contest.textbook_step, device)
     event_memory = peak_bytes(contest.our_event, device), peak_bytes(contest.textbook_event, device)
     return [
-        Row("bilevel step", step[0] * 1e3, step[1] * 1e3, "ms"),
-        Row("selection event", event[0] * 1e3, event[1] * 1e3, "ms"),
-        Row("input pipeline", inputs[0] * 1e3, inputs[1] * 1e3, "ms"),
-        Row("input pipeline, share of own step", 100 * inputs[0] / step[0], 100 * inputs[1] / step[1], "%"),
+        _row("bilevel step", step, "wall"),
+        _row("bilevel step, processor time", step, "processor"),
+        _row("selection event", event, "wall"),
+        _row("selection event, processor time", event, "processor"),
+        _row("input pipeline", inputs, "wall"),
+        Row(
+            "input pipeline, share of own step",
+            *(100 * part.wall / whole.wall for part, whole in zip(inputs, step, strict=True)),
+            "%",
+        ),
         Row("peak memory of a step", memory[0] / 2**20, memory[1] / 2**20, "MiB"),
         Row("peak memory of an event", event_memory[0] / 2**20, event_memory[1] / 2**20, "MiB"),
     ]
+
+
+def _row(name: str, timings: tuple[Timing, Timing], which: Literal["wall", "processor"]) -> Row:
+    ours, theirs = (1e3 * getattr(timing, which) for timing in timings)
+    return Row(name, ours, theirs, "ms")
 
 
 def main(options: SpeedOptions) -> list[Row]:

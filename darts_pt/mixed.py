@@ -73,7 +73,14 @@ def stacked_batch_norm(stacked: Tensor, norms: Sequence[BatchNorm2d], scale: Ten
         return F.batch_norm(stacked, None, None, scale, None, training=True, eps=first.eps)
     if len(norms) == 1:
         output = F.batch_norm(
-            stacked, first.running_mean, first.running_var, scale, None, first.training, first.momentum or 0.0, first.eps
+            stacked,
+            first.running_mean,
+            first.running_var,
+            scale,
+            None,
+            first.training,
+            first.momentum or 0.0,
+            first.eps,
         )
         if first.training:
             first.num_batches_tracked.add_(1)  # type: ignore[union-attr]
@@ -170,25 +177,18 @@ class NodeSums:
     """The weighted sums that the nodes of a cell are, while their terms come in.
 
     With gradients the terms wait until the sum is asked for and are then added at once (:func:`weighted_sum`). Without,
-    each is added when it comes, so that none is held: that bounds the memory that scoring a removal takes.
+    each is added when it comes, and a batch norm is only its factor and shift, so that neither terms nor outputs of batch
+    norms are held: that bounds the memory that scoring a removal takes.
     """
 
     def __init__(self) -> None:
         self._waits = torch.is_grad_enabled()
         self._terms: dict[int, list[Tensor]] = defaultdict(list)
         self._maps: dict[int, list[tuple[Tensor, Tensor]]] = defaultdict(list)
-
-    def add(self, node: int, term: Tensor) -> None:
-        """A term of `node`, which whoever computed it gives away; all terms of a node have one shape."""
-        terms = self._terms[node]
-        if self._waits or not terms:
-            # Part of a stack would hold the whole.
-            terms.append(term if self._waits else term.contiguous(memory_format=torch.channels_last))
-        else:
-            terms[0].add_(term)
+        self._shifts: dict[int, Tensor] = {}
 
     def add_weighted(self, node: int, map_: Tensor, weight: Tensor) -> None:
-        """`weight`, a scalar, times `map_` as a term of `node`."""
+        """`weight`, a scalar, times `map_` as a term of `node`; all terms of a node have one shape."""
         if self._waits:
             self._maps[node].append((map_, weight))
         elif self._terms[node]:
@@ -196,12 +196,47 @@ class NodeSums:
         else:
             self._terms[node].append(map_ * weight)
 
+    def add_normalised(
+        self, nodes: Sequence[int], stacked: Tensor, norms: Sequence[BatchNorm2d], scale: Tensor
+    ) -> None:
+        """A term for each of `nodes`: `stacked` after its batch norms, scaled, as :func:`stacked_batch_norm` has it."""
+        channels = norms[0].num_features
+        if self._waits or (norms[0].training and norms[0].momentum != 0.0):
+            for node, term in zip(nodes, stacked_batch_norm(stacked, norms, scale).split(channels, dim=1), strict=True):
+                self._add(node, term)
+            return
+        factors, shifts = _factors_and_shifts(stacked, norms, scale)
+        parts = zip(stacked.split(channels, dim=1), factors.split(channels), shifts.split(channels), strict=True)
+        for node, (part, factor, shift) in zip(nodes, parts, strict=True):
+            self.add_weighted(node, part, factor.view(-1, 1, 1))
+            self._shifts[node] = self._shifts[node] + shift if node in self._shifts else shift
+
+    def _add(self, node: int, term: Tensor) -> None:
+        terms = self._terms[node]
+        if self._waits or not terms:
+            # Part of a stack would hold the whole.
+            terms.append(term if self._waits else term.contiguous(memory_format=torch.channels_last))
+        else:
+            terms[0].add_(term)
+
     def take(self, node: int) -> Tensor | None:
         """The sum of all terms of `node`, which is complete; None if there are none."""
         terms, maps = self._terms.pop(node, []), self._maps.pop(node, [])
         if not terms and not maps:
             return None
-        return weighted_sum(terms, [map_ for map_, _ in maps], [weight for _, weight in maps])
+        total = weighted_sum(terms, [map_ for map_, _ in maps], [weight for _, weight in maps])
+        return total.add_(self._shifts.pop(node).view(-1, 1, 1)) if node in self._shifts else total
+
+
+def _factors_and_shifts(stacked: Tensor, norms: Sequence[BatchNorm2d], scale: Tensor) -> tuple[Tensor, Tensor]:
+    """Per channel, what stacked batch norms multiply and then add; in train mode by the statistics of the batch alone."""
+    if norms[0].training:
+        mean, variance = torch.ops.aten.batch_norm_update_stats(stacked, None, None, 0.0)
+    else:
+        mean = torch.cat([norm.running_mean for norm in norms])  # type: ignore[misc]
+        variance = torch.cat([norm.running_var for norm in norms])  # type: ignore[misc]
+    factors = scale * torch.rsqrt(variance + norms[0].eps)
+    return factors, -mean * factors
 
 
 def scale_vectors(weights: Sequence[Tensor], channels: int, counts: Sequence[int]) -> tuple[Tensor, ...]:

@@ -177,17 +177,12 @@ class MixingWeights:
         )
 
 
-def mixing_weights(cell_types: tuple[CellType, ...], alpha: Alpha, decisions: Decisions) -> MixingWeights:
-    """softmax(alpha) per edge; the row of a decided edge is one-hot, that of a dropped edge is zero.
-
-    Differentiable by alpha; decided rows have gradient 0, as in the original.
-    """
-    values = {cell.name: torch.softmax(alpha[cell.name], dim=-1) for cell in cell_types}
-    return fixed_by(decisions, cell_types, values)
-
-
 def fixed_by(decisions: Decisions, cell_types: tuple[CellType, ...], values: Mapping[str, Tensor]) -> MixingWeights:
-    """Any mixing weights (softmax, perturbed, sampled …) with the decided rows put in their place."""
+    """Any mixing weights (softmax, perturbed, sampled …) with the decided rows put in their place.
+
+    The row of a decided edge is one-hot, that of a dropped edge is zero. Differentiable by `values`; decided rows have
+    gradient 0, as in the original.
+    """
     fixed: dict[str, Tensor] = {}
     active: dict[str, ActiveOperations] = {}
     for cell in cell_types:

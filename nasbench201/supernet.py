@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
 
-from darts_pt.mixed import NodeSums, average_pool, convolution, pointwise, scale_vectors, stacked_batch_norm
+from darts_pt.mixed import NodeSums, average_pool, convolution, pointwise, scale_vectors
 from darts_pt.supernet import ActiveOperations, CellType, Edge, MixingWeights, Supernet
 from nasbench201.architecture import OPERATIONS, SOURCES, architecture_string
 from nasbench201.operations import (
     AVG_POOL_3X3,
-    NONE,
     NOR_CONV_1X1,
     NOR_CONV_3X3,
     SKIP_CONNECT,
@@ -49,9 +48,7 @@ def plan(active: ActiveOperations) -> tuple[SourcePlan, ...]:
     """The work of a cell under a pattern of active operations, source by source."""
 
     def edges(source: int, operation: int) -> tuple[int, ...]:
-        return tuple(
-            index for index, edge in enumerate(EDGES) if edge.source == source and operation in active[index]
-        )
+        return tuple(index for index, edge in enumerate(EDGES) if edge.source == source and operation in active[index])
 
     return tuple(
         SourcePlan(
@@ -130,9 +127,8 @@ class Cell(nn.Module):
         """The weighted outputs of one convolution of all `edges`, which leave the node `rectified`, to their other ends."""
         convolutions, norms = zip(*(self._convolutions[edge, operation] for edge in edges), strict=True)
         convolve = pointwise if operation == NOR_CONV_1X1 else convolution
-        stacked = stacked_batch_norm(convolve(rectified, [module.weight for module in convolutions]), norms, scale)
-        for edge, term in zip(edges, stacked.split(self.channels, dim=1), strict=True):
-            sums.add(EDGES[edge].target, term)
+        stacked = convolve(rectified, [module.weight for module in convolutions])
+        sums.add_normalised([EDGES[edge].target for edge in edges], stacked, norms, scale)
 
 
 def _place(edge: int, operation: int) -> int:

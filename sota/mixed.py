@@ -1,8 +1,8 @@
 """The candidate operations of S1–S5 as a supernet's cell computes them: the same operation of many edges as one.
 
 The modules of :mod:`sota.operations` hold the parameters; the functions here give the same numbers, stacked. They
-take what edges that leave one node share: its ReLU, which has no parameters. The last batch norm of a convolution has the
-mixing weights as its scale.
+take what edges that leave one node share: its ReLU, which has no parameters. The last batch norm of a convolution is
+left to the node's sum, for which the mixing weight is its scale.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from darts_pt.mixed import average_pool, pointwise, stacked_batch_norm
+from darts_pt.mixed import BatchNorm2d, average_pool, pointwise, stacked_batch_norm
 from sota.operations import DilConv, FactorizedReduce, SepConv
 
 STACKED_UP_TO = 65_536
@@ -33,24 +33,26 @@ def pooled(node: Tensor, name: str, stride: int) -> Tensor:
     return F.avg_pool2d(node, 3, stride, padding=1, count_include_pad=False)
 
 
-def convolved(modules: Sequence[Any], rectified: Tensor, scale: Tensor) -> Tensor:
-    """The stacked outputs [batch, n · C, H', W'] of modules of one kind, for one input that has passed its ReLU.
+def convolved(modules: Sequence[Any], rectified: Tensor) -> tuple[Tensor, list[BatchNorm2d]]:
+    """What modules of one kind compute from one input that has passed its ReLU, but for their last batch norms.
 
     Args:
         modules: SepConv, DilConv or FactorizedReduce, with equal kernels and strides.
         rectified: [batch, C, H, W], channels-last.
-        scale: [n · C], of the last batch norm.
+
+    Returns:
+        their maps, stacked [batch, n · C, H', W'], and the batch norms that are left to do.
     """
     if isinstance(modules[0], FactorizedReduce):
-        return stacked_batch_norm(_reduced(modules, rectified), [module.bn for module in modules], scale)
+        return _reduced(modules, rectified), [module.bn for module in modules]
     layers = [list(module.op) for module in modules]
     hidden = _separable(layers, 1, _repeated(rectified, len(modules)))
     if isinstance(modules[0], DilConv):
-        return stacked_batch_norm(hidden, [layer[3] for layer in layers], scale)
+        return hidden, [layer[3] for layer in layers]
     assert isinstance(modules[0], SepConv)
     # The batch norm keeps its input for the backward pass, not its output.
     hidden = stacked_batch_norm(hidden, [layer[3] for layer in layers], None).relu_()
-    return stacked_batch_norm(_separable(layers, 5, hidden), [layer[7] for layer in layers], scale)
+    return _separable(layers, 5, hidden), [layer[7] for layer in layers]
 
 
 def _repeated(maps: Tensor, count: int) -> Tensor:

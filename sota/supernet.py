@@ -106,9 +106,8 @@ class Cell(nn.Module):
 
     def _add_stack(self, sums: NodeSums, rectified: Tensor, stack: tuple[Place, ...], scale: Tensor) -> None:
         """One convolution of several edges that leave the node `rectified`, to the nodes at their other ends."""
-        stacked = convolved([self.candidates[edge][index] for edge, index in stack], rectified, scale)
-        for (edge, _), term in zip(stack, stacked.split(self.channels, dim=1), strict=True):
-            sums.add(self._target(edge), term)
+        stacked, norms = convolved([self.candidates[edge][index] for edge, index in stack], rectified)
+        sums.add_normalised([self._target(edge) for edge, _ in stack], stacked, norms, scale)
 
     def _target(self, edge: int) -> int:
         return self.cell_type.edges[edge].target
@@ -140,9 +139,7 @@ class SourcePlan:
 
 
 @lru_cache(maxsize=4096)
-def plan(
-    cell_type: CellType, reduction: bool, active: ActiveOperations, stacks_edges: bool
-) -> tuple[SourcePlan, ...]:
+def plan(cell_type: CellType, reduction: bool, active: ActiveOperations, stacks_edges: bool) -> tuple[SourcePlan, ...]:
     """The work of a cell under a pattern of active operations, node by node.
 
     Args:

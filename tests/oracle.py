@@ -1,4 +1,4 @@
-"""Comparing a supernet with the textbook formulation of `benchmarks.textbook`, in float64."""
+"""Comparing a supernet with the textbook formulation of `benchmarks.textbook`, in float64; mixing weights for it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from darts_pt.supernet import CellType, Decisions, MixingWeights, Supernet, fixed_by
+from darts_pt.supernet import Alpha, CellType, Decisions, MixingWeights, Supernet, fixed_by
 
 TOLERANCE = 1e-10
+
+
+def mixing_weights(cell_types: tuple[CellType, ...], alpha: Alpha, decisions: Decisions) -> MixingWeights:
+    """softmax(alpha) per edge under `decisions`, differentiable by alpha: DARTS's mixing weights, without its architect."""
+    return fixed_by(decisions, cell_types, {name: torch.softmax(rows, dim=-1) for name, rows in alpha.items()})
 
 
 def random_mixing(supernet: Supernet, generator: torch.Generator, decided: int) -> MixingWeights:

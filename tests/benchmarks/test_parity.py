@@ -13,8 +13,9 @@ from benchmarks import parity
 from darts_pt.architect import Architect, bilevel_step
 from darts_pt.methods.blank import FixedAlpha
 from darts_pt.search import WeightOptions
-from darts_pt.supernet import Decisions, initial_alpha, mixing_weights
+from darts_pt.supernet import Decisions, initial_alpha
 from nasbench201.supernet import NasBench201Supernet
+from tests.oracle import mixing_weights
 
 RECORD = Path(__file__).with_name("nasbench201_darts.pt")
 """A copy of the original's small NAS-Bench-201 record."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from benchmarks import textbook
-from benchmarks.speed import Contest, SpeedOptions, main, measure, peak_bytes
+from benchmarks.speed import Contest, SpeedOptions, main, measure, peak_bytes, size_of
 from darts_pt.architect import bilevel_step
 from darts_pt.errors import UserError
+from darts_pt.mixed import frozen_statistics
 from darts_pt.supernet import Decisions
 
 QUICK = SpeedOptions(repeats=1, event_batches=1)
@@ -64,6 +66,25 @@ def test_peak_memory_is_that_of_the_largest_moment() -> None:
 def test_our_step_takes_no_more_memory_than_the_textbooks() -> None:
     contest = Contest(QUICK)
     assert peak_bytes(contest.our_step, contest.device) <= peak_bytes(contest.textbook_step, contest.device)
+
+
+@pytest.mark.parametrize("space", ["nasbench201", "s2", "s5"])
+def test_scoring_a_removal_takes_no_more_memory_than_the_textbook(space: Any) -> None:
+    contest = Contest(SpeedOptions(space=space))
+    supernet, (cell_type, edge) = contest.training.supernet, contest.event
+    mixing = contest.training.architect.mixing(Decisions()).without_operation(cell_type.name, edge, 0)
+    images, _ = next(contest.training.valid_batches())
+    with torch.no_grad(), frozen_statistics(supernet):
+        ours = peak_bytes(lambda: supernet(images, mixing), contest.device)
+    with torch.no_grad():
+        theirs = peak_bytes(lambda: contest.network(images, mixing.values), contest.device)
+    assert 0 < ours <= theirs
+
+
+def test_the_digits_size_is_the_preset() -> None:
+    for space, expected in (("nasbench201", (8, 1, 32)), ("s5", (4, 3, 64))):
+        size = size_of(SpeedOptions(space=space))  # type: ignore[arg-type]
+        assert (size.init_channels, size.depth, size.batch_size) == expected
 
 
 def test_a_folder_that_is_not_there_is_refused_before_anything_is_measured(tmp_path: Path) -> None:

@@ -132,7 +132,8 @@ def test_the_originals_checkpoint_can_be_selected_from(golden: Path, tmp_path: P
     checkpoint = checkpoints.read(source)
     supernet = NasBench201Supernet(*sizes_of(checkpoint["state_dict"]))
     supernet.load_state_dict(checkpoint["state_dict"])
-    from darts_pt.supernet import Decisions, mixing_weights
+    from darts_pt.supernet import Decisions
+    from tests.oracle import mixing_weights
 
     mixing = mixing_weights(supernet.cell_types, {"cell": checkpoint["alpha"][0]}, Decisions())
     with torch.no_grad():

@@ -6,11 +6,12 @@ import pytest
 import torch
 
 from darts_pt.device import Generators, seeded
-from darts_pt.supernet import Decisions, initial_alpha, mixing_weights
+from darts_pt.supernet import Decisions, initial_alpha
 from nasbench201.supernet import NasBench201Supernet
 from report.reference_networks import LAYERS, StagedNetwork, layer_groups
 from report.shuffling import cells_of, draw_pairs, exchanged, exchanged_weights, interchangeable, prefixes_of_edges
 from sota.supernet import SotaSupernet
+from tests.oracle import mixing_weights
 
 IMAGES = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 
