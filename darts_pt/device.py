@@ -1,15 +1,17 @@
-"""Where a run computes and where its randomness comes from: the device, and named random streams of one seed."""
+"""Where and in which precision a run computes, and where its randomness comes from: named random streams of one seed."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from darts_pt.errors import UserError
+from darts_pt.options import Precision
 
 HOST_STREAMS = ("weights", "alpha", "order")
 """Streams that always live on the CPU, so that their numbers do not depend on the device; all others live on it."""
@@ -59,6 +61,32 @@ def _memory_in_use_by_torch(index: int) -> float:
     except RuntimeError:  # a GPU that refuses us (in exclusive use, out of memory) is the last to be picked
         return float("inf")
     return float(total - free)
+
+
+# Precision -------------------------------------------------------------------------------------------------------
+
+
+def use_precision(precision: Precision) -> None:
+    """Set torch's switches for the process.
+
+    torch: what it has by default, convolutions in tf32 on GPUs that have it and matrix products in fp32; the original
+    ran so. tf32: both. In fp32, bf16 and fp64 nothing is computed in tf32.
+    """
+    torch.backends.cudnn.allow_tf32 = precision in ("torch", "tf32")
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+
+
+def dtype_of(precision: Precision) -> torch.dtype:
+    """The type of weights and images under a precision."""
+    return torch.float64 if precision == "fp64" else torch.float32
+
+
+def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[Any]:
+    """What forward passes run in: autocast to bfloat16 under bf16, else nothing."""
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
+
+
+# Randomness ------------------------------------------------------------------------------------------------------
 
 
 def stream_seed(seed: int, name: str) -> int:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -15,13 +15,13 @@ from torch.nn import functional as F
 
 from darts_pt import checkpoint as checkpoints
 from darts_pt.data import DataSet, in_batches, passes, shuffled
-from darts_pt.device import Generators
+from darts_pt.device import Generators, autocast, use_precision
 from darts_pt.epoch import EpochProgress, Metrics, StepResult, next_learning_rate, run_epoch
 from darts_pt.errors import UserError
 from darts_pt.guard import NumericalGuard
+from darts_pt.options import Precision
 from darts_pt.search import log_epoch
 
-Precision = Literal["fp32", "tf32", "bf16", "fp64"]
 CHECKPOINT_KEYS = ("epoch", "state_dict", "optimizer", "scheduler", "generators")
 
 if TYPE_CHECKING:
@@ -40,11 +40,6 @@ class EvaluationNetwork(nn.Module):
         """Told before training where random numbers of the forward pass come from (drop-path, noise)."""
 
 
-def dtype_of(precision: Precision) -> torch.dtype:
-    """The type of weights and images under a precision."""
-    return torch.float64 if precision == "fp64" else torch.float32
-
-
 @dataclass(frozen=True)
 class TrainingOptions:
     """How a derived network is trained.
@@ -55,7 +50,7 @@ class TrainingOptions:
         grad_clip: the largest norm of the gradient; 0 does not clip.
         auxiliary_weight: weight of the auxiliary head's loss.
         drop_path_prob: what the probability of dropping a path grows to, linearly over the epochs, from 0.
-        precision: fp32; tf32 convolutions and products on GPUs that have them; bf16 autocast; or fp64.
+        precision: of the arithmetic (:func:`darts_pt.device.use_precision`).
     """
 
     epochs: int
@@ -113,7 +108,7 @@ class NetworkTraining:
         """One step of SGD; the result tells of the forward pass before it. None if the guard skipped the step."""
         self.guard.remember(self.network)
         self.optimizer.zero_grad(set_to_none=True)
-        with self._autocast():
+        with autocast(self.device, self.options.precision):
             logits, auxiliary_logits = self.network(images, drop_path_prob)
             loss = F.cross_entropy(logits, labels)
             total = loss
@@ -166,7 +161,7 @@ class NetworkTraining:
         for indices in batches:
             self.between_batches()
             images, labels = self.data.batch(self.data.test, indices, None, self.generators, self.dtype)
-            with self._autocast():
+            with autocast(self.device, self.options.precision):
                 logits = self.network(images)[0]
             loss += F.cross_entropy(logits.float(), labels, reduction="sum").item()
             correct += int((logits.argmax(dim=1) == labels).sum())
@@ -200,9 +195,6 @@ class NetworkTraining:
         loss = checkpoint.get("train_loss")
         self.train_loss = loss if isinstance(loss, float) else None
 
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bf16")
-
 
 def train_network(
     training: NetworkTraining, experiment: Experiment, saver: Saver, ckpt_interval: int, report_freq: int
@@ -212,9 +204,7 @@ def train_network(
     Returns:
         A summary: last and best test accuracy (percent), the last losses (nats) and seconds of training in this run.
     """
-    tf32 = training.options.precision == "tf32"
-    torch.set_float32_matmul_precision("high" if tf32 else "highest")
-    torch.backends.cudnn.allow_tf32 = tf32  # PyTorch's default is True: fp32 would not be fp32.
+    use_precision(training.options.precision)
     last, seconds = None, 0.0
     while training.epoch < training.options.epochs:
         saver.safe_point()

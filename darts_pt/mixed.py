@@ -106,7 +106,7 @@ def shared_batch_norm(inputs: Tensor, norms: Sequence[BatchNorm2d]) -> Tensor:
     first = norms[0]
     if first.momentum == 0.0:
         return F.batch_norm(inputs, None, None, training=True, eps=first.eps)
-    mean, variance = inputs.new_zeros(first.num_features), inputs.new_zeros(first.num_features)
+    mean, variance = torch.zeros_like(first.running_mean), torch.zeros_like(first.running_var)  # type: ignore[arg-type]
     # With momentum 1 the running statistics become those of the batch.
     output = F.batch_norm(inputs, mean, variance, training=True, momentum=1.0, eps=first.eps)
     with torch.no_grad():
@@ -292,13 +292,13 @@ class _WeightedSum(torch.autograd.Function):
                 gradient * weight if want else None
                 for want, weight in zip(wanted[by_term:by_map], weights, strict=True)
             ),
-            *(_dot(gradient, maps[i]) if want else None for i, want in enumerate(wanted[by_map:])),
+            *(_dot(gradient, maps[i], weights[i].dtype) if want else None for i, want in enumerate(wanted[by_map:])),
         )
 
 
-def _dot(one: Tensor, other: Tensor) -> Tensor:
-    """The sum of the products, without storing them; both [batch, C, H, W], channels-last."""
-    return torch.dot(one.permute(0, 2, 3, 1).reshape(-1), other.permute(0, 2, 3, 1).reshape(-1))
+def _dot(one: Tensor, other: Tensor, dtype: torch.dtype) -> Tensor:
+    """The sum of the products in `dtype`, without storing them; both [batch, C, H, W], channels-last."""
+    return torch.dot(one.permute(0, 2, 3, 1).reshape(-1).to(dtype), other.permute(0, 2, 3, 1).reshape(-1).to(dtype))
 
 
 # Partial channels ------------------------------------------------------------------------------------------------

@@ -29,6 +29,9 @@ Number = TypeVar("Number", int, float)
 
 Dataset = Literal["cifar10", "cifar100", "svhn", "imagenet16-120", "folder", "digits"]
 
+Precision = Literal["torch", "fp32", "tf32", "bf16", "fp64"]
+"""Arithmetic of networks; :func:`darts_pt.device.use_precision` says what each is."""
+
 USER_ERROR_CODE = 2
 INTERRUPTED_CODE = 130
 """What a shell reports for a program that Ctrl-C ended."""

@@ -17,7 +17,7 @@ import tyro
 
 from darts_pt.errors import UserError
 from darts_pt.method_options import MethodName, MethodOptions, SelectionName
-from darts_pt.options import Dataset, RunOptions, in_range, positive
+from darts_pt.options import Dataset, Precision, RunOptions, in_range, positive
 
 Options = TypeVar("Options", bound=RunOptions)
 Value = TypeVar("Value")
@@ -64,6 +64,8 @@ class SupernetOptions(MethodOptions):
     """Share of the training set that trains the weights; the rest is the valid half."""
     method: MethodName | None = None
     """The search method, that is how alpha is stepped and how it mixes the operations."""
+    precision: Precision | None = None
+    """Arithmetic, by default as in the search."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -88,6 +90,9 @@ class SearchOptions(SupernetOptions):
     perturbed mixing weights; sgas: edges are decided during the search; pc-darts: part of the channels passes through
     the operations; gdas: one sampled operation per edge and step; drnas: mixing weights drawn from a Dirichlet
     distribution."""
+    precision: Precision = "torch"
+    """Arithmetic. torch: its default, in which the original ran: on GPUs that have it convolutions in tf32, all else in
+    fp32; fp32: without tf32; tf32: matrix products too; bf16: autocast; fp64."""
     epochs: PresetInt = None
     """Epochs of search; by default the paper's, fewer for digits."""
     ckpt_interval: PresetInt = None
@@ -182,8 +187,9 @@ class TrainOptions(RunOptions):
     """Epochs between checkpoints; the last epoch is always saved."""
     resume_epoch: int = 0
     """Continue from the checkpoint of this epoch; -1 is the latest, 0 starts anew."""
-    precision: Literal["fp32", "tf32", "bf16", "fp64"] = "fp32"
-    """Arithmetic: fp32; tf32 on GPUs that have it; bf16 autocast; fp64, as the embedded table of digits is made."""
+    precision: Precision = "fp32"
+    """Arithmetic: fp32; tf32 on GPUs that have it; bf16 autocast; fp64, as the embedded table of digits is made; torch, as
+    in a search."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -11,6 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from darts_pt.device import autocast
+from darts_pt.options import Precision
+
 Alpha = dict[str, Tensor]
 """Architecture parameters: cell type name -> float tensor [edges, operations]."""
 
@@ -226,9 +229,19 @@ class Supernet(nn.Module):
     """A network that holds every candidate operation of every edge.
 
     A search space derives from this class; it says which cell types there are and computes the logits.
+
+    Attributes:
+        precision: of the forward pass; the logits have the images' type in any.
     """
 
     cell_types: tuple[CellType, ...]
+    precision: Precision = "torch"
+
+    def __call__(self, images: Tensor, mixing: MixingWeights) -> Tensor:
+        """:meth:`forward` in the supernet's precision."""
+        with autocast(images.device, self.precision):
+            logits = super().__call__(images, mixing)
+        return logits.to(images.dtype)
 
     def forward(self, images: Tensor, mixing: MixingWeights) -> Tensor:
         """Class logits [batch, classes] of normalised images [batch, 3, height, width]."""

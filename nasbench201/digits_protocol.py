@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from darts_pt.data import Augmentation, DataSet, Images, halves, load
-from darts_pt.device import Generators, seeded
-from darts_pt.evaluation import TrainingOptions, dtype_of
+from darts_pt.device import Generators, dtype_of, seeded
+from darts_pt.evaluation import TrainingOptions
 from nasbench201.isomorphism import operations_at
 from nasbench201.network import NasBench201Network
 

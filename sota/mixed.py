@@ -120,6 +120,7 @@ class _Depthwise(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:  # type: ignore[override]
         inputs, kernel = ctx.saved_tensors
+        inputs, gradient = inputs.to(kernel.dtype), gradient.to(kernel.dtype)  # Autocast is for the forward pass.
         by_inputs = by_kernel = None
         if ctx.needs_input_grad[0]:
             by_inputs = _depthwise(gradient, kernel.flip(2, 3), ctx.dilation)

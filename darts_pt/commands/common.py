@@ -13,7 +13,7 @@ import torch
 from darts_pt import checkpoint as checkpoints
 from darts_pt.architect import AlphaOptions
 from darts_pt.data import DataSet, halves, load
-from darts_pt.device import Generators, pick_device, seeded
+from darts_pt.device import Generators, dtype_of, pick_device, seeded, use_precision
 from darts_pt.experiment import Experiment, as_json
 from darts_pt.files import atomic_write
 from darts_pt.method_options import settings_of
@@ -41,10 +41,13 @@ def supernet_training(
     space: SearchSpace[Any, Any], options: SupernetOptions, data: DataSet, generators: Generators, halves_seed: int
 ) -> SupernetTraining:
     """A training at its beginning."""
+    precision = given(options.precision)
+    use_precision(precision)
     with seeded(generators["weights"]):
         supernet = space.supernet(options, data.classes, generators)
-    supernet.to(generators.device)
-    alpha = initial_alpha(supernet.cell_types, generators["alpha"], generators.device)
+    supernet.to(generators.device, dtype_of(precision))
+    supernet.precision = precision
+    alpha = initial_alpha(supernet.cell_types, generators["alpha"], generators.device, dtype_of(precision))
     alpha_options = AlphaOptions(options.arch_learning_rate, options.arch_weight_decay)
     method = METHODS[given(options.method)]
     architect = method(supernet, alpha, alpha_options, settings_of(options, method), generators)

@@ -59,7 +59,7 @@ def open_search(space: SearchSpace[Any, Selection], options: Selection) -> Searc
         raise UserError(
             f"{searched / 'config.json'} holds options that are none ({error}): restore it, or search again"
         ) from None
-    options = dataclasses.replace(options, dataset=options.dataset or "cifar10", method=options.method or "darts")
+    options = with_preset(options, {"dataset": "cifar10", "method": "darts", "precision": "torch"})
     path, checkpoint = _start_of_selection(space, options, searched)
     options = with_preset(options, space.sizes(checkpoint["state_dict"], path))
     options = with_preset(options, {**space.preset(options), **METHODS[given(options.method)].defaults})

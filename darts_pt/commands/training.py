@@ -11,13 +11,12 @@ from typing import Any
 from darts_pt import checkpoint as checkpoints
 from darts_pt.commands.common import begin, device_and_data, saver_of
 from darts_pt.data import DataSet
-from darts_pt.device import Generators, seeded
+from darts_pt.device import Generators, dtype_of, seeded
 from darts_pt.evaluation import (
     CHECKPOINT_KEYS,
     EvaluationNetwork,
     NetworkTraining,
     TrainingOptions,
-    dtype_of,
     train_network,
 )
 from darts_pt.experiment import Experiment, as_json

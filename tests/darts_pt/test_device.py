@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from darts_pt import device as devices
-from darts_pt.device import Generators, pick_device, seeded, stream_seed
+from darts_pt.device import Generators, pick_device, seeded, stream_seed, use_precision
 from darts_pt.errors import UserError
 
 
@@ -109,3 +109,20 @@ def test_weights_come_from_their_stream_and_the_global_state_is_left_alone() -> 
     assert torch.equal(torch.rand(3), expected)
     assert torch.equal(layers[0], layers[1])
     assert not torch.equal(layers[0], layers[2])
+
+
+def test_precisions_set_torchs_switches() -> None:
+    before = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
+    try:
+        for precision, convolutions, products in (
+            ("torch", True, "highest"),
+            ("fp32", False, "highest"),
+            ("tf32", True, "high"),
+            ("bf16", False, "highest"),
+            ("fp64", False, "highest"),
+        ):
+            use_precision(precision)  # type: ignore[arg-type]
+            assert (torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()) == (convolutions, products)
+    finally:
+        torch.backends.cudnn.allow_tf32 = before[0]
+        torch.set_float32_matmul_precision(before[1])

@@ -9,15 +9,20 @@ from typing import Any
 
 import pytest
 import torch
+from torch.nn import functional
 
 from darts_pt import checkpoint as checkpoints
+from darts_pt.architect import Architect
 from darts_pt.data import DataSet
 from darts_pt.errors import UserError
 from darts_pt.experiment import Experiment
 from darts_pt.methods.blank import FixedAlpha
+from darts_pt.mixed import frozen_statistics
 from darts_pt.saving import Saver
 from darts_pt.search import SupernetTraining, evaluate, search
-from darts_pt.supernet import Decisions
+from darts_pt.supernet import Decisions, initial_alpha
+from nasbench201.supernet import NasBench201Supernet
+from sota.supernet import SotaSupernet
 from tests.toy import EVERY_EDGE, TWO_EDGES_EACH, toy_architect, toy_training
 
 
@@ -293,3 +298,34 @@ def test_a_search_of_another_length_does_not_resume_with_a_wrong_cosine(few_digi
     resumed.restore(checkpoint, tmp_path / "checkpoint_1.pth.tar")
     run(resumed, tmp_path / "resumed", epochs=2)
     assert resumed.weight_optimizer.param_groups[0]["lr"] == pytest.approx(0.001)
+
+
+# Precision -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["nasbench201", "s5"])
+def test_bf16_is_the_same_step_in_coarser_numbers(name: str) -> None:
+    """Logits, loss and gradients by the weights and by alpha; weights, alpha and running statistics stay float32."""
+    torch.manual_seed(0)
+    supernet = NasBench201Supernet(4, 1, 10) if name == "nasbench201" else SotaSupernet("s5", 4, 3, 10)
+    architect = Architect(supernet, initial_alpha(supernet.cell_types, torch.Generator().manual_seed(0)))
+    images, labels = torch.randn(32, 3, 8, 8, generator=torch.Generator().manual_seed(1)), torch.arange(32) % 10
+    leaves = [*architect.alpha.values(), *supernet.parameters()]
+    found = {}
+    for precision in ("fp32", "bf16"):
+        supernet.precision = precision  # type: ignore[assignment]
+        logits = supernet(images, architect.alpha_weights(Decisions()))
+        loss = functional.cross_entropy(logits, labels)
+        gradients = torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
+        with frozen_statistics(supernet):
+            scored = evaluate(supernet, architect.mixing(Decisions()), [(images, labels)])
+        found[precision] = logits.detach(), torch.cat([gradient.flatten() for gradient in gradients]), scored.loss
+        assert {value.dtype for value in [logits, *gradients, *supernet.state_dict().values()]} == {
+            torch.float32,
+            torch.int64,
+        }
+    (logits, gradient, loss), (coarse_logits, coarse_gradient, coarse_loss) = found.values()
+    assert not torch.equal(logits, coarse_logits)
+    assert (coarse_logits - logits).norm() < 0.05 * logits.norm()
+    assert functional.cosine_similarity(gradient, coarse_gradient, dim=0) > 0.9  # a ReLU that flips is a jump
+    assert coarse_loss == pytest.approx(loss, rel=0.02)
