@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from darts_pt.errors import UserError
 
 LARGE = 500_000
-"""Values in a map from which a 1x1 convolution is faster than the matrix product it is."""
+"""Values in a map from which fewer passes over it count for more than fewer calls: from there a 1x1 convolution is faster
+than the matrix product it is, and without gradients a batch norm goes into sums as its factor and shift."""
 
 FEW_PIXELS = 1024
 """Pixels in all maps of a batch up to which torch's average pooling is faster on the CPU than a convolution."""
@@ -177,8 +178,8 @@ class NodeSums:
     """The weighted sums that the nodes of a cell are, while their terms come in.
 
     With gradients the terms wait until the sum is asked for and are then added at once (:func:`weighted_sum`). Without,
-    each is added when it comes, and a batch norm is only its factor and shift, so that neither terms nor outputs of batch
-    norms are held: that bounds the memory that scoring a removal takes.
+    each is added when it comes, and a large map's batch norm is only its factor and shift, so that neither terms nor
+    outputs of batch norms are held: that bounds the memory that scoring a removal takes.
     """
 
     def __init__(self) -> None:
@@ -201,7 +202,8 @@ class NodeSums:
     ) -> None:
         """A term for each of `nodes`: `stacked` after its batch norms, scaled, as :func:`stacked_batch_norm` has it."""
         channels = norms[0].num_features
-        if self._waits or (norms[0].training and norms[0].momentum != 0.0):
+        moves = norms[0].training and norms[0].momentum != 0.0
+        if self._waits or moves or stacked.numel() < LARGE:
             for node, term in zip(nodes, stacked_batch_norm(stacked, norms, scale).split(channels, dim=1), strict=True):
                 self._add(node, term)
             return

@@ -18,7 +18,7 @@ from darts_pt.experiment import Experiment, as_json
 from darts_pt.files import atomic_write
 from darts_pt.method_options import settings_of
 from darts_pt.methods import METHODS
-from darts_pt.options import RunOptions
+from darts_pt.options import Precision, RunOptions
 from darts_pt.run_options import SupernetOptions, given
 from darts_pt.saving import Saveable, Saver
 from darts_pt.search import Halves, Metrics, SupernetTraining, WeightOptions
@@ -41,7 +41,7 @@ def supernet_training(
     space: SearchSpace[Any, Any], options: SupernetOptions, data: DataSet, generators: Generators, halves_seed: int
 ) -> SupernetTraining:
     """A training at its beginning."""
-    precision = given(options.precision)
+    precision: Precision = given(options.precision)
     use_precision(precision)
     with seeded(generators["weights"]):
         supernet = space.supernet(options, data.classes, generators)
