@@ -361,17 +361,14 @@ def measure(options: SpeedOptions) -> list[Row]:
     event = in_turn(contest.our_event, contest.textbook_event, size, device)
     memory = peak_bytes(contest.our_step, device), peak_bytes(contest.textbook_step, device)
     event_memory = peak_bytes(contest.our_event, device), peak_bytes(contest.textbook_event, device)
+    shares = 100 * inputs[0].wall / step[0].wall, 100 * inputs[1].wall / step[1].wall
     return [
         _row("bilevel step", step, "wall"),
         _row("bilevel step, processor time", step, "processor"),
         _row("selection event", event, "wall"),
         _row("selection event, processor time", event, "processor"),
         _row("input pipeline", inputs, "wall"),
-        Row(
-            "input pipeline, share of own step",
-            *(100 * part.wall / whole.wall for part, whole in zip(inputs, step, strict=True)),
-            "%",
-        ),
+        Row("input pipeline, share of own step", *shares, "%"),
         Row("peak memory of a step", memory[0] / 2**20, memory[1] / 2**20, "MiB"),
         Row("peak memory of an event", event_memory[0] / 2**20, event_memory[1] / 2**20, "MiB"),
     ]
