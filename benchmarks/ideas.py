@@ -90,24 +90,25 @@ def sums() -> Iterator[Idea]:
 
     from darts_pt.mixed import BatchNorm2d, NodeSums, stacked_batch_norm
 
-    stack, maps, scale = _maps(64, 48, 32), _maps(64, 16, 32), torch.rand(48)
+    stack, maps, one, scale = _maps(64, 48, 32), _maps(64, 16, 32), torch.ones(()), torch.rand(48)
     norms = [BatchNorm2d(16, affine=False) for _ in range(3)]
     for norm in norms:
-        norm.momentum = 0.0
-    totals = [torch.zeros_like(maps) for _ in range(3)]
-    collected = NodeSums()
-    for node in range(3):
-        collected.add_weighted(node, maps, torch.ones(()))
+        norm.momentum = 0.0  # as while removals are scored
 
-    def one_by_one() -> None:
+    def one_by_one() -> list[Tensor]:
+        totals = [maps * one for _ in norms]
         for total, term in zip(totals, stacked_batch_norm(stack, norms, scale).split(16, dim=1), strict=True):
             total.add_(term)
+        return totals
 
-    yield Idea(
-        "scoring: 3 batch norms of 16 channels, 32x32, into 3 nodes",
-        one_by_one,
-        lambda: collected.add_normalised([0, 1, 2], stack, norms, scale),
-    )
+    def as_factors() -> list[Tensor]:
+        collected = NodeSums()
+        for node in range(3):
+            collected.add_weighted(node, maps, one)
+        collected.add_normalised([0, 1, 2], stack, norms, scale)
+        return [total for node in range(3) if (total := collected.take(node)) is not None]
+
+    yield Idea("scoring: 3 batch norms of 16 channels, 32x32, added to 3 nodes", one_by_one, as_factors)
     other = _maps(64, 16, 32)
     flat, flat_other = (each.permute(0, 2, 3, 1).reshape(-1) for each in (maps, other))
     yield Idea(

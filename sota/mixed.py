@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from darts_pt.mixed import BatchNorm2d, average_pool, pointwise, stacked_batch_norm
+from darts_pt.mixed import FEW_PIXELS, LARGE, BatchNorm2d, average_pool, pointwise, stacked_batch_norm
 from sota.operations import DilConv, FactorizedReduce, SepConv
 
 STACKED_UP_TO = 65_536
@@ -24,40 +24,64 @@ PIECEWISE_FROM = 200_000
 """Values in a map from which the weight gradient of a 5x5 depthwise convolution is faster in four pieces."""
 
 
+class Rectified:
+    """A node after its ReLU, and its channels once and again for edges that read them together.
+
+    Attributes:
+        maps: [batch, C, H, W], channels-last.
+    """
+
+    def __init__(self, node: Tensor) -> None:
+        self.maps = torch.relu(node)
+        self._repeated = {1: self.maps}
+
+    def repeated(self, count: int) -> Tensor:
+        """[batch, count · C, H, W]."""
+        if count not in self._repeated:
+            self._repeated[count] = torch.cat([self.maps] * count, dim=1)
+        return self._repeated[count]
+
+
 def pooled(node: Tensor, name: str, stride: int) -> Tensor:
     """The node after `max_pool_3x3` or `avg_pool_3x3`."""
     if name == "max_pool_3x3":
-        return F.max_pool2d(node, 3, stride, padding=1)
+        plain = node.numel() >= LARGE or node.numel() // node.shape[1] <= FEW_PIXELS
+        if plain or torch.is_grad_enabled() or node.device.type != "cpu":
+            return F.max_pool2d(node, 3, stride, padding=1)
+        return _maxima(node, stride)
     if stride == 1:
         return average_pool(node)
     return F.avg_pool2d(node, 3, stride, padding=1, count_include_pad=False)
 
 
-def convolved(modules: Sequence[Any], rectified: Tensor) -> tuple[Tensor, list[BatchNorm2d]]:
-    """What modules of one kind compute from one input that has passed its ReLU, but for their last batch norms.
+def _maxima(node: Tensor, stride: int) -> Tensor:
+    """3x3 maxima, rows first: where no gradient is wanted and maps are small, faster than torch's pooling."""
+    maps = F.pad(node.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1), value=-torch.inf)
+    for dim in (1, 2):
+        first, second, third = (maps.narrow(dim, shift, maps.shape[dim] - 2) for shift in range(3))
+        maps = torch.maximum(torch.maximum(first, second), third)
+    return maps[:, ::stride, ::stride].permute(0, 3, 1, 2)
+
+
+def convolved(modules: Sequence[Any], rectified: Rectified) -> tuple[Tensor, list[BatchNorm2d]]:
+    """What modules of one kind compute from one node, but for their last batch norms.
 
     Args:
         modules: SepConv, DilConv or FactorizedReduce, with equal kernels and strides.
-        rectified: [batch, C, H, W], channels-last.
 
     Returns:
         their maps, stacked [batch, n · C, H', W'], and the batch norms that are left to do.
     """
     if isinstance(modules[0], FactorizedReduce):
-        return _reduced(modules, rectified), [module.bn for module in modules]
+        return _reduced(modules, rectified.maps), [module.bn for module in modules]
     layers = [list(module.op) for module in modules]
-    hidden = _separable(layers, 1, _repeated(rectified, len(modules)))
+    hidden = _separable(layers, 1, rectified.repeated(len(modules)))
     if isinstance(modules[0], DilConv):
         return hidden, [layer[3] for layer in layers]
     assert isinstance(modules[0], SepConv)
     # The batch norm keeps its input for the backward pass, not its output.
     hidden = stacked_batch_norm(hidden, [layer[3] for layer in layers], None).relu_()
     return _separable(layers, 5, hidden), [layer[7] for layer in layers]
-
-
-def _repeated(maps: Tensor, count: int) -> Tensor:
-    """[batch, count · C, H, W]: the channels once and again."""
-    return maps if count == 1 else torch.cat([maps] * count, dim=1)
 
 
 def _separable(layers: Sequence[Any], first: int, inputs: Tensor) -> Tensor:

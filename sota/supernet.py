@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from darts_pt.mixed import BatchNorm2d, NodeSums, scale_vectors, shared_batch_norm
 from darts_pt.supernet import ActiveOperations, CellType, MixingWeights, Supernet
 from sota.genotypes import Genotype, genotype
-from sota.mixed import STACKED_UP_TO, convolved, pooled
+from sota.mixed import STACKED_UP_TO, Rectified, convolved, pooled
 from sota.operations import FactorizedReduce, Noise, ReLUConvBN, operation
 from sota.spaces import INPUTS, NODES, SPACES, cell_types
 
@@ -77,7 +77,7 @@ class Cell(nn.Module):
                 outputs.append(node)
             self._add_maps(sums, node, work, rows, stride if work.source < INPUTS else 1)
             if work.stacks:
-                rectified = torch.relu(node)
+                rectified = Rectified(node)
                 for stack in work.stacks:
                     self._add_stack(sums, rectified, stack, next(scales))
                 del rectified
@@ -104,7 +104,7 @@ class Cell(nn.Module):
                 output = maps if self.training else norm(maps)
                 sums.add_weighted(self._target(edge), output, rows[edge][index])
 
-    def _add_stack(self, sums: NodeSums, rectified: Tensor, stack: tuple[Place, ...], scale: Tensor) -> None:
+    def _add_stack(self, sums: NodeSums, rectified: Rectified, stack: tuple[Place, ...], scale: Tensor) -> None:
         """One convolution of several edges that leave the node `rectified`, to the nodes at their other ends."""
         stacked, norms = convolved([self.candidates[edge][index] for edge, index in stack], rectified)
         sums.add_normalised([self._target(edge) for edge, _ in stack], stacked, norms, scale)
