@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from darts_pt.mixed import BatchNorm2d, pointwise
+from darts_pt.mixed import BatchNorm2d
 from nasbench201.architecture import OPERATIONS
 
 NONE, SKIP_CONNECT, NOR_CONV_1X1, NOR_CONV_3X3, AVG_POOL_3X3 = range(len(OPERATIONS))
@@ -48,9 +48,7 @@ class ResidualBlock(nn.Module):
         )
 
     def forward(self, inputs: Tensor) -> Tensor:
-        pooling, convolution = self.downsample
-        shortcut = pointwise(pooling(inputs), [convolution.weight])  # type: ignore[list-item]
-        return shortcut + self.conv_b(self.conv_a(inputs))
+        return self.downsample(inputs) + self.conv_b(self.conv_a(inputs))
 
 
 def candidate(name: str, channels: int, affine: bool = False) -> nn.Module:

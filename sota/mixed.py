@@ -60,7 +60,7 @@ def _maxima(node: Tensor, stride: int) -> Tensor:
     for dim in (1, 2):
         first, second, third = (maps.narrow(dim, shift, maps.shape[dim] - 2) for shift in range(3))
         maps = torch.maximum(torch.maximum(first, second), third)
-    return maps[:, ::stride, ::stride].permute(0, 3, 1, 2)
+    return maps[:, ::stride, ::stride].contiguous().permute(0, 3, 1, 2)
 
 
 def convolved(modules: Sequence[Any], rectified: Rectified) -> tuple[Tensor, list[BatchNorm2d]]:
@@ -75,25 +75,26 @@ def convolved(modules: Sequence[Any], rectified: Rectified) -> tuple[Tensor, lis
     if isinstance(modules[0], FactorizedReduce):
         return _reduced(modules, rectified.maps), [module.bn for module in modules]
     layers = [list(module.op) for module in modules]
-    hidden = _separable(layers, 1, rectified.repeated(len(modules)))
+    hidden = _stacked_depthwise(rectified.repeated(len(modules)), layers, 1)
+    hidden = _stacked_pointwise(hidden, layers, 2)
     if isinstance(modules[0], DilConv):
         return hidden, [layer[3] for layer in layers]
     assert isinstance(modules[0], SepConv)
     # The batch norm keeps its input for the backward pass, not its output.
     hidden = stacked_batch_norm(hidden, [layer[3] for layer in layers], None).relu_()
-    return _separable(layers, 5, hidden), [layer[7] for layer in layers]
+    last = _stacked_depthwise(hidden, layers, 5)
+    del hidden
+    return _stacked_pointwise(last, layers, 6), [layer[7] for layer in layers]
 
 
-def _separable(layers: Sequence[Any], first: int, inputs: Tensor) -> Tensor:
-    """The depthwise convolution at position `first` of all modules, and the 1x1 convolution after it; stacked."""
-    hidden = depthwise(inputs, [layer[first].weight for layer in layers], layers[0][first].stride[0],
-                       layers[0][first].dilation[0])  # fmt: skip
-    kernels = [layer[first + 1].weight for layer in layers]
+def _stacked_pointwise(inputs: Tensor, layers: Sequence[Any], position: int) -> Tensor:
+    """The 1x1 convolutions at one position of all modules, each of its own part of the stacked inputs; stacked."""
+    kernels = [layer[position].weight for layer in layers]
     if len(kernels) == 1:
-        return pointwise(hidden, kernels)
+        return pointwise(inputs, kernels)
     # As one matrix with the kernels on its diagonal: for few channels faster than one product for each.
     matrix = torch.block_diag(*(kernel.flatten(1) for kernel in kernels))
-    return F.linear(hidden.permute(0, 2, 3, 1), matrix).permute(0, 3, 1, 2)
+    return F.linear(inputs.permute(0, 2, 3, 1), matrix).permute(0, 3, 1, 2)
 
 
 def _reduced(modules: Sequence[FactorizedReduce], rectified: Tensor) -> Tensor:
@@ -106,6 +107,14 @@ def _reduced(modules: Sequence[FactorizedReduce], rectified: Tensor) -> Tensor:
         )
     ]
     return torch.cat(halves, dim=-1).flatten(-2).permute(0, 3, 1, 2)
+
+
+def _stacked_depthwise(inputs: Tensor, layers: Sequence[Any], position: int) -> Tensor:
+    """The depthwise convolutions at one position of all modules, likewise."""
+    convolution = layers[0][position]
+    return depthwise(
+        inputs, [layer[position].weight for layer in layers], convolution.stride[0], convolution.dilation[0]
+    )
 
 
 def depthwise(inputs: Tensor, kernels: Sequence[Tensor], stride: int, dilation: int) -> Tensor:
