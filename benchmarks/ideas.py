@@ -88,7 +88,8 @@ def sums() -> Iterator[Idea]:
     """Batch norms on their way into nodes, and alpha's gradient."""
     import torch
 
-    from darts_pt.mixed import BatchNorm2d, NodeSums, stacked_batch_norm
+    from darts_pt.mixed import BatchNorm2d, stacked_batch_norm
+    from darts_pt.sums import NodeSums
 
     stack, maps, one, scale = _maps(64, 48, 32), _maps(64, 16, 32), torch.ones(()), torch.rand(48)
     norms = [BatchNorm2d(16, affine=False) for _ in range(3)]

@@ -9,20 +9,16 @@ of a step.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
-import os
-import statistics
 import sys
-import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from benchmarks.measuring import Timing, in_turn, peak_bytes
 from darts_pt.errors import UserError
 from darts_pt.options import in_range, positive, run_command
 
@@ -270,80 +266,7 @@ def _set_noise(supernet: Supernet, network: torch.nn.Module, generator: torch.Ge
             module.generator = generator
 
 
-# Measuring -------------------------------------------------------------------------------------------------------
-
-
-class Timing(NamedTuple):
-    """Median seconds of one call by the clock, and of the processor: the latter on a busy machine too."""
-
-    wall: float
-    processor: float
-
-
-def in_turn(
-    ours: Callable[[], None], theirs: Callable[[], None], size: Size, device: torch.device
-) -> tuple[Timing, Timing]:
-    """How long each takes, timed A B A B … after one warm-up each."""
-    import torch
-
-    synchronize = torch.cuda.synchronize if device.type == "cuda" else lambda: None
-    times: tuple[list[Timing], list[Timing]] = ([], [])
-    end = time.perf_counter() + size.budget
-    for turn in range(size.repeats + 1):
-        for action, taken in zip((ours, theirs), times, strict=True):
-            synchronize()
-            wall, processor = time.perf_counter(), time.process_time()
-            action()
-            synchronize()
-            if turn > 0:
-                taken.append(Timing(time.perf_counter() - wall, time.process_time() - processor))
-        if len(times[0]) >= 3 and time.perf_counter() > end:
-            break
-    first, second = (Timing(*map(statistics.median, zip(*taken, strict=True))) for taken in times)
-    return first, second
-
-
-def peak_bytes(action: Callable[[], None], device: torch.device) -> int:
-    """The most memory that torch had allocated for tensors at one time during `action`, above what it had before.
-
-    On the CPU from the profiler's record of every allocation, so that it is exact and repeatable.
-    """
-    import torch
-
-    if device.type == "cuda":
-        before = torch.cuda.memory_allocated(device)
-        torch.cuda.reset_peak_memory_stats(device)
-        action()
-        torch.cuda.synchronize(device)
-        return torch.cuda.max_memory_allocated(device) - before
-    with (
-        _quiet(),
-        torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile,
-    ):
-        action()
-    assert profile.profiler is not None
-    results = profile.profiler.kineto_results
-    assert results is not None
-    records: list[Any] = [event for event in results.events() if event.name() == "[memory]"]
-    changes = [(record.start_ns(), record.nbytes()) for record in records]
-    peak = live = 0
-    for _, change in sorted(changes, key=lambda item: item[0]):
-        live += change
-        peak = max(peak, live)
-    return peak
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the profiler's remarks on the standard error."""
-    saved = os.dup(2)
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
+# Rows ------------------------------------------------------------------------------------------------------------
 
 
 def measure(options: SpeedOptions) -> list[Row]:
@@ -356,9 +279,9 @@ def measure(options: SpeedOptions) -> list[Row]:
         torch.set_num_threads(options.threads)
     contest = Contest(options)
     size, device = contest.size, contest.device
-    step = in_turn(contest.our_step, contest.textbook_step, size, device)
-    inputs = in_turn(contest.our_input, contest.textbook_input, size, device)
-    event = in_turn(contest.our_event, contest.textbook_event, size, device)
+    step = in_turn(contest.our_step, contest.textbook_step, size.repeats, size.budget, device)
+    inputs = in_turn(contest.our_input, contest.textbook_input, size.repeats, size.budget, device)
+    event = in_turn(contest.our_event, contest.textbook_event, size.repeats, size.budget, device)
     memory = peak_bytes(contest.our_step, device), peak_bytes(contest.textbook_step, device)
     event_memory = peak_bytes(contest.our_event, device), peak_bytes(contest.textbook_event, device)
     shares = 100 * inputs[0].wall / step[0].wall, 100 * inputs[1].wall / step[1].wall

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from benchmarks import textbook
-from benchmarks.speed import Contest, SpeedOptions, main, measure, peak_bytes, size_of
+from benchmarks.measuring import peak_bytes
+from benchmarks.speed import Contest, SpeedOptions, main, measure, size_of
 from darts_pt.architect import bilevel_step
 from darts_pt.errors import UserError
 from darts_pt.mixed import frozen_statistics
