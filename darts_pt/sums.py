@@ -83,7 +83,8 @@ def scale_vectors(weights: Sequence[Tensor], channels: int, counts: Sequence[int
     """Scalars as scales of stacked batch norms: every weight `channels` times, cut into stacks of `counts` weights."""
     if not weights:
         return ()
-    scales = torch.stack(list(weights)).unsqueeze(1).expand(-1, channels).reshape(-1)
+    # Not expand and reshape: of a single weight that is a view, and batch norm's backward pass reads past its end.
+    scales = torch.stack(list(weights)).unsqueeze(1).repeat(1, channels).flatten()
     return scales.split([count * channels for count in counts])
 
 
