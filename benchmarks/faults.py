@@ -3,7 +3,7 @@
     python -m benchmarks.faults --runs N
 
 Searches, selections and evaluation trainings of NAS-Bench-201 and of S4 on digits take turns. Each is killed with
-SIGKILL, up to four times, and resumed by the same command with `--resume_epoch -1` (or `--dev_resume_epoch -1`), as a
+SIGKILL, up to ten times, and resumed by the same command with `--resume_epoch -1` (or `--dev_resume_epoch -1`), as a
 user would. The exit code is 1 if any file of any run differs.
 """
 
@@ -29,10 +29,10 @@ import tyro
 
 from darts_pt.options import parse, positive, run_command
 
-MOST_KILLS = 4
+MOST_KILLS = 10
 """After so many kills a run may come to its end."""
 SIZES = ["--dataset", "digits", "--gpu", "cpu", "--init_channels", "4", "--batch_size", "128"]
-SOTA_SIZES = ["--dataset", "digits", "--gpu", "cpu", "--init_channels", "2", "--layers", "3", "--batch_size", "128"]
+SOTA_SIZES = ["--dataset", "digits", "--gpu", "cpu", "--init_channels", "2", "--layers", "3", "--batch_size", "256"]
 SEARCH = "search-darts-201-1-digits"
 SOTA_SEARCH = "search-darts-sota-s4-2"
 """S4 has the operation noise, which draws random numbers in every forward pass."""
@@ -75,7 +75,7 @@ class Kind:
 KINDS = (
     Kind(
         "201 search",
-        [*SIZES, "--epochs", "3", "--ckpt_interval", "1"],
+        [*SIZES, "--epochs", "2", "--ckpt_interval", "1"],
         "--resume_epoch",
         f"nasbench201/{SEARCH}",
     ),
@@ -83,7 +83,7 @@ KINDS = (
         "201 selection",
         ["--gpu", "cpu", "--resume_expid", SEARCH, "--proj_intv", "1"],
         "--dev_resume_epoch",
-        f"nasbench201/{SEARCH}/log_resume-3-pt-acc-seed-1-intv-1",
+        f"nasbench201/{SEARCH}/log_resume-2-pt-acc-seed-1-intv-1",
         f"nasbench201/{SEARCH}",
     ),
     Kind(
@@ -192,7 +192,7 @@ def until_done(kind: Kind, root: Path, seconds: float, dice: random.Random) -> K
     kills, more = Kills(), []
     while True:
         process = start(kind, root, *more)
-        process.join(None if kills.all >= MOST_KILLS else dice.uniform(0, 0.7 * seconds))
+        process.join(None if kills.all >= MOST_KILLS else dice.uniform(0, 0.3 * seconds))
         if process.exitcode is not None:
             if process.exitcode != 0:
                 raise RuntimeError(f"{kind.name} {' '.join(more)} ended with {process.exitcode}")

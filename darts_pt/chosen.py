@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterable
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from darts_pt.errors import UserError
+from darts_pt.files import read_json
 from darts_pt.suggestions import listed
 
 GENOTYPE_FILE = "genotype.json"
@@ -45,7 +45,7 @@ def find_chosen(arch: str, roots: Iterable[Path]) -> Chosen | None:
 def read_genotype(path: Path, space: str) -> Any:
     """The genotype in a file of ours, as the space writes it; None where the file is no such thing of that space."""
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
+        plain = read_json(path)
         return plain["genotype"] if plain.get("space") == space else None
     except (OSError, ValueError, AttributeError, KeyError):
         return None

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from darts_pt.board import Board
 from darts_pt.errors import UserError
-from darts_pt.files import Lock, WholeFile, atomic_write
+from darts_pt.files import Lock, WholeFile, atomic_write, read_json
 from darts_pt.logs import Logs
 from darts_pt.progress import Progress
 from darts_pt.provenance import copy_code, describe_run
@@ -175,7 +175,7 @@ class Experiment:
     def _configure(self, options: Any, device: torch.device | None, resume: bool) -> None:
         """Writes config.json and the copy of the code; a resumed experiment's tells of each process that worked on it."""
         path = self.folder / "config.json"
-        runs = json.loads(path.read_text(encoding="utf-8")).get("runs") if resume else None
+        runs = read_json(path).get("runs") if resume else None
         plain = dataclasses.asdict(options) if dataclasses.is_dataclass(options) else dict(options)  # type: ignore[arg-type]
         run = describe_run(device)
         config = {
@@ -320,7 +320,7 @@ def _numbers(name: str, value: Any) -> Iterator[tuple[str, float]]:
 def is_experiment(folder: Path) -> bool:
     """Whether a run of this project made `folder`: only such a folder is replaced or resumed."""
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = read_json(folder / "config.json")
     except (OSError, ValueError):
         return False
     return isinstance(config, dict) and config.get("project") == PROJECT

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from darts_pt.checkpoint import epochs_in
+from darts_pt.checkpoint import epochs_in, number_in
 from darts_pt.errors import UserError
 from darts_pt.experiment import as_json, is_experiment
+from darts_pt.files import read_json
 from darts_pt.suggestions import did_you_mean, listed
 
 FREE_OPTIONS = frozenset(
@@ -45,12 +45,26 @@ def options_of(experiment: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        options = json.loads(path.read_text(encoding="utf-8"))["options"]
+        options = read_json(path)["options"]
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise UserError(f"{path} is not readable ({error}): restore it, or run the search again") from None
     if not isinstance(options, dict) or not isinstance(options.get("seed", 0), int):
         raise UserError(f"{path} holds no options with a seed: restore it, or run the search again")
     return {name: Path(value) if name == "data" and value else value for name, value in options.items()}
+
+
+def check_metrics(experiment: Path, checkpoint: dict[str, Any]) -> None:
+    """The metrics that were there when `checkpoint` was saved must be there still: a resumed run goes on behind them.
+
+    Raises:
+        UserError: there are fewer.
+    """
+    if "metrics_size" not in checkpoint:  # the original's checkpoints lack it
+        return
+    path = experiment / "metrics.jsonl"
+    wanted, size = number_in(checkpoint, "metrics_size", experiment), path.stat().st_size if path.is_file() else 0
+    if not 0 <= wanted <= size:
+        raise UserError(f"{path} has lost lines, it has {size} of {wanted:.0f} bytes: restore it, or resume earlier")
 
 
 def check_same_options(experiment: Path, options: Mapping[str, Any]) -> None:

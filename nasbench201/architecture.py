@@ -21,6 +21,9 @@ SOURCES = ((0,), (0, 1), (0, 1, 2))
 
 EXAMPLE = "|nor_conv_3x3~0|+|nor_conv_3x3~0|skip_connect~1|+|skip_connect~0|none~1|avg_pool_3x3~2|"
 
+LONGEST = 200
+"""Characters; no architecture has as many."""
+
 
 def architecture_string(operations: Sequence[str]) -> str:
     """The text of six operation names in edge order 1<-0, 2<-0, 2<-1, 3<-0, 3<-1, 3<-2."""
@@ -36,6 +39,8 @@ def operations_of(text: str) -> tuple[str, ...]:
     """
     expected = f"expected the form '{EXAMPLE}'"
     nodes = text.strip().split("+")
+    if len(text) > LONGEST:
+        raise UserError(f"architecture {text[:LONGEST]!r}… is too long: {expected}")
     if len(nodes) != len(SOURCES):
         raise UserError(f"architecture {text!r} has {len(nodes)} nodes: {expected}")
     operations: list[str] = []

@@ -51,3 +51,10 @@ def golden() -> Path:
     if not GOLDEN.is_dir():
         pytest.skip(f"the original's records are not at hand: {GOLDEN} is not a folder")
     return GOLDEN
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How many hostile inputs were refused in one line."""
+    passed = [report for report in terminalreporter.stats.get("passed", []) if "hostile" in report.keywords]
+    if passed:
+        terminalreporter.write_line(f"{len(passed)} hostile inputs refused in one line")

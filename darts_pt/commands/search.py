@@ -12,7 +12,7 @@ from darts_pt.experiment import Experiment
 from darts_pt.method_options import check_settings
 from darts_pt.methods import METHODS
 from darts_pt.projection import decide_during_search, starts_of_selections
-from darts_pt.resume import check_same_options, find_experiment
+from darts_pt.resume import check_metrics, check_same_options, find_experiment
 from darts_pt.run_options import given, with_preset
 from darts_pt.search import search
 from darts_pt.selection import Magnitude
@@ -35,6 +35,7 @@ def run_search(space: SearchSpace[Search, Any], options: Search) -> Selected:
         check_same_options(folder, dataclasses.asdict(options))
         path, checkpoint = checkpoints.load(folder, options.resume_epoch)
         training.restore(checkpoint, path)
+        check_metrics(folder, checkpoint)
     with (
         Experiment(folder, options, device=device, resume=resumes, overwrite=options.overwrite) as experiment,
         saver_of(training, experiment, options, "--resume_epoch", starts_of_selections(training, epochs)) as saver,

@@ -14,12 +14,13 @@ from darts_pt.experiment import Experiment
 from darts_pt.method_options import SETTINGS, check_selection, check_settings
 from darts_pt.methods import METHODS
 from darts_pt.projection import decide_during_search, project, select_at_once
-from darts_pt.resume import check_same_options, find_experiment, options_of
+from darts_pt.resume import check_metrics, check_same_options, find_experiment, options_of
 from darts_pt.run_options import SelectionOptions, given, with_preset
 from darts_pt.saving import Saver
 from darts_pt.search import SupernetTraining, search
 from darts_pt.selections import SELECTIONS, Circumstances
 from darts_pt.space import SearchSpace, Selection
+from darts_pt.suggestions import listed
 
 TUNING_FRACTION = 0.1
 """Selection tunes at this fraction of the search's initial learning rate, constant."""
@@ -92,6 +93,7 @@ def run_selection(space: SearchSpace[Any, Selection], options: Selection) -> Sel
         check_same_options(searched / name, dataclasses.asdict(options))
         event_path, resumed = checkpoints.load(searched / name, given(options.dev_resume_epoch), "--dev_resume_epoch")
         training.restore(resumed, event_path)
+        check_metrics(searched / name, resumed)
     with (
         Experiment.selection(
             searched, name, options, device=device, resume=resumes, overwrite=options.overwrite
@@ -215,6 +217,10 @@ def _check_method(options: SelectionOptions, began: dict[str, Any], searched: Pa
         UserError: naming what does not go together, and why.
     """
     search_method = began.get("method", "darts")
+    if not isinstance(search_method, str) or search_method not in METHODS:
+        raise UserError(
+            f"{searched / 'config.json'} names the method {search_method!r}, expected one of {listed(METHODS)}"
+        )
     method = options.method or search_method
     check_settings(options, method)
     check_selection(method, options.selection)

@@ -21,7 +21,7 @@ from darts_pt.evaluation import (
 )
 from darts_pt.experiment import Experiment, as_json
 from darts_pt.files import atomic_write
-from darts_pt.resume import check_same_options
+from darts_pt.resume import check_metrics, check_same_options
 from darts_pt.run_options import TrainOptions, given
 
 
@@ -63,6 +63,7 @@ def run_training(
         check_same_options(folder, dataclasses.asdict(options))
         path, checkpoint = checkpoints.load(folder, options.resume_epoch, required=CHECKPOINT_KEYS)
         training.restore(checkpoint, path)
+        check_metrics(folder, checkpoint)
     with (
         Experiment(folder, options, device=device, resume=resumes, overwrite=options.overwrite) as experiment,
         saver_of(training, experiment, options, "--resume_epoch") as saver,

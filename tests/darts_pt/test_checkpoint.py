@@ -109,6 +109,7 @@ def test_a_missing_or_empty_file_is_named(tmp_path: Path) -> None:
     refused(tmp_path, "no checkpoint")
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize("share", [0.001, 0.1, 0.5, 0.9, 0.999])
 def test_a_truncated_file_is_refused(saved: Path, share: float) -> None:
     content = saved.read_bytes()
@@ -224,6 +225,7 @@ def test_weights_that_fit_are_loaded() -> None:
     assert all(torch.equal(ours.state_dict()[key], tensor) for key, tensor in theirs.state_dict().items())
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [

@@ -198,6 +198,7 @@ class Malicious:
         return os.system, (f"touch {self.trace}",)
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize(
     ("name", "write", "file"),
     [
@@ -218,6 +219,7 @@ def test_hostile_pickles_are_not_executed(tmp_path: Path, name: str, write: Any,
 PIXELS = random_pixels(4, 32, 5).reshape(4, 3072)
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize(
     "content",
     [
@@ -245,6 +247,7 @@ def test_batches_of_the_wrong_kind_are_refused(tmp_path: Path, content: Any) -> 
         data.load("cifar10", tmp_path)
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize("names", [{}, {"label_names": ["cat"]}, ["cat"], {"label_names": 10}])
 def test_class_names_of_the_wrong_kind_are_refused(tmp_path: Path, names: Any) -> None:
     write_cifar10(tmp_path)
@@ -255,6 +258,7 @@ def test_class_names_of_the_wrong_kind_are_refused(tmp_path: Path, names: Any) -
     assert data.load("cifar10", tmp_path).class_names == tuple("0123456789")
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
 def test_truncated_files_are_refused(tmp_path: Path, share: float) -> None:
     write_cifar10(tmp_path)
@@ -267,6 +271,7 @@ def test_truncated_files_are_refused(tmp_path: Path, share: float) -> None:
         assert "\n" not in str(raised.value)
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize(
     "content",
     [

@@ -176,6 +176,7 @@ def test_many_files_keep_their_labels(tmp_path: Path, monkeypatch: pytest.Monkey
 # What is wrong ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.hostile
 def test_wrong_folders_are_named(tmp_path: Path) -> None:
     assert "is not a folder" in complaint(tmp_path / "nowhere")
     assert "is not a folder" in complaint(Path("~nobody/pictures"))
@@ -198,6 +199,7 @@ def test_wrong_folders_are_named(tmp_path: Path) -> None:
     assert "unequal/test lacks the class 'fish'" in complaint(tmp_path / "unequal")
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
@@ -221,6 +223,7 @@ def test_broken_images_are_named(tmp_path: Path, content: bytes, reason: str, im
     assert reason in told
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "tif", "webp"])
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 def test_truncated_images_are_named(tmp_path: Path, suffix: str, share: float) -> None:
@@ -230,6 +233,7 @@ def test_truncated_images_are_named(tmp_path: Path, suffix: str, share: float) -
     assert f"dog/cut.{suffix} cannot be read as an image" in complaint(tmp_path, 32)
 
 
+@pytest.mark.hostile
 def test_huge_images_are_refused_before_they_are_decoded(tmp_path: Path) -> None:
     fill(tmp_path)
     picture = Image.new("1", (20_000, 3_000))  # sixty million pixels in a few kilobytes

@@ -113,6 +113,7 @@ BAD_FOR_SELECTION = [
 BAD_FOR_TRAINING = [("--precision", "fp8"), ("--ckpt_interval", "-1"), ("--resume_epoch", "-2")]
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize(
     ("options", "argv"),
     [(SearchOptions, argv) for argv in BAD_FOR_ALL + BAD_FOR_SEARCH]

@@ -74,6 +74,7 @@ class Call:
         return self.call
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize("protocol", range(6))
 @pytest.mark.parametrize("function", [os.system, eval, exec])
 def test_a_malicious_pickle_is_not_executed(tmp_path: Path, protocol: int, function: Any) -> None:
@@ -87,6 +88,7 @@ def test_a_malicious_pickle_is_not_executed(tmp_path: Path, protocol: int, funct
     assert trace.exists(), "the pickle of this test must be one that does harm"
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize(
     "content",
     [
@@ -107,6 +109,7 @@ def test_anything_but_plain_data_and_numbers_is_refused(tmp_path: Path, content:
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize(
     "content",
     [

@@ -27,6 +27,7 @@ def test_edges_are_in_the_benchmarks_order() -> None:
     assert architecture_string(names) == expected
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize(
     "text",
     [
@@ -71,6 +72,7 @@ def test_an_architecture_may_be_named_by_where_it_was_chosen(tmp_path: Path) -> 
         chosen_architecture("search-darts-201-1", tmp_path)
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize("arch", ["", "search-darts-201-7", "x" * 300, "nor_conv_3x3~0", ".."])
 def test_what_names_no_architecture_is_refused(arch: str, tmp_path: Path) -> None:
     write_genotype(tmp_path / "search-darts-sota-s5-2", "s5", {"normal": []})

@@ -127,6 +127,7 @@ def test_bad_questions_are_refused_in_one_line(small: Path, tmp_path: Path, caps
     assert "above 0" in refused(capsys, "top", "-n", "0", *here)
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "foreign", "parquet"])
 def test_damaged_and_foreign_tables_are_refused(
     small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: str

@@ -168,6 +168,7 @@ class Hostile:
         return os.system, (f"touch {self.touched}",)
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize("small", [True, False])
 def test_a_file_that_wants_to_run_code_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small: bool) -> None:
     torch.save({"arch2infos": Hostile(tmp_path / "touched")}, tmp_path / "hostile.pth")
@@ -178,6 +179,7 @@ def test_a_file_that_wants_to_run_code_is_refused(tmp_path: Path, monkeypatch: p
     assert sorted(path.name for path in tmp_path.iterdir()) == ["hostile.pth"]
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize(
     ("name", "damage"),
     [

@@ -76,6 +76,7 @@ def test_an_unknown_name_is_met_with_those_that_are_close() -> None:
     assert len(str(error.value).splitlines()) == 1
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize(
     "text",
     [
@@ -111,6 +112,7 @@ def test_no_text_does_anything_but_parse_or_be_refused(text: str) -> None:
         parse(text)
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -136,6 +138,7 @@ def test_an_impossible_cell_is_refused(change, message: str, name: str) -> None:
         from_plain(spoiled)
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize("concat", [[], [2, 3, 4], [2, 3, 4, 4], [1, 2, 3, 4], [2, 3, 4, 5, 6], "2345", None, 4])
 def test_a_wrong_concatenation_is_refused(concat: object) -> None:
     with pytest.raises(UserError, match=r"reduce_concat is .*expected the four nodes"):
@@ -158,6 +161,7 @@ def test_files_may_be_json_or_text(tmp_path: Path) -> None:
     assert read(tmp_path / "genotype.json") == read(tmp_path / "genotype.txt") == expected
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"[]", b"{}", b"\xff\xfe", b"[" * 100_000, b"x" * 200_000, b'{"normal": NaN}']
 )
