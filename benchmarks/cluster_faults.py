@@ -96,9 +96,12 @@ def killed_again_and_again(options: ClusterFaultsOptions, experiments: Path) -> 
 
 
 def experiments_in(root: Path) -> dict[str, dict[str, bytes]]:
-    """What every experiment below `root` has left, by its place."""
-    folders = [path.parent for path in root.rglob("config.json") if "scripts" not in path.parts]
-    return {str(folder.relative_to(root)): left(folder) for folder in folders}
+    """What every experiment below `root` has left, by its place; a summary's path of its genotype without `root`."""
+    found = {}
+    for folder in (path.parent for path in root.rglob("config.json") if "scripts" not in path.parts):
+        files = {name: content.replace(f"{root}/".encode(), b"") for name, content in left(folder).items()}
+        found[str(folder.relative_to(root))] = files
+    return found
 
 
 def main(options: ClusterFaultsOptions) -> None:
