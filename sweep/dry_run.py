@@ -84,7 +84,7 @@ def _totals(
             cost = f"{sum(known_seconds) / HOUR:9.1f} h" if known_seconds else "        ?"
             print(f"{_WORDS[stage]:<8} {len(seconds):4d} jobs, {cost}")
     total = sum(seconds for _, seconds, _ in known)
-    if jobs and len(unknown) < len(jobs):
+    if total > 0:
         chain = longest_chain(known) / HOUR
         print(f"all      {len(jobs):4d} jobs, {total / HOUR:9.1f} h one after the other; longest chain {chain:.1f} h")
     if unknown:
