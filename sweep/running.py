@@ -73,7 +73,7 @@ def run(
     resources = {name: cluster.granted(job, there, cpus, gpus) for name, job in left.items()}
     cluster.check_possible([(left[name], resources[name]) for name in left], there, graph.plan.path.name)
     for outcome in outcomes.values():
-        status.ended(outcome)
+        status.ended(outcome, before=True)
     board = ray.remote(Board).options(num_cpus=0, max_restarts=-1, scheduling_strategy=_here(ray)).remote()
     references: dict[Any, str] = {}
     by_name: dict[str, Any] = {}

@@ -63,14 +63,13 @@ class Status:
         again = f", attempt {self._attempts[name]}: goes on from its checkpoint" if self._attempts[name] > 1 else ""
         self._print(f"started {name} on {node}{again}")
 
-    def ended(self, outcome: Outcome) -> None:
-        """A job has ended, or was done before."""
-        started = self._running.pop(outcome.job, None)
+    def ended(self, outcome: Outcome, before: bool = False) -> None:
+        """A job has ended, now or before this sweep."""
+        self._running.pop(outcome.job, None)
         self._ended[outcome.job] = outcome
         reason = f": {outcome.reason}" if outcome.reason else ""
-        took = f" in {spell(outcome.seconds)}" if started and outcome.state == "done" else ""
-        before = " before" if outcome.state == "done" and not started else ""
-        self._print(f"{outcome.state}{before} {outcome.job}{took}{reason} ({len(self._ended)} of {len(self._jobs)})")
+        took = f" in {spell(outcome.seconds)}" if outcome.seconds and outcome.state == "done" else ""
+        self._print(f"{outcome.state}{' before' if before else ''} {outcome.job}{took}{reason} ({len(self._ended)} of {len(self._jobs)})")
 
     def tick(self) -> None:
         """Time has passed."""
