@@ -69,7 +69,8 @@ class Status:
         self._ended[outcome.job] = outcome
         reason = f": {outcome.reason}" if outcome.reason else ""
         took = f" in {spell(outcome.seconds)}" if outcome.seconds and outcome.state == "done" else ""
-        self._print(f"{outcome.state}{' before' if before else ''} {outcome.job}{took}{reason} ({len(self._ended)} of {len(self._jobs)})")
+        what = f"{outcome.state}{' before' if before else ''} {outcome.job}{took}{reason}"
+        self._print(f"{what} ({len(self._ended)} of {len(self._jobs)})")
 
     def tick(self) -> None:
         """Time has passed."""
