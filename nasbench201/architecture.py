@@ -74,7 +74,9 @@ def chosen_architecture(arch: str, experiments: Path) -> str:
         return arch
     chosen = find_chosen(arch, [experiments, Path()])
     if chosen is None:
-        raise UserError(f"--arch {arch}: no file, and no experiment in {experiments}; expected one or '{EXAMPLE}'")
+        raise UserError(
+            f"--arch {arch[:LONGEST]}: no file, and no experiment in {experiments}; expected one or '{EXAMPLE}'"
+        )
     architecture = read_genotype(chosen.path, "nasbench201")
     if not isinstance(architecture, str):
         raise UserError(f"--arch: {chosen.path} holds no architecture of NAS-Bench-201, such as '{EXAMPLE}'")
