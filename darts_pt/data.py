@@ -15,6 +15,7 @@ from darts_pt import data_sources
 from darts_pt.data_sources import Source, stratified_order
 from darts_pt.device import Generators, stream_seed
 from darts_pt.errors import UserError
+from darts_pt.ranks import Share
 
 DATA_ROOT = Path(__file__).resolve().parents[1] / "data"
 """Where the data sets lie unless told otherwise."""
@@ -78,29 +79,38 @@ class DataSet:
         augmentation: Augmentation | None,
         generators: Generators,
         dtype: torch.dtype = torch.float32,
+        share: Share | None = None,
     ) -> tuple[Tensor, Tensor]:
         """The images (of `train` or `test`) at `indices`, ready for the network.
 
         Args:
             indices: int64 [batch], on the images' device.
             augmentation: None for none; else drawn from the stream "augmentation".
+            share: only these images of the batch; what is drawn is drawn for all of it, so that ranks together see what
+                one process sees.
 
         Returns:
             normalised images [batch, 3, height, width] of `dtype`, and labels int64 [batch].
         """
+        indices = indices if share is None else indices[share.place]
         # index_select copies whole images at once; indexing with [] is ten times slower on the CPU.
         pixels, labels = images.pixels.index_select(0, indices), images.labels.index_select(0, indices)
         if augmentation is None:
             return normalise(pixels, self.mean, self.std, dtype), labels
         generator = generators["augmentation"]
-        inputs = normalise(augment(pixels, augmentation, generator), self.mean, self.std, dtype)
-        return cut_out(inputs, augmentation.cutout, generator), labels
+        inputs = normalise(augment(pixels, augmentation, generator, share), self.mean, self.std, dtype)
+        return cut_out(inputs, augmentation.cutout, generator, share), labels
 
 
-def augment(pixels: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Tensor:
+def augment(
+    pixels: Tensor, augmentation: Augmentation, generator: torch.Generator, share: Share | None = None
+) -> Tensor:
     """Random crop with zero padding and random flip, image by image; uint8 [B, 3, H, W] in and out.
 
     Cutout is not applied here: its holes are 0 *after* normalisation (:func:`cut_out`).
+
+    Args:
+        share: the images are those of a batch; it is drawn for the whole batch.
     """
     padding, flip = augmentation.crop_padding, augmentation.flip
     if padding == 0 and not flip:
@@ -109,11 +119,12 @@ def augment(pixels: Tensor, augmentation: Augmentation, generator: torch.Generat
     device = pixels.device
     rows = torch.arange(height, device=device).expand(batch, height)
     columns = torch.arange(width, device=device).expand(batch, width)
+    drawn, mine = (batch, slice(None)) if share is None else (share.total, share.place)
     if flip:
-        mirrored = torch.rand(batch, 1, generator=generator, device=device) < 0.5
+        mirrored = torch.rand(drawn, 1, generator=generator, device=device)[mine] < 0.5
         columns = torch.where(mirrored, width - 1 - columns, columns)
     if padding:
-        offsets = torch.randint(2 * padding + 1, (2, batch, 1), generator=generator, device=device)
+        offsets = torch.randint(2 * padding + 1, (2, drawn, 1), generator=generator, device=device)[:, mine]
         rows, columns = rows + offsets[0], columns + offsets[1]
         pixels = functional.pad(pixels, (padding, padding, padding, padding))
     # Crop and flip at once: one gather per image, over its pixels in a row.
@@ -140,17 +151,19 @@ def _scale_and_shift(
     return scale.to(device, dtype), shift.to(device, dtype)
 
 
-def cut_out(images: Tensor, side: int, generator: torch.Generator) -> Tensor:
+def cut_out(images: Tensor, side: int, generator: torch.Generator, share: Share | None = None) -> Tensor:
     """Fill a square hole of `side` pixels in every image with 0, in place; images are normalised [B, 3, H, W].
 
-    The hole's centre is uniform over the pixels, so a hole at the border is partly outside, as in DARTS.
+    The hole's centre is uniform over the pixels, so a hole at the border is partly outside, as in DARTS. With `share`, the
+    images are those of a batch, and it is drawn for the whole batch.
     """
     if side == 0:
         return images
     batch, _, height, width = images.shape
     device = images.device
-    top = torch.randint(height, (batch, 1), generator=generator, device=device) - side // 2
-    left = torch.randint(width, (batch, 1), generator=generator, device=device) - side // 2
+    drawn, mine = (batch, slice(None)) if share is None else (share.total, share.place)
+    top = torch.randint(height, (drawn, 1), generator=generator, device=device)[mine] - side // 2
+    left = torch.randint(width, (drawn, 1), generator=generator, device=device)[mine] - side // 2
     rows, columns = torch.arange(height, device=device), torch.arange(width, device=device)
     in_rows, in_columns = (rows >= top) & (rows < top + side), (columns >= left) & (columns < left + side)
     return images.masked_fill_((in_rows.unsqueeze(2) & in_columns.unsqueeze(1)).unsqueeze(1), 0)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from darts_pt.errors import UserError
 from darts_pt.options import Precision
+from darts_pt.ranks import Launch, launch
 
 HOST_STREAMS = ("weights", "alpha", "order")
 """Streams that always live on the CPU, so that their numbers do not depend on the device; all others live on it."""
@@ -21,7 +22,8 @@ def pick_device(gpu: str) -> torch.device:
     """The device that `--gpu` asks for.
 
     Args:
-        gpu: 'auto' (the GPU with the least memory in use, the CPU if there is none), a GPU's index, or 'cpu'.
+        gpu: 'auto' (the GPU with the least memory in use, the CPU if there is none), a GPU's index, or 'cpu'. Of
+            several processes that torchrun started on a machine, each gets a GPU of its own with 'auto'.
 
     Raises:
         UserError: for anything else, and for an index that this machine does not have; the message lists what it has.
@@ -29,6 +31,9 @@ def pick_device(gpu: str) -> torch.device:
     if gpu == "cpu":
         return torch.device("cpu")
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    place = launch()
+    if place is not None and place.local_count > 1 and (count or gpu != "auto"):
+        return _own_gpu(place, gpu, count)
     if gpu == "auto":
         if count == 0:
             return torch.device("cpu")
@@ -38,6 +43,23 @@ def pick_device(gpu: str) -> torch.device:
     names = ", ".join(f"{index} ({torch.cuda.get_device_name(index)})" for index in range(count))
     found = f"GPU {names}" if count else "no usable GPU"
     raise UserError(f"--gpu {gpu}: this machine has {found}; expected 'auto', the index of a GPU, or 'cpu'")
+
+
+def _own_gpu(place: Launch, gpu: str, count: int) -> torch.device:
+    """The GPU of one of several processes on this machine."""
+    if gpu != "auto":
+        raise UserError(
+            f"--gpu {gpu}: {place.local_count} processes on this machine need a GPU each: leave --gpu out (and choose "
+            "with CUDA_VISIBLE_DEVICES), or say cpu"
+        )
+    if place.local_count > count:
+        raise UserError(
+            f"{place.local_count} processes on a machine with {count} GPUs: expected --nproc_per_node {count} or less, "
+            "or --gpu cpu"
+        )
+    device = torch.device("cuda", place.local_rank)
+    torch.cuda.set_device(device)
+    return device
 
 
 def _memory_in_use(count: int) -> list[float]:

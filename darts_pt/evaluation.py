@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +19,10 @@ from darts_pt.data import DataSet, in_batches, passes, shuffled
 from darts_pt.device import Generators, autocast, use_precision
 from darts_pt.epoch import EpochProgress, Metrics, StepResult, next_learning_rate, run_epoch
 from darts_pt.errors import UserError
+from darts_pt.feed import Feed, Part, TensorFeed
 from darts_pt.guard import NumericalGuard
 from darts_pt.options import Precision
+from darts_pt.ranks import ONE, Ranks, Share
 from darts_pt.search import log_epoch
 
 CHECKPOINT_KEYS = ("epoch", "state_dict", "optimizer", "scheduler", "generators")
@@ -39,18 +42,26 @@ class EvaluationNetwork(nn.Module):
     def draw_from(self, generators: Generators) -> None:
         """Told before training where random numbers of the forward pass come from (drop-path, noise)."""
 
+    def computes(self, share: Share) -> None:
+        """Told before each forward pass which images of the batch it gets: random numbers are drawn for all of them."""
+
 
 @dataclass(frozen=True)
 class TrainingOptions:
     """How a derived network is trained.
 
     Attributes:
-        learning_rate: SGD's initial learning rate; it follows a cosine to 0, one step per epoch.
+        batch_size: images per step, over all ranks and forward passes.
+        learning_rate: SGD's initial learning rate; it falls to 0, one step per epoch.
+        schedule: how it falls: in a cosine or linearly.
         nesterov: whether SGD's momentum is Nesterov's.
         grad_clip: the largest norm of the gradient; 0 does not clip.
         auxiliary_weight: weight of the auxiliary head's loss.
         drop_path_prob: what the probability of dropping a path grows to, linearly over the epochs, from 0.
+        label_smoothing: what of the probability of the true class is spread evenly over all in the training loss.
+        accumulate: forward passes per step, over each of which batch norm takes its statistics.
         precision: of the arithmetic (:func:`darts_pt.device.use_precision`).
+        top5: whether test accuracy is also counted as "among the five most likely classes".
     """
 
     epochs: int
@@ -62,31 +73,63 @@ class TrainingOptions:
     grad_clip: float = 0.0
     auxiliary_weight: float = 0.0
     drop_path_prob: float = 0.0
+    label_smoothing: float = 0.0
+    accumulate: int = 1
+    schedule: Literal["cosine", "linear"] = "cosine"
     precision: Precision = "fp32"
+    top5: bool = False
+
+    def scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
+        """The learning rate over the epochs."""
+        if self.schedule == "linear":
+            return torch.optim.lr_scheduler.PolynomialLR(optimizer, self.epochs, power=1.0)
+        return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.epochs)
+
+
+class Tested(NamedTuple):
+    """Means over the test images: accuracies in percent, cross-entropy loss in nats."""
+
+    accuracy: float
+    loss: float
+    top5_accuracy: float
+
+    def record(self, top5: bool) -> dict[str, float]:
+        """As they stand in metrics and summary."""
+        record = {"test_accuracy": self.accuracy, "test_loss": self.loss}
+        return record | ({"test_top5_accuracy": self.top5_accuracy} if top5 else {})
 
 
 class NetworkTraining:
-    """A derived network in training: everything that changes from step to step, and how to save and restore it."""
+    """A derived network in training: everything that changes from step to step, and how to save and restore it.
+
+    Several ranks train as one process: each computes its share of every batch, batch norm and gradients are over all
+    shares, and what is drawn at random is drawn for the whole batch. They agree with one process to rounding.
+    """
 
     def __init__(
         self,
         network: EvaluationNetwork,
-        data: DataSet,
+        data: DataSet | Feed,
         generators: Generators,
         options: TrainingOptions,
         fast: bool = False,
+        ranks: Ranks = ONE,
     ) -> None:
-        if options.batch_size > len(data.train):
+        self.feed = TensorFeed(data) if isinstance(data, DataSet) else data
+        if options.batch_size > self.feed.train_count:
             raise UserError(
-                f"--batch_size {options.batch_size} is larger than the training set ({len(data.train)} images): "
-                f"expected at most {len(data.train)}"
+                f"--batch_size {options.batch_size} is larger than the training set ({self.feed.train_count} images): "
+                f"expected at most {self.feed.train_count}"
             )
         self.network = network
         self.network.draw_from(generators)
-        self.data = data
         self.generators = generators
         self.options = options
         self.fast = fast
+        self.ranks = ranks
+        first = next(network.parameters())
+        self.dtype, self.device = first.dtype, first.device
+        self._model = self._distributed() if ranks.count > 1 else network
         self.optimizer = torch.optim.SGD(
             network.parameters(),
             lr=options.learning_rate,
@@ -94,38 +137,83 @@ class NetworkTraining:
             weight_decay=options.weight_decay,
             nesterov=options.nesterov,
         )
-        self.scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, options.epochs)
+        self.scheduler = options.scheduler(self.optimizer)
         self.epoch = 0
         self.progress: EpochProgress | None = None
         self.between_batches: Callable[[], None] = lambda: None
         self.guard = NumericalGuard()
         self.best_accuracy = 0.0
         self.train_loss: float | None = None
-        self.dtype = next(network.parameters()).dtype
-        self.device = data.train.labels.device
 
-    def step(self, images: Tensor, labels: Tensor, drop_path_prob: float) -> StepResult | None:
-        """One step of SGD; the result tells of the forward pass before it. None if the guard skipped the step."""
+    def _distributed(self) -> nn.Module:
+        """The network with batch norms over all ranks and gradients that are means over all ranks."""
+        from torch.nn.parallel import DistributedDataParallel
+
+        from darts_pt.synchronised import synchronise
+
+        synchronise(self.network, self.device)
+        # A cell may have operations whose output goes nowhere. And with this option gradients are always added up in the
+        # same order, so that a resumed run goes on to the same bits.
+        return DistributedDataParallel(self.network, find_unused_parameters=True)
+
+    # Steps -------------------------------------------------------------------------------------------------------
+
+    def step(self, parts: Sequence[Part], drop_path_prob: float) -> StepResult | None:
+        """One step of SGD on a batch, of which every rank has a share in each of `parts`.
+
+        Returns:
+            What the forward passes before the step say of the whole batch; None if the guard skipped the step.
+        """
         self.guard.remember(self.network)
         self.optimizer.zero_grad(set_to_none=True)
-        with autocast(self.device, self.options.precision):
-            logits, auxiliary_logits = self.network(images, drop_path_prob)
-            loss = F.cross_entropy(logits, labels)
-            total = loss
-            if auxiliary_logits is not None:
-                total = loss + self.options.auxiliary_weight * F.cross_entropy(auxiliary_logits, labels)
-        total.backward()
+        total = sum(part.share.total for part in parts)
+        losses, correct = [], []
+        for number, part in enumerate(parts):
+            with self._exchanging(last=number == len(parts) - 1):
+                whole, loss, hits = self._forward(part, drop_path_prob)
+                # Ranks' gradients are averaged: each weighs its part of the loss by its part of the images.
+                weight = len(part.labels) * self.ranks.count / total
+                (whole if weight == 1 else whole * weight).backward()
+            losses.append(loss * (len(part.labels) / total))
+            correct.append(hits)
+        result = self._over_all_ranks(torch.stack(losses).sum(), torch.stack(correct).sum())
         # Without clipping the norm still tells whether the gradient is finite.
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.options.grad_clip or math.inf)
-        if not self.guard.allows("the training loss or its gradient", [total, norm]):
+        if not self.guard.allows("the training loss or its gradient", [result.loss, norm]):
             return None
         self.optimizer.step()
-        return StepResult(loss.detach(), (logits.detach().argmax(dim=1) == labels).sum())
+        return result
+
+    def _forward(self, part: Part, drop_path_prob: float) -> tuple[Tensor, Tensor, Tensor]:
+        """The loss to follow, its main part alone (detached), and how many images are classified correctly."""
+        smoothing = self.options.label_smoothing
+        self.network.computes(part.share)
+        with autocast(self.device, self.options.precision):
+            logits, auxiliary_logits = self._model(part.images, drop_path_prob)
+            if len(part.labels) == 0:  # a mean over nothing is no number
+                nothing = logits.sum() + (0.0 if auxiliary_logits is None else auxiliary_logits.sum())
+                return nothing, nothing.detach(), torch.zeros_like(part.labels).sum()
+            loss = F.cross_entropy(logits, part.labels, label_smoothing=smoothing)
+            whole = loss
+            if auxiliary_logits is not None:
+                auxiliary = F.cross_entropy(auxiliary_logits, part.labels, label_smoothing=smoothing)
+                whole = loss + self.options.auxiliary_weight * auxiliary
+        return whole, loss.detach(), (logits.detach().argmax(dim=1) == part.labels).sum()
+
+    def _exchanging(self, last: bool) -> AbstractContextManager[None]:
+        """Gradients of a step's forward passes are exchanged after the last of them only."""
+        return nullcontext() if last or self.ranks.count == 1 else self._model.no_sync()  # type: ignore[operator]
+
+    def _over_all_ranks(self, loss: Tensor, correct: Tensor) -> StepResult:
+        if self.ranks.count == 1:
+            return StepResult(loss, correct)
+        sums = self.ranks.sum(torch.stack([loss.double(), correct.double()]))
+        return StepResult(sums[0].to(loss.dtype), sums[1].to(correct.dtype))
 
     def begin_epoch(self) -> EpochProgress:
         """The progress of the epoch that is under way, or of a new one: a pass over the training set in random order."""
         if self.progress is None:
-            every = torch.arange(len(self.data.train), device=self.device)
+            every = torch.arange(self.feed.train_count, device=self.device)
             self.progress = EpochProgress(order=shuffled(every, self.generators["batches"]))
         return self.progress
 
@@ -141,9 +229,14 @@ class NetworkTraining:
 
     def _steps(self, batches: list[Tensor]) -> Iterator[tuple[int, StepResult | None]]:
         drop_path_prob = self.options.drop_path_prob * self.epoch / self.options.epochs
-        for indices in batches:
-            batch = self.data.batch(self.data.train, indices, self.data.augmentation, self.generators, self.dtype)
-            yield len(indices), self.step(*batch, drop_path_prob)
+        steps = [self._forward_passes(batch) for batch in batches]
+        fed = self.feed.train(steps, self.epoch, self.ranks, self.generators, self.dtype)
+        for parts, batch in zip(fed, batches, strict=True):
+            yield len(batch), self.step(parts, drop_path_prob)
+
+    def _forward_passes(self, batch: Tensor) -> tuple[Tensor, ...]:
+        """The batch as it is split for accumulation; an epoch's last one may be too small for so many parts."""
+        return batch.tensor_split(max(1, min(self.options.accumulate, len(batch) // 2)))
 
     def end_epoch(self) -> None:
         """The epoch has been trained and tested."""
@@ -152,21 +245,26 @@ class NetworkTraining:
         self.progress = None
 
     @torch.no_grad()
-    def test(self) -> Metrics:
-        """Accuracy and loss on the whole test set in eval mode."""
+    def test(self) -> Tested:
+        """Accuracy and loss on the whole test set in eval mode; every rank classifies its share."""
         self.network.eval()
-        order = torch.arange(len(self.data.test), device=self.device)
-        batches = list(passes(order, min(self.options.batch_size, len(order)), None))[: 1 if self.fast else None]
-        total, loss, correct = 0, 0.0, 0
-        for indices in batches:
+        count = self.feed.test_count
+        order = torch.arange(count, device=self.device)
+        batches = list(passes(order, min(self.options.batch_size, count), None))[: 1 if self.fast else None]
+        sums = [0.0, 0.0, 0.0]
+        for part in self.feed.test(batches, self.ranks, self.generators, self.dtype):
             self.between_batches()
-            images, labels = self.data.batch(self.data.test, indices, None, self.generators, self.dtype)
+            self.network.computes(part.share)
             with autocast(self.device, self.options.precision):
-                logits = self.network(images)[0]
-            loss += F.cross_entropy(logits.float(), labels, reduction="sum").item()
-            correct += int((logits.argmax(dim=1) == labels).sum())
-            total += len(labels)
-        return Metrics(100.0 * correct / total, loss / total)
+                logits = self.network(part.images)[0]
+            sums[0] += F.cross_entropy(logits.float(), part.labels, reduction="sum").item()
+            sums[1] += int((logits.argmax(dim=1) == part.labels).sum())
+            if self.options.top5:
+                likely = logits.topk(min(5, logits.shape[1]), dim=1).indices
+                sums[2] += int((likely == part.labels[:, None]).sum())
+        total = sum(map(len, batches))
+        loss, correct, among_five = self.ranks.sum(torch.tensor(sums, dtype=torch.float64)).tolist()
+        return Tested(100.0 * correct / total, loss / total, 100.0 * among_five / total)
 
     def to_checkpoint(self) -> dict[str, Any]:
         """Plain data that :meth:`restore` takes up exactly."""
@@ -220,8 +318,7 @@ def train_network(
             "learning_rate": learning_rate,
             "train_accuracy": train.accuracy,
             "train_loss": train.loss,
-            "test_accuracy": last.accuracy,
-            "test_loss": last.loss,
+            **last.record(training.options.top5),
             "best_test_accuracy": training.best_accuracy,
         }
         log_epoch(experiment, f"epoch {training.epoch}/{training.options.epochs}", record)
@@ -232,8 +329,7 @@ def train_network(
         last = training.test()
     return {
         "epochs": training.epoch,
-        "test_accuracy": last.accuracy,
-        "test_loss": last.loss,
+        **last.record(training.options.top5),
         "best_test_accuracy": training.best_accuracy,
         "train_loss": training.train_loss,
         "seconds": seconds,

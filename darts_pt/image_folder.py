@@ -48,7 +48,7 @@ def read_image_folder(folder: Path, image_size: int | None = None, seed: int = 0
     if image_size is not None and image_size < SMALLEST_SIDE:
         raise UserError(f"an image size of {image_size} is too small: expected at least {SMALLEST_SIDE} pixels")
     if not _subfolders(folder / "train"):
-        names, files, labels = _list_images(folder)
+        names, files, labels = list_images(folder)
         if not set(names).isdisjoint(("test", "val")):
             raise UserError(f"{folder} has a test folder but no train/CLASS/ folders: add them")
         rare = int(torch.bincount(labels).argmin())
@@ -66,8 +66,8 @@ def read_image_folder(folder: Path, image_size: int | None = None, seed: int = 0
     test_folder = next((folder / name for name in ("test", "val") if (folder / name).is_dir()), None)
     if test_folder is None:
         raise UserError(f"{folder} has train/ but neither test/ nor val/: add one with the same class folders")
-    names, files, labels = _list_images(folder / "train")
-    test_names, test_files, test_labels = _list_images(test_folder)
+    names, files, labels = list_images(folder / "train")
+    test_names, test_files, test_labels = list_images(test_folder)
     if names != test_names:
         name = sorted(set(names) ^ set(test_names))[0]
         lacking = test_folder if name in names else folder / "train"
@@ -82,7 +82,7 @@ def _subfolders(folder: Path) -> list[str]:
     return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
 
 
-def _list_images(folder: Path) -> tuple[tuple[str, ...], list[str], Tensor]:
+def list_images(folder: Path) -> tuple[tuple[str, ...], list[str], Tensor]:
     """Class names, image paths sorted by class and name, and their labels (int64)."""
     names = tuple(_subfolders(folder))
     if len(names) < 2:
@@ -171,14 +171,14 @@ def _read(path: str, size: tuple[int, int] | None, image_size: int | None) -> np
             if image_size is not None:
                 # A JPEG can be decoded at a fraction of its size, which spares most of the work.
                 image.draft("RGB", (2 * image_size, 2 * image_size))
-                colour = ImageOps.fit(_in_colour(image), (image_size, image_size), Image.Resampling.BICUBIC)
+                colour = ImageOps.fit(in_colour(image), (image_size, image_size), Image.Resampling.BICUBIC)
                 return np.asarray(colour)
             if size is not None and image.size != size:
                 raise UserError(
                     f"{path} is {image.width}x{image.height} pixels, the first image {size[0]}x{size[1]}: make all "
                     "images one size, or give --image_size to have them resized"
                 )
-            return np.asarray(_in_colour(image))
+            return np.asarray(in_colour(image))
     except UserError:
         raise
     except Exception as error:  # decoders fail in many ways
@@ -186,7 +186,7 @@ def _read(path: str, size: tuple[int, int] | None, image_size: int | None) -> np
         raise UserError(f"{path} cannot be read as an image ({reason}): mend or remove it") from error
 
 
-def _in_colour(image: Image) -> Image:
+def in_colour(image: Image) -> Image:
     """The image in RGB with 8 bits a channel."""
     if image.mode == "RGB":
         return image

@@ -22,6 +22,7 @@ import tyro
 
 from darts_pt.errors import Stopped, UserError
 from darts_pt.provenance import PROJECT_ROOT
+from darts_pt.ranks import launch
 from darts_pt.suggestions import did_you_mean, listed
 
 Options = TypeVar("Options")
@@ -108,7 +109,7 @@ class RunOptions:
             positive("image_size", self.image_size)
         if self.dataset == "folder" and self.data is None:
             raise UserError("--dataset folder needs --data DIR, a folder that holds one folder of images per class")
-        if self.dataset not in ("folder", None) and self.data is not None:
+        if self.dataset not in ("folder", "imagenet", None) and self.data is not None:
             raise UserError(f"--data is for --dataset folder; {self.dataset} is looked for under --data_root")
         for name in ("expid_tag", "log_tag"):
             tag = getattr(self, name)
@@ -157,12 +158,21 @@ def run_command(
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # A terminal without UTF-8 must not end a run.
             stream.reconfigure(errors="backslashreplace")
+    if launch() is not None:  # Before torch is loaded: its reducer warns every rank of what is meant to be so.
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    arguments = sys.argv[1:] if argv is None else argv
     try:
-        main(parse(options_type, sys.argv[1:] if argv is None else argv, prog or _module_command()))
+        options = parse(options_type, arguments, prog or _module_command())
+        if _wants_processes(options):
+            from darts_pt.launch import run_as_ranks
+
+            sys.exit(run_as_ranks(_module_of(main), arguments, options.nproc_per_node, options.max_restarts))  # type: ignore[attr-defined]
+        main(options)
     except UserError as error:
-        _fail(str(error))
+        _fail("" if _said_elsewhere(error) else str(error))
     except Stopped as stop:
-        print(str(stop), file=sys.stderr)
+        if not _said_elsewhere(stop):
+            print(str(stop), file=sys.stderr)
         sys.exit(128 + stop.signal_number)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -246,6 +256,34 @@ def _module_command() -> str:
     return f"python -m {spec.name.removesuffix('.__main__')}"
 
 
+def _module_of(main: Callable[..., object]) -> str:
+    """The name under which `python -m` runs the command."""
+    spec: Any = getattr(sys.modules.get("__main__"), "__spec__", None)
+    return spec.name if main.__module__ == "__main__" and spec else main.__module__
+
+
+def _wants_processes(options: object) -> bool:
+    """Whether `--nproc_per_node` asks for processes that are still to be started.
+
+    Raises:
+        UserError: torchrun has started another number of them.
+    """
+    asked, place = getattr(options, "nproc_per_node", 1), launch()
+    if place is not None and asked not in (1, place.local_count):
+        raise UserError(
+            f"--nproc_per_node {asked}: torchrun has started {place.local_count} processes on this machine; give it to "
+            "torchrun alone"
+        )
+    return asked > 1 and place is None
+
+
+def _said_elsewhere(message: UserError | Stopped) -> bool:
+    """Whether another process says it; what is found before processes join is the same in all, and the first says it."""
+    place = launch()
+    return (place is not None and place.rank > 0) if message.said is None else message.said
+
+
 def _fail(message: str) -> None:
-    print(f"error: {' '.join(message.splitlines())}", file=sys.stderr)
+    if message:
+        print(f"error: {' '.join(message.splitlines())}", file=sys.stderr)
     sys.exit(USER_ERROR_CODE)

@@ -80,6 +80,7 @@ def decide_during_search(
     due = training.architect.edges_due(training.epoch, epochs, training.decisions)
     if due:
         saver.save_epoch()
+        training.agree()
     for cell_type, edge in due:
         event = Event(sum(map(len, training.decisions.operations.values())), training.epoch, "operation")
         _decide_operation(event, training, rule, experiment, cell_type, edge)
@@ -124,6 +125,7 @@ def _carry_out(
             undecided = training.decisions.undecided_nodes(cell_type)
             decide = _decide_edges
         if undecided:
+            training.agree()
             chosen = pick(undecided, order, training.generators["order"])
             experiment.log.info("event %d/%d", event.index + 1, count)
             decide(event, training, rule, experiment, cell_type, chosen)

@@ -12,6 +12,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from darts_pt.ranks import launch
+
 if TYPE_CHECKING:
     import torch
 
@@ -29,6 +31,7 @@ PACKAGES = ("darts_pt", "nasbench201", "sota", "benchmarks", "report", "sweep")
 
 def describe_run(device: torch.device | None) -> dict[str, Any]:
     """The facts of this process as plain data: date, command line, versions, git commit, device."""
+    place = launch()
     return {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "command": sys.orig_argv,
@@ -36,6 +39,8 @@ def describe_run(device: torch.device | None) -> dict[str, Any]:
         "git": git_state(),
         "host": {"platform": platform.platform(), "cpus": os.cpu_count()},
         "device": describe_device(device),
+        "processes": place.count if place else 1,
+        "launch": place.run if place else None,
     }
 
 

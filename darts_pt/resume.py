@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from darts_pt.checkpoint import epochs_in, number_in
+from darts_pt.checkpoint import LAST, SEARCH_KEYS, epochs_in, load, number_in
 from darts_pt.errors import UserError
 from darts_pt.experiment import as_json, is_experiment
 from darts_pt.files import read_json
+from darts_pt.ranks import launch
 from darts_pt.suggestions import did_you_mean, listed
 
 FREE_OPTIONS = frozenset(
     ("gpu", "data", "data_root", "experiments", "overwrite", "report_freq", "ckpt_interval", "log_tag")
     + ("ckpt_minutes", "keep")
     + ("resume_epoch", "resume_expid", "dev_resume_epoch", "dev_resume_log")
+    + ("nproc_per_node", "max_restarts", "workers")
 )
 """Options that may differ when a run is resumed: they do not change what it computes."""
 
@@ -65,6 +68,52 @@ def check_metrics(experiment: Path, checkpoint: dict[str, Any]) -> None:
     wanted, size = number_in(checkpoint, "metrics_size", experiment), path.stat().st_size if path.is_file() else 0
     if not 0 <= wanted <= size:
         raise UserError(f"{path} has lost lines, it has {size} of {wanted:.0f} bytes: restore it, or resume earlier")
+
+
+class Start(NamedTuple):
+    """Where a run begins: anew (no checkpoint), or from a checkpoint and the file it is from."""
+
+    path: Path | None
+    checkpoint: dict[str, Any]
+    resumes: bool
+    overwrite: bool
+
+
+def find_start(
+    folder: Path, options: Any, epoch: int | None, option: str, required: Iterable[str] = SEARCH_KEYS
+) -> Start:
+    """Where the run in `folder` begins: as the user says, or, if torchrun has restarted it, from its latest checkpoint.
+
+    Args:
+        options: the resolved options, a dataclass.
+        epoch: which checkpoint to go on from: −1 the latest, None none.
+        option: what says so on the command line.
+        required: the keys of its checkpoints.
+
+    Raises:
+        UserError: there is no such checkpoint, or the run began with other options.
+    """
+    restarted = _was_opened_by_this_launch(folder)
+    if restarted:
+        epoch = -1 if epochs_in(folder) or (folder / LAST).is_file() else None
+    if epoch is None:
+        return Start(None, {}, False, options.overwrite or restarted)
+    check_same_options(folder, dataclasses.asdict(options))
+    path, checkpoint = load(folder, epoch, option, required)
+    check_metrics(folder, checkpoint)
+    return Start(path, checkpoint, True, False)
+
+
+def _was_opened_by_this_launch(folder: Path) -> bool:
+    """Whether the processes that torchrun started, and now starts again, had begun the run in `folder`."""
+    place = launch()
+    if place is None:
+        return False
+    try:
+        config = read_json(folder / "config.json")
+    except (OSError, ValueError):
+        return False
+    return isinstance(config, dict) and config.get("launch") == place.run
 
 
 def check_same_options(experiment: Path, options: Mapping[str, Any]) -> None:

@@ -115,7 +115,23 @@ class SearchOptions(SupernetOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SelectionOptions(SupernetOptions):
+class RanksOptions(RunOptions):
+    """What a run has that several processes can share."""
+
+    nproc_per_node: Annotated[int, tyro.conf.arg(metavar="N")] = 1
+    """Run as so many processes on this machine, with a GPU each where there are GPUs. For several machines start the
+    module with torchrun."""
+    max_restarts: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """With several processes: when one dies, start them again from the last checkpoint, at most so often."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        positive("nproc_per_node", self.nproc_per_node)
+        in_range("max_restarts", self.max_restarts, 0, 10**6)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectionOptions(SupernetOptions, RanksOptions):
     """What a selection has in every space."""
 
     dataset: Dataset | None = None  # type: ignore[assignment]
@@ -168,13 +184,16 @@ class SelectionOptions(SupernetOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainOptions(RunOptions):
+class TrainOptions(RanksOptions):
     """What training a derived network has in every space."""
 
     epochs: PresetInt = None
     """Epochs of training."""
     batch_size: PresetInt = None
-    """Images per batch."""
+    """Images per step, over all processes."""
+    accumulate: Annotated[int, tyro.conf.arg(metavar="N")] = 1
+    """Take the step's images in so many forward passes one after the other, for a batch that does not fit the memory;
+    batch norm sees only the images of one pass."""
     learning_rate: PresetFloat = None
     """Initial learning rate; it follows a cosine to 0."""
     momentum: float = 0.9
@@ -193,6 +212,7 @@ class TrainOptions(RunOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        positive("accumulate", self.accumulate)
         for name in ("epochs", "batch_size", "learning_rate", "ckpt_interval"):
             if getattr(self, name) is not None:
                 positive(name, getattr(self, name))

@@ -11,13 +11,13 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
-from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from darts_pt import checkpoint as checkpoints
 from darts_pt.errors import Stopped, UserError
 from darts_pt.guard import NotFinite, NumericalGuard
+from darts_pt.ranks import Ranks, launch
 
 if TYPE_CHECKING:
     from darts_pt.device import Generators
@@ -34,6 +34,7 @@ class Saveable(Protocol):
     epoch: int
     progress: EpochProgress | None
     generators: Generators
+    ranks: Ranks
     between_batches: Callable[[], None]
 
     @property
@@ -49,7 +50,8 @@ class Saveable(Protocol):
 class Saver:
     """Writes the checkpoints of a training; use it in a `with` statement, inside that of the experiment.
 
-    Inside, SIGTERM and SIGINT (Ctrl-C) save the run and end it with :class:`Stopped`; a second one ends it at once.
+    Inside, SIGTERM and SIGINT (Ctrl-C) save the run and end it with :class:`Stopped`; a second one ends it at once. Of
+    several ranks all stop at the same safe point, whichever got the signal, and the first writes.
 
     Args:
         resume_option: what continues the run, for the message.
@@ -73,7 +75,8 @@ class Saver:
         self._seconds = 60.0 * minutes
         self._keep = keep
         self._needed = frozenset(needed)
-        self._signal: int | None = None
+        self._signal = 0
+        self._due = False
         self._handlers: dict[int, Any] = {}
         self._saved_at = time.monotonic()
         self._point: dict[str, Any] = {}
@@ -91,7 +94,9 @@ class Saver:
 
     def _asked(self, number: int, frame: FrameType | None) -> None:
         self._signal = number
-        self._restore_handlers()
+        # Ctrl-C reaches ranks twice, from the terminal and from torchrun; torchrun ends them for good if they are slow.
+        if launch() is None:
+            self._restore_handlers()
 
     def _restore_handlers(self) -> None:
         for number, handler in self._handlers.items():
@@ -110,8 +115,7 @@ class Saver:
             "generators": self._training.generators.state(),
             "metrics_size": self._experiment.metrics_size,
         }
-        if self._signal is None and time.monotonic() - self._saved_at >= self._seconds:
-            self._write_point()
+        self._due = self._training.ranks.is_first and time.monotonic() - self._saved_at >= self._seconds
         self.check()
 
     def check(self) -> None:
@@ -120,31 +124,40 @@ class Saver:
         Raises:
             Stopped: likewise.
         """
-        if self._signal is None:
+        if self._training.ranks.is_apart:
+            return
+        stop, due = self._training.ranks.largest(self._signal, self._due)
+        self._due = False
+        if stop == 0:
+            if due:
+                self._write_point()
             return
         if self._point:
             self._write_point()
         progress = self._training.progress
         step = f" and {progress.steps} steps" if progress and progress.steps else ""
         raise Stopped(
-            self._signal,
-            f"stopped by {signal.Signals(self._signal).name}; {self._experiment.folder} is saved after "
+            stop,
+            f"stopped by {signal.Signals(stop).name}; {self._experiment.folder} is saved after "
             f"{self._training.epoch} epochs{step}: the same command with {self._resume_option} -1 goes on there",
         )
 
     def _write_point(self) -> None:
-        self._experiment.sync()
-        checkpoints.write(self._training.to_checkpoint() | self._point, self._experiment.folder / checkpoints.LAST)
+        if self._training.ranks.is_first:
+            self._experiment.sync()
+            checkpoints.write(self._training.to_checkpoint() | self._point, self._experiment.folder / checkpoints.LAST)
         self._saved_at = time.monotonic()
 
     # Epochs ------------------------------------------------------------------------------------------------------
 
-    def save_epoch(self) -> Path:
+    def save_epoch(self) -> None:
         """Write the checkpoint of the epoch that has been completed, and remove those that are too many."""
+        if not self._training.ranks.is_first:
+            return
         folder = self._experiment.folder
         state = self._training.to_checkpoint() | {"metrics_size": self._experiment.metrics_size}
         self._experiment.sync()
-        path = checkpoints.save(state, folder, self._training.epoch)
+        checkpoints.save(state, folder, self._training.epoch)
         (folder / checkpoints.LAST).unlink(missing_ok=True)
         if self._keep is not None:
             # Later ones, which a run that went back to an earlier epoch finds there, do not count.
@@ -152,7 +165,6 @@ class Saver:
             for epoch in set(past[: -self._keep]) - self._needed:
                 (folder / checkpoints.name(epoch)).unlink(missing_ok=True)
         self._saved_at = time.monotonic()
-        return path
 
     # Numbers -----------------------------------------------------------------------------------------------------
 
@@ -173,7 +185,8 @@ class Saver:
             progress, epoch = self._training.progress, self._training.epoch
             step = progress.steps + 1 if progress else 1
             path = self._experiment.folder / f"state_dump_{epoch}_{step}.pth.tar"
-            checkpoints.write(self._training.to_checkpoint() | self._point, path)
+            if self._training.ranks.is_first:
+                checkpoints.write(self._training.to_checkpoint() | self._point, path)
             seed = self._training.generators["batches"].initial_seed()
             raise UserError(
                 f"{error} is not a finite number in step {step} of epoch {epoch + 1} (batch seed {seed}); the state at "

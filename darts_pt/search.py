@@ -20,6 +20,7 @@ from darts_pt.device import Generators
 from darts_pt.epoch import EpochProgress, Metrics, StepResult, next_learning_rate, run_epoch
 from darts_pt.errors import UserError
 from darts_pt.guard import NumericalGuard
+from darts_pt.ranks import ONE
 from darts_pt.supernet import Decisions, MixingWeights, Supernet
 
 if TYPE_CHECKING:
@@ -64,7 +65,11 @@ class Halves(NamedTuple):
 
 
 class SupernetTraining:
-    """A supernet in training: everything that changes from step to step, and how to save and restore it."""
+    """A supernet in training: everything that changes from step to step, and how to save and restore it.
+
+    Attributes:
+        ranks: in a selection by several processes, all of them; each trains the whole supernet, on the same batches.
+    """
 
     def __init__(
         self,
@@ -96,6 +101,7 @@ class SupernetTraining:
         self.epoch = 0
         self.progress: EpochProgress | None = None
         self.between_batches: Callable[[], None] = lambda: None
+        self.ranks = ONE
         self.dtype = next(self.supernet.parameters()).dtype
 
     # Batches -----------------------------------------------------------------------------------------------------
@@ -212,6 +218,10 @@ class SupernetTraining:
             next_learning_rate(self.scheduler)
         self.epoch += 1
         self.progress = None
+
+    def agree(self) -> None:
+        """Take over what the first rank has for weights, statistics and alpha: rounding may differ between machines."""
+        self.ranks.take_from_first([*self.supernet.state_dict().values(), *self.architect.alpha.values()])
 
     def evaluate(self, batches: Iterable[Batch]) -> Metrics:
         """The supernet in eval mode under its present mixing weights."""

@@ -16,6 +16,7 @@ import torch
 
 from darts_pt.architect import Architect, Batch
 from darts_pt.mixed import frozen_statistics
+from darts_pt.ranks import ONE, Ranks
 from darts_pt.search import Metrics, evaluate
 from darts_pt.supernet import CellType, Decisions, MixingWeights, Supernet
 
@@ -27,27 +28,48 @@ BatchSource = Callable[[], Iterable[Batch]]
 # Scoring ---------------------------------------------------------------------------------------------------------
 
 
-def score(supernet: Supernet, candidates: Iterable[MixingWeights], batches: BatchSource) -> list[Metrics]:
-    """The supernet's accuracy and loss on the valid half under each of `candidates`, with batch statistics."""
+def score(
+    supernet: Supernet, candidates: Iterable[MixingWeights], batches: BatchSource, ranks: Ranks = ONE
+) -> list[Metrics]:
+    """The supernet's accuracy and loss on the valid half under each of `candidates`, with batch statistics.
+
+    Several ranks score whole candidates, each those that are its turn, to the same bits as one process: they draw the
+    batches of the others' candidates too (in the rule anew for each), but do not compute on them.
+    """
+
+    def skip(candidate: MixingWeights) -> None:
+        for images, _ in batches():
+            supernet.skip(images, candidate)
+
     with frozen_statistics(supernet):
-        return [evaluate(supernet, candidate, batches()) for candidate in candidates]
+        measured = ranks.spread(candidates, lambda candidate: tuple(evaluate(supernet, candidate, batches())), skip)
+    return [Metrics(*numbers) for numbers in measured]
 
 
 def score_operations(
-    supernet: Supernet, mixing: MixingWeights, cell_type: CellType, edge: int, batches: BatchSource
+    supernet: Supernet,
+    mixing: MixingWeights,
+    cell_type: CellType,
+    edge: int,
+    batches: BatchSource,
+    ranks: Ranks = ONE,
 ) -> list[Metrics]:
     """For each operation of `edge`: the supernet without it (Algorithm 1, the inner loop)."""
     operations = range(len(cell_type.operations[edge]))
-    return score(
-        supernet, [mixing.without_operation(cell_type.name, edge, operation) for operation in operations], batches
-    )
+    removals = [mixing.without_operation(cell_type.name, edge, operation) for operation in operations]
+    return score(supernet, removals, batches, ranks)
 
 
 def score_edges(
-    supernet: Supernet, mixing: MixingWeights, cell_type: CellType, edges: Iterable[int], batches: BatchSource
+    supernet: Supernet,
+    mixing: MixingWeights,
+    cell_type: CellType,
+    edges: Iterable[int],
+    batches: BatchSource,
+    ranks: Ranks = ONE,
 ) -> list[Metrics]:
     """For each of `edges`: the supernet without it."""
-    return score(supernet, [mixing.without_edge(cell_type.name, edge) for edge in edges], batches)
+    return score(supernet, [mixing.without_edge(cell_type.name, edge) for edge in edges], batches, ranks)
 
 
 def most_missed(scores: list[Metrics], criterion: Criterion) -> int:
@@ -138,12 +160,14 @@ class Perturbation:
         edge_criterion: cell type name -> what is compared in topology events.
         same_batches: all candidates of a comparison see the same images; else they are asked for anew for each
             candidate, newly shuffled and augmented, as in the original.
+        ranks: the processes over which the candidates are spread.
     """
 
     batches: BatchSource
     operation_criterion: dict[str, Criterion]
     edge_criterion: dict[str, Criterion]
     same_batches: bool = False
+    ranks: Ranks = ONE
 
     def batch_source(self) -> BatchSource:
         """The valid half for one comparison."""
@@ -154,7 +178,8 @@ class Perturbation:
 
     def operation(self, architect: Architect, decisions: Decisions, cell_type: CellType, edge: int) -> OperationChoice:
         """Keep the operation that is missed the most."""
-        scores = score_operations(architect.supernet, architect.mixing(decisions), cell_type, edge, self.batch_source())
+        mixing, batches = architect.mixing(decisions), self.batch_source()
+        scores = score_operations(architect.supernet, mixing, cell_type, edge, batches, self.ranks)
         return OperationChoice(most_missed(scores, self.operation_criterion[cell_type.name]), scores)
 
     def edges(self, architect: Architect, decisions: Decisions, cell_type: CellType, node: int) -> EdgesChoice:
@@ -166,7 +191,7 @@ class Perturbation:
         return drop_least_missed(
             cell_type,
             node,
-            lambda edges: score_edges(architect.supernet, mixing, cell_type, edges, batches()),
+            lambda edges: score_edges(architect.supernet, mixing, cell_type, edges, batches(), self.ranks),
             lambda scores: least_missed(scores, self.edge_criterion[cell_type.name]),
         )
 

@@ -247,6 +247,9 @@ class Supernet(nn.Module):
         """Class logits [batch, classes] of normalised images [batch, 3, height, width]."""
         raise NotImplementedError
 
+    def skip(self, images: Tensor, mixing: MixingWeights) -> None:
+        """Use up the random numbers that :meth:`forward` would draw: another process computes it."""
+
     def genotype(self, mixing: MixingWeights) -> Any:
         """The architecture that these mixing weights stand for; `str` of it is what users know it by."""
         raise NotImplementedError

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from darts_pt.device import Generators
 from darts_pt.evaluation import EvaluationNetwork
 from darts_pt.mixed import BatchNorm2d
+from darts_pt.ranks import Share
 from sota.genotypes import Gene, Genotype
 from sota.operations import FactorizedReduce, Noise, ReLUConvBN, operation
 from sota.spaces import INPUTS, INPUTS_KEPT, NODES
@@ -62,17 +63,18 @@ class ChosenCell(nn.Module):
 class AuxiliaryHead(nn.Module):
     """A classifier on the maps after the second reduction, for a second loss in training.
 
-    It expects 8×8 maps (32-pixel images), pooled 5×5 with stride 3 to 2×2. Maps of another size, which the original
-    cannot take, are brought to 2×2 by adaptive average pooling.
+    It expects maps of `side` pixels, pooled 5×5 with stride 3 (side 8: images of 32 pixels) or 2 (side 7: ImageNet) to 2×2.
+    Maps of another size, which the original cannot take, are brought to 2×2 by adaptive average pooling.
     """
 
     POOLED = 2
 
-    def __init__(self, channels: int, num_classes: int) -> None:
+    def __init__(self, channels: int, num_classes: int, side: int = 8) -> None:
         super().__init__()
+        self.side = side
         self.features = nn.Sequential(
             nn.ReLU(),
-            nn.AvgPool2d(5, stride=3, count_include_pad=False),
+            nn.AvgPool2d(5, stride=side - 5, count_include_pad=False),
             nn.Conv2d(channels, 128, 1, bias=False),
             BatchNorm2d(128),
             nn.ReLU(),
@@ -84,7 +86,7 @@ class AuxiliaryHead(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         relu, pool = self.features[0], self.features[1]
-        if maps.shape[2:] == (8, 8):
+        if maps.shape[2:] == (self.side, self.side):
             hidden = pool(relu(maps))
         else:
             hidden = nn.functional.adaptive_avg_pool2d(relu(maps), self.POOLED)
@@ -100,16 +102,18 @@ class SotaNetwork(EvaluationNetwork):
         auxiliary: whether there is an auxiliary head, after cell 2L//3.
     """
 
+    auxiliary_maps = 8
+    """Side of the maps at the auxiliary head, for images of the size that the network is meant for."""
+
     def __init__(
         self, genotype: Genotype, init_channels: int, layers: int, num_classes: int, auxiliary: bool = False
     ) -> None:
         super().__init__()
         self._drop_path_generator: torch.Generator | None = None
-        channels, c_prev_prev, c_prev = init_channels, STEM_MULTIPLIER * init_channels, STEM_MULTIPLIER * init_channels
-        self.stem = nn.Sequential(nn.Conv2d(3, c_prev, 3, padding=1, bias=False), BatchNorm2d(c_prev))
+        self._share: Share | None = None
+        channels, c_prev_prev, c_prev, reduction_prev = self._add_stem(init_channels)
         self.cells = nn.ModuleList()
         self._auxiliary_cell = 2 * layers // 3
-        reduction_prev = False
         head = None
         for layer in range(layers):
             reduction = layer in reduction_cells(layers)
@@ -119,9 +123,24 @@ class SotaNetwork(EvaluationNetwork):
             reduction_prev = reduction
             c_prev_prev, c_prev = c_prev, NODES * channels
             if auxiliary and layer == self._auxiliary_cell:
-                head = AuxiliaryHead(c_prev, num_classes)
+                head = AuxiliaryHead(c_prev, num_classes, self.auxiliary_maps)
         self.auxiliary_head = head
         self.classifier = nn.Linear(c_prev, num_classes)
+
+    def _add_stem(self, channels: int) -> tuple[int, int, int, bool]:
+        """Make what comes before the cells.
+
+        Returns:
+            channels of the first cells, of their two inputs, and whether the older input has twice the other's size.
+        """
+        wide = STEM_MULTIPLIER * channels
+        self.stem = nn.Sequential(nn.Conv2d(3, wide, 3, padding=1, bias=False), BatchNorm2d(wide))
+        return channels, wide, wide, False
+
+    def _inputs(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The inputs of the first cell."""
+        maps = self.stem(images)
+        return maps, maps
 
     def draw_from(self, generators: Generators) -> None:
         """Drop-path and the operation noise (S4) each have a stream of their own."""
@@ -129,6 +148,12 @@ class SotaNetwork(EvaluationNetwork):
         for module in self.modules():
             if isinstance(module, Noise):
                 module.generator = generators["noise"]
+
+    def computes(self, share: Share) -> None:
+        self._share = share
+        for module in self.modules():
+            if isinstance(module, Noise):
+                module.share = share
 
     def forward(self, images: Tensor, drop_path_prob: float = 0.0) -> tuple[Tensor, Tensor | None]:
         """Logits [batch, classes], and those of the auxiliary head in train mode where there is one.
@@ -143,7 +168,7 @@ class SotaNetwork(EvaluationNetwork):
         """
         kept_paths = self._kept_paths(images, drop_path_prob) if self.training and drop_path_prob > 0 else None
         auxiliary_logits = None
-        previous_previous = previous = self.stem(images)
+        previous_previous, previous = self._inputs(images)
         for layer, cell in enumerate(self.cells):
             output = cell(previous_previous, previous, None if kept_paths is None else kept_paths[layer])
             previous_previous, previous = previous, output
@@ -156,5 +181,36 @@ class SotaNetwork(EvaluationNetwork):
         if self._drop_path_generator is None:
             raise RuntimeError("drop-path needs random numbers: call draw_from first")
         keep = 1.0 - drop_path_prob
-        kept = torch.empty(len(self.cells), GENES, len(images), 1, 1, 1, dtype=images.dtype, device=images.device)
-        return kept.bernoulli_(keep, generator=self._drop_path_generator).div_(keep)
+        batch, mine = (len(images), slice(None)) if self._share is None else (self._share.total, self._share.place)
+        kept = torch.empty(len(self.cells), GENES, batch, 1, 1, 1, dtype=images.dtype, device=images.device)
+        return kept.bernoulli_(keep, generator=self._drop_path_generator)[:, :, mine].div_(keep)
+
+
+class ImageNetNetwork(SotaNetwork):
+    """The network of a genotype for images of about 224 pixels (DARTS, section 3.3); names as in the original.
+
+    Two stems bring the images to an eighth of their size; they are the inputs of the first cell. 48 channels and 14 layers
+    in the paper.
+    """
+
+    auxiliary_maps = 7
+
+    def _add_stem(self, channels: int) -> tuple[int, int, int, bool]:
+        half = channels // 2
+        self.stem0 = nn.Sequential(
+            nn.Conv2d(3, half, 3, stride=2, padding=1, bias=False),
+            BatchNorm2d(half),
+            nn.ReLU(),
+            nn.Conv2d(half, channels, 3, stride=2, padding=1, bias=False),
+            BatchNorm2d(channels),
+        )
+        self.stem1 = nn.Sequential(
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 3, stride=2, padding=1, bias=False),
+            BatchNorm2d(channels),
+        )
+        return channels, channels, channels, True
+
+    def _inputs(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        quarter = self.stem0(images)
+        return quarter, self.stem1(quarter)

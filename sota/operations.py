@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from darts_pt.mixed import BatchNorm2d
+from darts_pt.ranks import Share
 
 OPERATIONS = (
     "none",
@@ -119,21 +120,28 @@ class Zero(nn.Module):
 class Noise(nn.Module):
     """N(0, 1) of the output's shape, drawn anew at each call; the input has no influence (S4).
 
-    The numbers come from `generator`, which whoever runs the network sets; it must be on the input's device.
+    The numbers come from `generator`, which whoever runs the network sets; it must be on the input's device. With a
+    `share`, the input is a part of a batch, and it is drawn for all of it.
     """
 
     def __init__(self, stride: int) -> None:
         super().__init__()
         self.stride = stride
         self.generator: torch.Generator | None = None
+        self.share: Share | None = None
 
     def forward(self, inputs: Tensor) -> Tensor:
-        if self.generator is None:
-            raise RuntimeError("the operation noise needs a torch.Generator: set the network's noise_generator")
         output = torch.empty_like(inputs[:, :, :: self.stride, :: self.stride])
         # Numbers are drawn in the order of the shape, so that they do not depend on how the map lies in memory.
-        drawn = torch.empty_like(output, memory_format=torch.contiguous_format).normal_(generator=self.generator)
-        return output.copy_(drawn)
+        if self.share is None:
+            return output.copy_(self.draw(output, len(output)))
+        return output.copy_(self.draw(output, self.share.total)[self.share.place])
+
+    def draw(self, like: Tensor, batch: int) -> Tensor:
+        """The next numbers [batch, C, H, W], for maps like `like`."""
+        if self.generator is None:
+            raise RuntimeError("the operation noise needs a torch.Generator: set the network's noise_generator")
+        return like.new_empty((batch, *like.shape[1:])).normal_(generator=self.generator)
 
 
 def pooling(name: str, stride: int) -> nn.Module:

@@ -34,7 +34,7 @@ class PartialCell(Cell):
         super().__init__(cell_type, c_prev_prev, c_prev, channels, reduction, reduction_prev)
         self.graph = cell_type
         self.one_in = one_in
-        through = channels_through(channels, one_in)
+        self.candidate_channels = through = channels_through(channels, one_in)
         self._ops = nn.ModuleList(
             MixedOperation(names, through, self._stride(edge)) for edge, names in enumerate(cell_type.operations)
         )

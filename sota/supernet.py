@@ -46,6 +46,7 @@ class Cell(nn.Module):
         self.cell_type = cell_type
         self.channels = channels
         self.reduction = reduction
+        self.candidate_channels = channels
         if reduction_prev:
             self.preprocess0 = FactorizedReduce(c_prev_prev, channels, affine=False)
         else:
@@ -225,6 +226,19 @@ class SotaSupernet(Supernet):
             output = cell(previous_previous, previous, *mixing.for_cell(name))
             previous_previous, previous = previous, output
         return self.classifier(previous.mean(dim=(2, 3)))
+
+    def skip(self, images: Tensor, mixing: MixingWeights) -> None:
+        batch, _, height, width = images.shape
+        cell: Any
+        for cell in self.cells:
+            if cell.reduction:
+                height, width = -(-height // 2), -(-width // 2)
+            # All edges of a cell end in maps of one size, so that it does not matter in which order they draw.
+            maps = images.new_empty((0, cell.candidate_channels, height, width))
+            for edge, indices in enumerate(mixing.active[cell.cell_type.name]):
+                for module in (cell.candidate(edge, index) for index in indices):
+                    if isinstance(module, Noise):
+                        module.draw(maps, batch)
 
     def genotype(self, mixing: MixingWeights) -> Genotype:
         return genotype(mixing.overall(), self.cell_types)

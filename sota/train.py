@@ -97,18 +97,25 @@ def network_of(options: SotaTrainOptions, choice: Choice, data: DataSet) -> Eval
 
 def describe(options: SotaTrainOptions, choice: Choice, model: EvaluationNetwork, data: DataSet) -> dict[str, Any]:
     """What the summary says of the network besides how well it does."""
+    # Counted on a copy: a forward pass of the network itself would use up random numbers of the operation noise.
+    copy = network_of(options, choice, data)
+    return describe_network(options.arch, choice, model, copy, *data.train.pixels.shape[2:])
+
+
+def describe_network(
+    arch: str, choice: Choice, model: EvaluationNetwork, copy: EvaluationNetwork, height: int, width: int
+) -> dict[str, Any]:
+    """What an architecture is and how large its network, for images of a size; `copy` is another one like `model`."""
     from darts_pt.complexity import count_multiply_adds, count_parameters
     from darts_pt.device import Generators
 
-    # Counted on a copy: a forward pass of the network itself would use up random numbers of the operation noise.
-    copy = network_of(options, choice, data)
     copy.draw_from(Generators(0, "cpu"))
     return {
-        "architecture": options.arch,
+        "architecture": arch,
         "architecture_source": choice.source,
         "genotype": str(choice.genotype),
         "parameters": count_parameters(model),
-        "multiply_adds": count_multiply_adds(copy, *data.train.pixels.shape[2:]),
+        "multiply_adds": count_multiply_adds(copy, height, width),
     }
 
 

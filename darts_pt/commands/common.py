@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ import torch
 
 from darts_pt import checkpoint as checkpoints
 from darts_pt.architect import AlphaOptions
+from darts_pt.bystander import Bystander
 from darts_pt.data import DataSet, halves, load
 from darts_pt.device import Generators, dtype_of, pick_device, seeded, use_precision
 from darts_pt.experiment import Experiment, as_json
@@ -19,6 +20,7 @@ from darts_pt.files import atomic_write
 from darts_pt.method_options import settings_of
 from darts_pt.methods import METHODS
 from darts_pt.options import Precision, RunOptions
+from darts_pt.ranks import Ranks
 from darts_pt.run_options import SupernetOptions, given
 from darts_pt.saving import Saveable, Saver
 from darts_pt.search import Halves, Metrics, SupernetTraining, WeightOptions
@@ -109,21 +111,33 @@ def finish(
         experiment.log.info("supernet with it: valid accuracy %.2f %%, loss %.4f", valid.accuracy, valid.loss)
     if known:
         content |= {"table": known}
-    atomic_write(experiment.folder / "genotype.json", json.dumps(as_json(content), indent=2) + "\n")
     experiment.log.info("genotype: %s%s", genotype, _in_words(known))
-    space.finish(genotype, experiment.folder)
+    if training.ranks.is_first:
+        atomic_write(experiment.folder / "genotype.json", json.dumps(as_json(content), indent=2) + "\n")
+        space.finish(genotype, experiment.folder)
     experiment.log.info("files: %s", experiment.folder)
     return Selected(genotype, valid, experiment.folder)
 
 
 def device_and_data(options: RunOptions) -> tuple[torch.device, DataSet]:
+    """The device that the options ask for, and the data set on it."""
     device = pick_device(options.gpu)
+    return device, data_on(options, device)
+
+
+def data_on(options: RunOptions, device: torch.device) -> DataSet:
+    """The data set of the options, with their augmentation."""
     data = load(options.dataset, options.data_root, device, options.image_size, options.data)
     if options.cutout:
         side = max(1, round(options.cutout_length * data.train.pixels.shape[-1] / CUTOUT_IMAGE))
         augmentation = dataclasses.replace(data.augmentation, cutout=side)
         data = dataclasses.replace(data, augmentation=augmentation)
-    return device, data
+    return data
+
+
+def open_experiment(ranks: Ranks, folder: Path, make: Callable[[], Experiment]) -> Experiment:
+    """The experiment that `make` opens on the first rank; the others only get to know its folder."""
+    return ranks.on_first(make) or Bystander(folder)
 
 
 def saver_of(

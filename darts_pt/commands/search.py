@@ -12,6 +12,7 @@ from darts_pt.experiment import Experiment
 from darts_pt.method_options import check_settings
 from darts_pt.methods import METHODS
 from darts_pt.projection import decide_during_search, starts_of_selections
+from darts_pt.ranks import one_process
 from darts_pt.resume import check_metrics, check_same_options, find_experiment
 from darts_pt.run_options import given, with_preset
 from darts_pt.search import search
@@ -21,6 +22,7 @@ from darts_pt.space import Search, SearchSpace
 
 def run_search(space: SearchSpace[Search, Any], options: Search) -> Selected:
     """Train a supernet, from the beginning or from a checkpoint; the genotype is that of the largest alphas."""
+    one_process("a search")
     check_settings(options, options.method)
     options = with_preset(options, {**space.preset(options), **METHODS[options.method].defaults})
     device, data = device_and_data(options)

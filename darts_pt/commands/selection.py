@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from darts_pt import checkpoint as checkpoints
-from darts_pt.commands.common import Selected, begin, describe, device_and_data, finish, saver_of, supernet_training
-from darts_pt.device import Generators
+from darts_pt.commands.common import (
+    Selected,
+    begin,
+    describe,
+    device_and_data,
+    finish,
+    open_experiment,
+    saver_of,
+    supernet_training,
+)
+from darts_pt.device import Generators, pick_device
 from darts_pt.errors import UserError
 from darts_pt.experiment import Experiment
 from darts_pt.method_options import SETTINGS, check_selection, check_settings
 from darts_pt.methods import METHODS
 from darts_pt.projection import decide_during_search, project, select_at_once
-from darts_pt.resume import check_metrics, check_same_options, find_experiment, options_of
+from darts_pt.ranks import joined
+from darts_pt.resume import find_experiment, find_start, options_of
 from darts_pt.run_options import SelectionOptions, given, with_preset
 from darts_pt.saving import Saver
 from darts_pt.search import SupernetTraining, search
@@ -82,29 +91,36 @@ def open_search(space: SearchSpace[Any, Selection], options: Selection) -> Searc
 
 
 def run_selection(space: SearchSpace[Any, Selection], options: Selection) -> Selected:
-    """Select an architecture from a searched supernet: by perturbation or by magnitude."""
-    training, options, searched, path, epoch = open_search(space, options)
-    device = training.generators.device
-    name = selection_name(options, epoch)
-    resumed: dict[str, Any] = {}
-    resumes = options.dev_resume_epoch is not None
-    if resumes:
-        name = (options.dev_resume_log or name).removesuffix(".txt").rstrip("/").rsplit("/", 1)[-1]
-        check_same_options(searched / name, dataclasses.asdict(options))
-        event_path, resumed = checkpoints.load(searched / name, given(options.dev_resume_epoch), "--dev_resume_epoch")
-        training.restore(resumed, event_path)
-        check_metrics(searched / name, resumed)
-    with (
-        Experiment.selection(
-            searched, name, options, device=device, resume=resumes, overwrite=options.overwrite
-        ) as experiment,
-        saver_of(training, experiment, options, "--dev_resume_epoch") as saver,
-    ):
-        begin(experiment, resumed, device)
-        if SELECTIONS[options.selection].trained:
-            experiment.log.info("selecting from %s", path)
-        _select(space, training, options, experiment, saver, searched)
-        return finish(space, training, experiment, training.evaluate(training.valid_batches()))
+    """Select an architecture from a searched supernet: by perturbation or by magnitude.
+
+    Of the processes that torchrun has started each tunes the whole supernet, on the same batches; the candidates of an
+    event are spread over them.
+    """
+    with joined(pick_device(options.gpu)) as ranks:
+        training, options, searched, path, epoch = open_search(space, options)
+        training.ranks = ranks
+        device = training.generators.device
+        name = selection_name(options, epoch)
+        if options.dev_resume_log is not None:
+            name = options.dev_resume_log.removesuffix(".txt").rstrip("/").rsplit("/", 1)[-1]
+        folder, asked = searched / name, options.dev_resume_epoch
+        start = ranks.from_first(lambda: find_start(folder, options, asked, "--dev_resume_epoch"))
+        if start.path:
+            training.restore(start.checkpoint, start.path)
+
+        def opened() -> Experiment:
+            resume, overwrite = start.resumes, start.overwrite
+            return Experiment.selection(searched, name, options, device=device, resume=resume, overwrite=overwrite)
+
+        with (
+            open_experiment(ranks, folder, opened) as experiment,
+            saver_of(training, experiment, options, "--dev_resume_epoch") as saver,
+        ):
+            begin(experiment, start.checkpoint, device)
+            if SELECTIONS[options.selection].trained:
+                experiment.log.info("selecting from %s", path)
+            _select(space, training, options, experiment, saver, searched)
+            return finish(space, training, experiment, training.evaluate(training.valid_batches()))
 
 
 def _select(

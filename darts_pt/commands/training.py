@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from darts_pt import checkpoint as checkpoints
-from darts_pt.commands.common import begin, device_and_data, saver_of
+import torch
+
+from darts_pt.commands.common import begin, data_on, open_experiment, saver_of
 from darts_pt.data import DataSet
-from darts_pt.device import Generators, dtype_of, seeded
+from darts_pt.device import Generators, dtype_of, pick_device, seeded
+from darts_pt.errors import UserError
 from darts_pt.evaluation import (
     CHECKPOINT_KEYS,
     EvaluationNetwork,
@@ -20,9 +21,12 @@ from darts_pt.evaluation import (
     train_network,
 )
 from darts_pt.experiment import Experiment, as_json
+from darts_pt.feed import Feed
 from darts_pt.files import atomic_write
-from darts_pt.resume import check_metrics, check_same_options
+from darts_pt.ranks import Ranks, joined
+from darts_pt.resume import Start, find_start
 from darts_pt.run_options import TrainOptions, given
+from darts_pt.saving import Saver
 
 
 def training_options(options: TrainOptions, **space: Any) -> TrainingOptions:
@@ -34,6 +38,7 @@ def training_options(options: TrainOptions, **space: Any) -> TrainingOptions:
         momentum=options.momentum,
         weight_decay=given(options.weight_decay),
         grad_clip=given(options.grad_clip),
+        accumulate=options.accumulate,
         precision=options.precision,
         **space,
     )
@@ -43,41 +48,65 @@ def run_training(
     options: TrainOptions,
     how: TrainingOptions,
     folder: Path,
-    network: Callable[[DataSet], EvaluationNetwork],
-    describe: Callable[[EvaluationNetwork, DataSet], dict[str, Any]],
+    network: Callable[[Any], EvaluationNetwork],
+    describe: Callable[[EvaluationNetwork, Any], dict[str, Any]],
+    read: Callable[[Any, torch.device], DataSet | Feed] = data_on,
 ) -> dict[str, Any]:
-    """Train a derived network; the summary is returned and written to summary.json.
+    """Train a derived network, in one process or in those that torchrun has started; the summary is also written.
 
     Args:
-        network: makes the network for a data set.
+        network: makes the network for what `read` gives.
         describe: what else the summary should say of it (architecture, parameters, …).
+        read: gets the images, by the options and for a device.
     """
-    device, data = device_and_data(options)
-    generators = Generators(options.seed, device)
-    with seeded(generators["weights"]):
-        model = network(data)
-    training = NetworkTraining(model.to(device, dtype_of(options.precision)), data, generators, how, options.fast)
-    resumes = options.resume_epoch != 0
-    checkpoint: dict[str, Any] = {}
-    if resumes:
-        check_same_options(folder, dataclasses.asdict(options))
-        path, checkpoint = checkpoints.load(folder, options.resume_epoch, required=CHECKPOINT_KEYS)
-        training.restore(checkpoint, path)
-        check_metrics(folder, checkpoint)
-    with (
-        Experiment(folder, options, device=device, resume=resumes, overwrite=options.overwrite) as experiment,
-        saver_of(training, experiment, options, "--resume_epoch") as saver,
-    ):
-        begin(experiment, checkpoint, device)
-        described = describe(model, data)
-        for name, value in described.items():
-            experiment.log.info("%s: %s", name, value)
-        summary = described | train_network(
-            training, experiment, saver, given(options.ckpt_interval), options.report_freq
-        )
-        atomic_write(folder / "summary.json", json.dumps(as_json(summary), indent=2) + "\n")
-        experiment.log.info(
-            "test accuracy %.2f %% (best %.2f %%)", summary["test_accuracy"], summary["best_test_accuracy"]
-        )
-        experiment.log.info("files: %s", folder)
-        return summary
+    device = pick_device(options.gpu)
+    with joined(device) as ranks:
+        check_shares(how, ranks)
+        data = ranks.together(lambda: read(options, device))
+        generators = Generators(options.seed, device)
+        with seeded(generators["weights"]):
+            model = network(data)
+        model.to(device, dtype_of(options.precision))
+        training = NetworkTraining(model, data, generators, how, options.fast, ranks)
+        epoch = options.resume_epoch if options.resume_epoch != 0 else None
+        start = ranks.from_first(lambda: find_start(folder, options, epoch, "--resume_epoch", CHECKPOINT_KEYS))
+        if start.path:
+            training.restore(start.checkpoint, start.path)
+        with (
+            open_experiment(ranks, folder, lambda: _opened(folder, options, device, start)) as experiment,
+            saver_of(training, experiment, options, "--resume_epoch") as saver,
+        ):
+            begin(experiment, start.checkpoint, device)
+            return _train(training, experiment, saver, options, describe(model, data))
+
+
+def _opened(folder: Path, options: TrainOptions, device: torch.device, start: Start) -> Experiment:
+    return Experiment(folder, options, device=device, resume=start.resumes, overwrite=start.overwrite)
+
+
+def _train(
+    training: NetworkTraining, experiment: Experiment, saver: Saver, options: TrainOptions, described: dict[str, Any]
+) -> dict[str, Any]:
+    if training.ranks.count > 1:
+        experiment.log.info("%d processes", training.ranks.count)
+    for name, value in described.items():
+        experiment.log.info("%s: %s", name, value)
+    summary = described | train_network(training, experiment, saver, given(options.ckpt_interval), options.report_freq)
+    if training.ranks.is_first:
+        atomic_write(experiment.folder / "summary.json", json.dumps(as_json(summary), indent=2) + "\n")
+    experiment.log.info("test accuracy %.2f %% (best %.2f %%)", summary["test_accuracy"], summary["best_test_accuracy"])
+    experiment.log.info("files: %s", experiment.folder)
+    return summary
+
+
+def check_shares(how: TrainingOptions, ranks: Ranks) -> None:
+    """Every forward pass of every rank must get as many images.
+
+    Raises:
+        UserError: the batch cannot be divided so.
+    """
+    parts = ranks.count * how.accumulate
+    if how.batch_size % parts:
+        who = f"{ranks.count} processes" + (f" with --accumulate {how.accumulate}" if how.accumulate > 1 else "")
+        who = who if ranks.count > 1 else f"--accumulate {how.accumulate}"
+        raise UserError(f"--batch_size {how.batch_size} cannot be divided by {who}: expected a multiple of {parts}")

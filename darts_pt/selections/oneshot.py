@@ -15,7 +15,7 @@ from pathlib import Path
 
 from darts_pt.architect import Architect
 from darts_pt.search import Metrics, SupernetTraining
-from darts_pt.selection import BatchSource, OperationChoice, Perturbation, least_missed, score
+from darts_pt.selection import OperationChoice, Perturbation, least_missed, score
 from darts_pt.selections import Circumstances, SelectionMethod
 from darts_pt.selections.pt import perturbation
 from darts_pt.supernet import CellType, Decisions
@@ -35,25 +35,27 @@ class Discretisation(Perturbation):
 
     def operation(self, architect: Architect, decisions: Decisions, cell_type: CellType, edge: int) -> OperationChoice:
         """Keep the operation with which alone the supernet is best; on ties the first."""
-        candidates = range(len(cell_type.operations[edge]))
-        batches = self.batch_source()
-        scores = [
-            self._strength(decisions.with_operation(cell_type.name, edge, candidate), batches)
-            for candidate in candidates
-        ]
+        operations = range(len(cell_type.operations[edge]))
+        scores = self._strengths([decisions.with_operation(cell_type.name, edge, kept) for kept in operations])
         reverse = scores[::-1]  # least_missed takes the last of equals
         best = len(scores) - 1 - least_missed(reverse, self.operation_criterion[cell_type.name])
         return OperationChoice(best, scores, "supernet with nothing but …")
 
-    def _strength(self, decisions: Decisions, batches: BatchSource) -> Metrics:
-        """The supernet under `decisions`, after tuning; it is left as it was found."""
+    def _strengths(self, candidates: list[Decisions]) -> list[Metrics]:
+        """The supernet under each of `candidates`, after tuning; it is left as it was found."""
+        supernet, architect, batches = self.training.supernet, self.training.architect, self.batch_source()
         if self.epochs == 0:
-            return score(self.training.supernet, [self.training.architect.mixing(decisions)], batches)[0]
-        with _put_back(self.training) as training:
-            training.decisions = decisions
-            for _ in range(self.epochs):
-                training.tune()
-            return score(training.supernet, [training.architect.mixing(decisions)], batches)[0]
+            return score(supernet, map(architect.mixing, candidates), batches, self.ranks)
+
+        def tuned(decisions: Decisions) -> tuple[float, ...]:
+            with _put_back(self.training) as training:
+                training.decisions = decisions
+                for _ in range(self.epochs):
+                    training.tune()
+                return tuple(score(supernet, [architect.mixing(decisions)], batches)[0])
+
+        # What is put back includes the random streams: others' candidates leave nothing to skip.
+        return [Metrics(*numbers) for numbers in self.ranks.spread(candidates, tuned)]
 
 
 @contextmanager
@@ -76,6 +78,7 @@ def discretisation(circumstances: Circumstances) -> Discretisation:
         removals.operation_criterion,
         removals.edge_criterion,
         removals.same_batches,
+        removals.ranks,
         training=circumstances.training,
         epochs=circumstances.options.oneshot_epochs,
     )

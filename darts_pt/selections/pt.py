@@ -13,6 +13,7 @@ def perturbation(circumstances: Circumstances) -> Perturbation:
         circumstances.operation_criterion,
         circumstances.edge_criterion,
         same_batches=circumstances.options.proj_batches == "cached",
+        ranks=circumstances.training.ranks,
     )
 
 

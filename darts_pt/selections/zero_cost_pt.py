@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from darts_pt.architect import Architect
 from darts_pt.data import random_batch_indices
+from darts_pt.ranks import ONE, Ranks
 from darts_pt.selection import EdgesChoice, OperationChoice, drop_least_missed
 from darts_pt.selections import Circumstances, SelectionMethod
 from darts_pt.supernet import CellType, Decisions, MixingWeights, Supernet
@@ -31,17 +32,26 @@ class ZeroCost:
 
     Attributes:
         score: the score of a supernet under mixing weights.
+        ranks: the processes over which the removals are spread.
+        skip: uses up the random numbers that `score` would draw.
     """
 
     score: Callable[[Supernet, MixingWeights], float]
+    ranks: Ranks = ONE
+    skip: Callable[[Supernet, MixingWeights], None] = lambda supernet, mixing: None
+
+    def _scores(self, supernet: Supernet, removals: list[MixingWeights]) -> list[Score]:
+        values = self.ranks.spread(
+            removals, lambda mixing: self.score(supernet, mixing), lambda mixing: self.skip(supernet, mixing)
+        )
+        return [Score(value) for value in values]
 
     def operation(self, architect: Architect, decisions: Decisions, cell_type: CellType, edge: int) -> OperationChoice:
         """Keep the operation whose removal leaves the lowest score; on ties the first."""
         mixing = architect.mixing(decisions)
-        scores = [
-            Score(self.score(architect.supernet, mixing.without_operation(cell_type.name, edge, operation)))
-            for operation in range(len(cell_type.operations[edge]))
-        ]
+        operations = range(len(cell_type.operations[edge]))
+        removals = [mixing.without_operation(cell_type.name, edge, operation) for operation in operations]
+        scores = self._scores(architect.supernet, removals)
         return OperationChoice(min(range(len(scores)), key=scores.__getitem__), scores)
 
     def edges(self, architect: Architect, decisions: Decisions, cell_type: CellType, node: int) -> EdgesChoice:
@@ -50,9 +60,9 @@ class ZeroCost:
         return drop_least_missed(
             cell_type,
             node,
-            lambda edges: [
-                Score(self.score(architect.supernet, mixing.without_edge(cell_type.name, edge))) for edge in edges
-            ],
+            lambda edges: self._scores(
+                architect.supernet, [mixing.without_edge(cell_type.name, edge) for edge in edges]
+            ),
             lambda scores: max(range(len(scores)), key=lambda candidate: (scores[candidate], candidate)),
         )
 
@@ -62,8 +72,12 @@ def zero_cost(circumstances: Circumstances) -> ZeroCost:
     training = circumstances.training
     indices = random_batch_indices(training.halves.train, training.options.batch_size, training.generators["batches"])
     images, _ = training.batch(indices)
-    score = {"synflow": synflow, "nwot": nwot}[circumstances.options.zero_cost_score]
-    return ZeroCost(lambda supernet, mixing: score(supernet, mixing, images))
+    score, seen = {"synflow": (synflow, images[:1]), "nwot": (nwot, images)}[circumstances.options.zero_cost_score]
+    return ZeroCost(
+        lambda supernet, mixing: score(supernet, mixing, seen),
+        training.ranks,
+        lambda supernet, mixing: supernet.skip(seen, mixing),
+    )
 
 
 SELECTION = SelectionMethod(zero_cost, tunes=False, trained=False, name_parts=lambda options: [options.zero_cost_score])

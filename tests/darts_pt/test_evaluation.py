@@ -19,6 +19,8 @@ from darts_pt.device import Generators, seeded
 from darts_pt.errors import UserError
 from darts_pt.evaluation import CHECKPOINT_KEYS, EvaluationNetwork, NetworkTraining, TrainingOptions, train_network
 from darts_pt.experiment import Experiment
+from darts_pt.feed import Part
+from darts_pt.ranks import ONE
 from darts_pt.saving import Saver
 
 OPTIONS = TrainingOptions(epochs=4, batch_size=40, learning_rate=0.1)
@@ -84,7 +86,7 @@ def test_an_epoch_is_a_pass_over_the_whole_training_set(few_digits: DataSet, tmp
     training = training_of(few_digits)
     seen: list[int] = []
     original = training.step
-    training.step = lambda images, labels, prob: seen.append(len(labels)) or original(images, labels, prob)  # type: ignore[method-assign]
+    training.step = lambda parts, prob: seen.append(len(parts[0].labels)) or original(parts, prob)  # type: ignore[method-assign]
     train(training, tmp_path / "run")
     assert seen == [40, 40, 16] * 4
     fast = training_of(few_digits, fast=True)
@@ -99,7 +101,7 @@ def test_a_step_is_sgds_on_both_losses(few_digits: DataSet, auxiliary_weight: fl
     training, twin = training_of(few_digits, options=options), training_of(few_digits, options=options)
     indices = next(passes(torch.arange(96), 40, training.generators["batches"]))
     images, labels = few_digits.batch(few_digits.train, indices, None, training.generators)
-    result = training.step(images, labels, 0.0)
+    result = training.step([Part(images, labels, ONE.share(40))], 0.0)
     assert result is not None
     loss, correct = result
     logits, auxiliary_logits = twin.network(images)
@@ -120,7 +122,7 @@ def test_gradients_are_clipped_if_asked_for(few_digits: DataSet) -> None:
     for clip in (0.0, 0.01):
         training = training_of(few_digits, options=dataclasses.replace(OPTIONS, grad_clip=clip))
         images, labels = few_digits.batch(few_digits.train, torch.arange(40), None, training.generators)
-        training.step(images, labels, 0.0)
+        training.step([Part(images, labels, ONE.share(40))], 0.0)
         gradients = [parameter.grad.flatten() for parameter in training.network.parameters()]  # type: ignore[union-attr]
         norms[clip] = float(torch.cat(gradients).norm())
     assert norms[0.0] > 0.1

@@ -11,6 +11,7 @@ from darts_pt.data import DataSet, Images
 from darts_pt.device import Generators, seeded
 from darts_pt.evaluation import NetworkTraining, TrainingOptions
 from darts_pt.experiment import Experiment
+from darts_pt.feed import TensorFeed
 from darts_pt.saving import Saver
 from darts_pt.search import Metrics
 from nasbench201.architecture import operations_of
@@ -74,7 +75,7 @@ def test_training_together_is_training_each_alone(few_digits: DataSet, experimen
         with Saver(alone, experiment, "--resume_epoch") as saver:
             train = [train_epoch(alone, experiment, saver) for _ in range(OPTIONS.epochs)][-1]
         tested = alone.test()
-        alone.data = dataclasses.replace(data, test=valid)
+        alone.feed = TensorFeed(dataclasses.replace(data, test=valid))
         validated = alone.test()
         assert outcome.train_accuracy == pytest.approx(train.accuracy, abs=1e-9), index
         assert (outcome.test_accuracy, outcome.valid_accuracy) == pytest.approx((tested.accuracy, validated.accuracy))

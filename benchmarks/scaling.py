@@ -1,0 +1,164 @@
+"""What several processes save: one process against N in turn, on the work that they share out.
+
+    python -m benchmarks.scaling --processes 2
+
+An epoch of training a network of S5, and a PT decision and a tuning epoch in S5, at the digits size. Processes are
+connected by gloo and have a thread each. Beside wall time it counts processor seconds of the busiest process, which hold on
+a busy machine too; what they leave out is waiting for each other.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from darts_pt.options import positive, run_command
+
+if TYPE_CHECKING:
+    from darts_pt.data import DataSet
+    from darts_pt.evaluation import NetworkTraining
+    from darts_pt.ranks import Ranks
+    from darts_pt.search import SupernetTraining
+
+ARCHITECTURE = "darts_pt_s5_0"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScalingOptions:
+    """Measure how training and selection scale with processes."""
+
+    processes: int = 2
+    """Processes to compare with one."""
+    repeats: int = 3
+    """Times that each is measured, in turn; medians count."""
+
+    def __post_init__(self) -> None:
+        positive("processes", self.processes)
+        positive("repeats", self.repeats)
+
+
+def evaluation(data: DataSet, ranks: Ranks) -> NetworkTraining:
+    """The network of an architecture in training, as sota.train has it on digits."""
+    from darts_pt.device import Generators, seeded
+    from darts_pt.evaluation import NetworkTraining, TrainingOptions
+    from sota.genotypes import published
+    from sota.network import SotaNetwork
+
+    generators = Generators(0, "cpu")
+    with seeded(generators["weights"]):
+        network = SotaNetwork(published(ARCHITECTURE), 8, 5, data.classes, auxiliary=True)
+    options = TrainingOptions(epochs=40, batch_size=64, learning_rate=0.025, grad_clip=5.0, auxiliary_weight=0.4)
+    return NetworkTraining(network, data, generators, options, ranks=ranks)
+
+
+def supernet(data: DataSet) -> SupernetTraining:
+    """A supernet of S5 as it is tuned on digits."""
+    from darts_pt.architect import Architect
+    from darts_pt.data import halves
+    from darts_pt.device import Generators, seeded
+    from darts_pt.search import Halves, SupernetTraining, WeightOptions
+    from darts_pt.supernet import initial_alpha
+    from sota.supernet import SotaSupernet
+
+    generators = Generators(0, "cpu")
+    with seeded(generators["weights"]):
+        network = SotaSupernet("s5", 4, 3, data.classes)
+    architect = Architect(network, initial_alpha(network.cell_types, generators["alpha"]), generators=generators)
+    options = WeightOptions(batch_size=64)
+    split = Halves(*halves(data, 0.5, 0))
+    return SupernetTraining(architect, data, split, generators, options, options.optimizer(network, 0.0025))
+
+
+def pieces(ranks: Ranks) -> dict[str, Callable[[], object]]:
+    """Name -> the work, ready to be done again and again."""
+    from darts_pt.data import in_batches, load, shuffled
+    from darts_pt.selection import score_operations
+    from darts_pt.supernet import Decisions
+
+    data = load("digits")
+    training, tuned = evaluation(data, ranks), supernet(data)
+    cell = tuned.supernet.cell_types[0]
+
+    def epoch() -> None:
+        import torch
+
+        training.network.train()
+        order = shuffled(torch.arange(len(data.train)), training.generators["batches"])
+        for _ in training._steps(in_batches(order, training.options.batch_size)):
+            pass
+
+    def decision() -> None:
+        score_operations(
+            tuned.supernet, tuned.architect.mixing(Decisions()), cell, 5, tuned.valid_batches, ranks
+        )  # fmt: skip
+
+    names = (
+        f"an epoch of training ({len(data.train)} images, batch 64)",
+        f"a decision ({len(cell.operations[5])} removals)",
+    )
+    return {names[0]: epoch, names[1]: decision, "a tuning epoch (in every process)": tuned.tune}
+
+
+def measured(work: Callable[[], object]) -> tuple[float, float]:
+    """Wall and processor seconds."""
+    wall, processor = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - wall, time.process_time() - processor
+
+
+def compare(rank: int, count: int, repeats: int, folder: str) -> None:
+    """What each process does; the first prints the table."""
+    import torch
+    from torch import distributed
+
+    from darts_pt.ranks import ONE, Ranks
+
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=count)
+    ranks = Ranks(rank, count)
+    together = pieces(ranks)
+    alone = pieces(ONE) if ranks.is_first else {}
+    lines = []
+    for name, shared in together.items():
+        times: dict[int, list[tuple[float, float]]] = {1: [], count: []}
+        for repeat in range(repeats + 1):
+            distributed.barrier()
+            single = measured(alone[name]) if ranks.is_first else (0.0, 0.0)
+            distributed.barrier()
+            wall, processor = measured(shared)
+            busiest = max(ranks.gather(processor))
+            if repeat:  # The first is a warm-up.
+                times[1].append(single)
+                times[count].append((wall, busiest))
+        one, many = ([statistics.median(column) for column in zip(*times[n], strict=True)] for n in (1, count))
+        lines.append(
+            f"{name:<48}{one[0]:>8.2f}{many[0]:>8.2f}{one[0] / many[0]:>7.2f}"
+            f"{one[1]:>8.2f}{many[1]:>8.2f}{one[1] / many[1]:>7.2f}"
+        )
+    if ranks.is_first:
+        print(f"{'':<48}{'wall seconds':>23}{'processor, busiest':>23}")
+        print(f"{'':<48}" + f"{'1':>8}{count:>8}{'ratio':>7}" * 2)
+        print("\n".join(lines), flush=True)
+    distributed.destroy_process_group()
+
+
+def main(options: ScalingOptions) -> None:
+    """Start the processes and print the table."""
+    import torch
+    from torch.multiprocessing.spawn import spawn
+
+    print(f"torch {torch.__version__}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", file=sys.stderr)
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = options.processes, options.repeats, str(Path(folder))
+        spawn(compare, arguments, nprocs=options.processes)
+
+
+if __name__ == "__main__":
+    run_command(ScalingOptions, main)

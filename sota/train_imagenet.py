@@ -1,0 +1,109 @@
+"""`python -m sota.train_imagenet`: train the network of a genotype of S1–S5 on ImageNet, in the mobile setting."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from darts_pt.errors import UserError
+from darts_pt.options import in_range, run_command
+from darts_pt.provenance import PROJECT_ROOT
+from darts_pt.run_options import given, with_preset
+from sota.train import SotaTrainOptions, describe_network, folder_of
+
+if TYPE_CHECKING:
+    import torch
+
+    from darts_pt.evaluation import EvaluationNetwork
+    from sota.imagenet import ImageNetFeed
+
+PROTOCOL = {
+    "epochs": 250,
+    "batch_size": 1024,
+    "learning_rate": 0.5,
+    "weight_decay": 3e-5,
+    "grad_clip": 5.0,
+    "ckpt_interval": 10,
+    "init_channels": 48,
+    "layers": 14,
+    "image_size": 224,
+}
+"""The mobile setting of DARTS, at the batch and learning rate of several GPUs (SPEC: evaluation training)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageNetOptions(SotaTrainOptions):
+    """Train an architecture of S1–S5 on ImageNet from scratch, and report its top-1 and top-5 accuracy.
+
+    224 pixels, 48 channels, 14 layers, 250 epochs; SGD with label smoothing, the learning rate falling linearly to 0;
+    random crops of random size, flips, colours; eval-imagenet.sh adds the auxiliary head. --nproc_per_node N, or torchrun,
+    runs it on several GPUs with the same batch.
+    """
+
+    dataset: Literal["imagenet"] = "imagenet"  # type: ignore[assignment]
+    """The data set: images in class folders."""
+    data: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = PROJECT_ROOT / "data" / "imagenet"
+    """A folder that holds train/CLASS/ and val/CLASS/."""
+    image_size: Annotated[int | None, tyro.conf.arg(metavar="PIXELS", help_behavior_hint="(default: 224)")] = None
+    """Side of the images that the network sees."""
+    workers: int = min(8, os.cpu_count() or 1)
+    """Processes that decode images, for each training process."""
+    label_smoothing: float = 0.1
+    """What of the probability of the true class is spread over all classes in the training loss."""
+    drop_path_prob: float = 0.0
+    """What the probability of dropping a path grows to, linearly over the epochs."""
+    script: Literal["eval-imagenet"] = "eval-imagenet"  # type: ignore[assignment]
+    """The first word in the name of the experiment folder."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        in_range("workers", self.workers, 0, 1024)
+        in_range("label_smoothing", self.label_smoothing, 0, 0.99)
+        if self.cutout:
+            raise UserError("--cutout: training on ImageNet has no cutout; leave it out")
+        if self.image_size is not None:
+            in_range("image_size", self.image_size, 32, 4096)
+
+
+def main(options: ImageNetOptions) -> dict[str, Any]:
+    """Train; the summary says accuracies, parameters, multiply-adds and seconds."""
+    options = with_preset(options, PROTOCOL)
+    from darts_pt.commands import run_training, training_options
+    from sota.choice import find
+
+    choice = find(options.arch, options.experiments / "sota", options.dataset)
+    how = training_options(
+        options,
+        auxiliary_weight=options.auxiliary_weight,
+        drop_path_prob=options.drop_path_prob,
+        label_smoothing=options.label_smoothing,
+        schedule="linear",
+        top5=True,
+    )
+
+    def network(data: ImageNetFeed) -> EvaluationNetwork:
+        from sota.network import ImageNetNetwork
+
+        sizes = given(options.init_channels), given(options.layers)
+        return ImageNetNetwork(choice.genotype, *sizes, data.classes, options.auxiliary)
+
+    def describe(model: EvaluationNetwork, data: ImageNetFeed) -> dict[str, Any]:
+        size = given(options.image_size)
+        found = describe_network(options.arch, choice, model, network(data), size, size)
+        return found | {"classes": data.classes, "train_images": data.train_count, "test_images": data.test_count}
+
+    return run_training(options, how, folder_of(options, choice.name), network, describe, _read)
+
+
+def _read(options: ImageNetOptions, device: torch.device) -> ImageNetFeed:
+    from sota.imagenet import ImageNetFeed
+
+    return ImageNetFeed(given(options.data), given(options.image_size), options.workers, options.seed, device)
+
+
+if __name__ == "__main__":
+    run_command(ImageNetOptions, main)
