@@ -12,7 +12,7 @@ import tyro
 from darts_pt.errors import UserError
 from darts_pt.options import in_range, run_command
 from darts_pt.provenance import PROJECT_ROOT
-from darts_pt.run_options import given, with_preset
+from darts_pt.run_options import PresetFloat, given, with_preset
 from sota.train import SotaTrainOptions, describe_network, folder_of
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ class ImageNetOptions(SotaTrainOptions):
     """A folder that holds train/CLASS/ and val/CLASS/."""
     image_size: Annotated[int | None, tyro.conf.arg(metavar="PIXELS", help_behavior_hint="(default: 224)")] = None
     """Side of the images that the network sees."""
+    learning_rate: PresetFloat = None
+    """Initial learning rate; it falls linearly to 0."""
     workers: int = min(8, os.cpu_count() or 1)
     """Processes that decode images, for each training process."""
     label_smoothing: float = 0.1
