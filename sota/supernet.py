@@ -236,7 +236,7 @@ class SotaSupernet(Supernet):
             # All edges of a cell end in maps of one size, so that it does not matter in which order they draw.
             maps = images.new_empty((0, cell.candidate_channels, height, width))
             for edge, indices in enumerate(mixing.active[cell.cell_type.name]):
-                for module in (cell.candidate(edge, index) for index in indices):
+                for module in (cell.candidates[edge][index] for index in indices):
                     if isinstance(module, Noise):
                         module.draw(maps, batch)
 
