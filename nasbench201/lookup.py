@@ -214,6 +214,6 @@ def find_table(data_root: Path, dataset: str) -> Table | None:
         official = data_root / name
         if official.exists():
             log.info("importing %s into %s, once; the full file takes some ten minutes", official, path)
-            import_file(official, path)
+            log.info("%s: %s", path.name, import_file(official, path))
             return Table(path)
     return None

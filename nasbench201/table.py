@@ -39,8 +39,6 @@ class ImportOptions:
     """The table to write."""
     md5: str | None = None
     """Refuse the file unless this is its MD5."""
-    accept: bool = False
-    """Take a published file although its hashes do not fit the digits in its name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +99,7 @@ def run_import(options: ImportOptions) -> None:
     """Convert, and say what was found."""
     from nasbench201.table_import import import_file
 
-    print(f"{options.output}: {import_file(options.file, options.output, options.md5, options.accept)}")
+    print(f"{options.output}: {import_file(options.file, options.output, options.md5)}")
 
 
 def run_query(options: QueryOptions) -> None:

@@ -75,29 +75,29 @@ class Collector:
         return means
 
 
-def import_file(source: Path, target: Path, md5: str | None = None, accept: bool = False) -> str:
+def import_file(source: Path, target: Path, md5: str | None = None) -> str:
     """Convert a benchmark file; a sentence on what was found.
 
     Args:
         source: NAS-Bench-201's .pth, NATS-Bench's topology file or folder, or a CSV (.csv, .csv.gz) with a column `arch`.
         target: the table to write, whole or not at all.
         md5: what the file's MD5 must be; None does not check.
-        accept: take a published file that does not fit the digits in its name.
 
     Raises:
         UserError: no such file, a wrong checksum, truncated, or of another kind.
     """
     if not source.exists():
         raise UserError(f"{source}: there is no such file or folder")
-    facts: dict[str, Any] = {"source": source.name, **published_hash.check(source, md5, accept)}
+    hashes, doubt = published_hash.check(source, md5)
     collector = Collector()
     if source.is_file() and re.search(r"\.csv(\.gz)?$", source.name):
         read_csv(source, collector)
     else:
         read_official(source, collector.add)
-    collector.write(target, facts)
+    collector.write(target, {"source": source.name, **hashes})
     datasets = dict.fromkeys(name.split("/")[0] for name in collector.columns)
-    return f"{int(collector.present.sum())} architectures, {', '.join(datasets)}"
+    found = f"{int(collector.present.sum())} architectures, {', '.join(datasets)}"
+    return f"{found}; {doubt}" if doubt else found
 
 
 def read_csv(path: Path, collector: Collector) -> None:

@@ -105,7 +105,7 @@ def test_pth_files_say_what_their_package_says(
     torch.save(nas_bench_201, path, _use_new_zipfile_serialization=zipped)
     if not small:
         monkeypatch.setattr(official_files, "SMALL", 0)
-    import_file(path, tmp_path / "table.parquet", accept=True)
+    import_file(path, tmp_path / "table.parquet")
     opened = Table(tmp_path / "table.parquet")
     assert opened.seeds("cifar10") == ["777", "888"]
     agrees_with_its_own_api(opened, NASBench201API(nas_bench_201, verbose=False), {"12": 12, "200": LONG})
@@ -127,7 +127,7 @@ def test_nats_bench_says_what_its_package_says(tmp_path: Path, monkeypatch: pyte
         source = source.with_name("NATS-tss-v1_0-3ffb9.pickle.pbz2")
         api_utils.pickle_save(whole, source, ext="")
         monkeypatch.setattr(official_files, "SMALL", 0)
-    import_file(source, tmp_path / "table.parquet", accept=True)
+    import_file(source, tmp_path / "table.parquet")
     agrees_with_its_own_api(
         Table(tmp_path / "table.parquet"), NATStopology(whole, verbose=False), {"12": 12, "200": LONG}
     )
@@ -216,7 +216,7 @@ def test_damaged_and_foreign_files_leave_nothing_behind(
     assert not target.parent.exists() or not list(target.parent.iterdir())
 
 
-def test_a_checksum_that_is_asked_for_must_fit(nas_bench_201: dict[str, Any], tmp_path: Path) -> None:
+def test_a_checksum_that_is_asked_for_are_compared(nas_bench_201: dict[str, Any], tmp_path: Path) -> None:
     source, target = tmp_path / "whole.pth", tmp_path / "table.parquet"
     torch.save(nas_bench_201, source)
     right = hashlib.md5(source.read_bytes()).hexdigest()
@@ -228,25 +228,17 @@ def test_a_checksum_that_is_asked_for_must_fit(nas_bench_201: dict[str, Any], tm
 
 
 @pytest.mark.parametrize("algorithm", ["md5", "sha256"])
-def test_the_digits_in_the_name_of_a_published_file_must_fit(
+def test_the_digits_in_the_name_of_a_published_file_are_compared(
     nas_bench_201: dict[str, Any], tmp_path: Path, algorithm: str
 ) -> None:
     wrong, target = tmp_path / "NAS-Bench-201-v1_1-096897.pth", tmp_path / "table.parquet"
     torch.save(nas_bench_201, wrong)
-    with pytest.raises(UserError, match=r"none of its hashes begins or ends with 096897 .*--accept"):
-        import_file(wrong, target)
-    assert not target.exists()
-    import_file(wrong, target, accept=True)
+    assert "none of the file's hashes begins or ends with the 096897 of its name" in import_file(wrong, target)
     target.unlink()
     digest = hashlib.new(algorithm, wrong.read_bytes()).hexdigest()
     right = wrong.rename(tmp_path / f"NAS-Bench-201-v1_1-{digest[-6:]}.pth")
-    import_file(right, target)
+    assert "hashes" not in import_file(right, target)
     assert Table(target).file.facts[algorithm] == digest
-    content = bytearray(right.read_bytes())
-    content[len(content) // 2] ^= 1
-    right.write_bytes(content)
-    with pytest.raises(UserError, match="get it again"):
-        import_file(right, target)
 
 
 def test_a_search_finds_an_official_file_and_imports_it_once(
