@@ -250,7 +250,9 @@ def joined(device: torch.device) -> Iterator[Ranks]:
     from torch import distributed
     from torch.distributed.rendezvous import rendezvous
 
-    store, rank, count = next(rendezvous("env://"))
+    common, rank, count = next(rendezvous("env://"))
+    # After a restart the store may be the one before: addresses in it are of processes that are gone.
+    store = distributed.PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", common)
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     distributed.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=TIMEOUT)
     try:
@@ -267,6 +269,7 @@ def joined(device: torch.device) -> Iterator[Ranks]:
         )
         lost.said = _is_set(store, _ENDED)
         raise lost from None
+    distributed.barrier()  # none tears its connections down while another still uses them
     distributed.destroy_process_group()
 
 

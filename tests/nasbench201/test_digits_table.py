@@ -42,11 +42,6 @@ def test_a_cell_of_none_guesses(table: Table) -> None:
     assert standing.rank > 15000
 
 
-def test_entries_come_out_again_by_evaluation_training(capsys: pytest.CaptureFixture[str], table: Table) -> None:
-    """Trained alone: float32 rounds in another order, and 38 steps at this learning rate let that grow (see the docs)."""
+def test_entries_come_out_again_by_evaluation_training(capsys: pytest.CaptureFixture[str]) -> None:
     main(BuildOptions(verify=2))
-    said = capsys.readouterr().out.splitlines()[-1]
-    noise = table.noise("digits", "test_accuracy")
-    assert noise is not None
-    assert said.startswith("2 entries")
-    assert float(said.split("mean difference ")[1].split()[0]) < 2 * noise
+    assert capsys.readouterr().out.splitlines()[-1].startswith("2 entries: equal 2,")
