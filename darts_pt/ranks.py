@@ -252,7 +252,8 @@ def joined(device: torch.device) -> Iterator[Ranks]:
 
     common, rank, count = next(rendezvous("env://"))
     # After a restart the store may be the one before: addresses in it are of processes that are gone.
-    store = distributed.PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", common)
+    attempt = f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
+    store = distributed.PrefixStore(attempt, common)  # pyright: ignore[reportPrivateImportUsage]
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     distributed.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=TIMEOUT)
     try:
