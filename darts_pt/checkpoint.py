@@ -72,7 +72,8 @@ def _canonical(value: Any) -> Any:
     """The same plain data with every string interned and no container twice: equal data leave equal files."""
     if isinstance(value, dict):
         copied = type(value)((_canonical(key), _canonical(item)) for key, item in value.items())
-        vars(copied).update(vars(value)) if hasattr(value, "__dict__") else None  # a state dict's versions
+        if hasattr(value, "__dict__"):  # a state dict's versions
+            vars(copied).update(vars(value))
         return copied
     if type(value) in (list, tuple):
         return type(value)(_canonical(item) for item in value)

@@ -13,6 +13,9 @@ from darts_pt.files import read_json
 from darts_pt.suggestions import listed
 
 GENOTYPE_FILE = "genotype.json"
+"""What a search or a selection writes at its end."""
+SUMMARY_FILE = "summary.json"
+"""What a training writes at its end."""
 SELECTION = "log_resume-"
 """How the folders of selections inside a search's begin."""
 

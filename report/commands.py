@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from darts_pt.chosen import GENOTYPE_FILE, SELECTION
 from darts_pt.errors import UserError
 from darts_pt.options import RunOptions
-from report.run import SELECTION_PREFIX, Run
+from report.run import Run
 
 _FOLDERS = ("experiments", "data_root")
 """Options that name folders of the machine the run was made on; repeating it elsewhere, one has one's own."""
@@ -61,9 +62,9 @@ def command_line(module: str, options_type: type[RunOptions], values: Mapping[st
 def _by_name(arch: str) -> str:
     """An architecture that is the genotype file of an experiment, as the experiment's name; others as they are."""
     parts = Path(arch).parts
-    if parts[-1:] != ("genotype.json",) or len(parts) < 3:
+    if parts[-1:] != (GENOTYPE_FILE,) or len(parts) < 3:
         return arch
-    return "/".join(parts[-3:-1] if parts[-2].startswith(SELECTION_PREFIX) else parts[-2:-1])
+    return "/".join(parts[-3:-1] if parts[-2].startswith(SELECTION) else parts[-2:-1])
 
 
 def recorded_command(run: Run) -> str | None:

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from darts_pt.chosen import GENOTYPE_FILE, SUMMARY_FILE
 from darts_pt.errors import UserError
 from report.commands import command_line
 from report.costs import counted, located
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from darts_pt.space import SearchSpace
 
 NASBENCH201 = "nasbench201"
-_TRAINED = "summary.json"
-_SELECTED = "genotype.json"
 
 
 class Worth(NamedTuple):
@@ -76,7 +75,7 @@ class Maker:
         folder = self.commands.search_folder(resolved)
         self._began[folder] = resolved
         module = f"{self._package}.train_search"
-        return self.made(folder, _SELECTED, lambda again: self._search(options, again), (module, options))
+        return self.made(folder, GENOTYPE_FILE, lambda again: self._search(options, again), (module, options))
 
     def _search(self, options: Any, again: dict[str, Any]) -> None:
         from darts_pt.commands import run_search
@@ -98,7 +97,7 @@ class Maker:
 
             name = name.replace("*", str(max(1, round(WARMUP * int(began["epochs"])))))
         make = lambda again: self._select(options, again)  # noqa: E731
-        return self.made(searched / name, _SELECTED, make, (f"{self._package}.projection", options))
+        return self.made(searched / name, GENOTYPE_FILE, make, (f"{self._package}.projection", options))
 
     def _select(self, options: Any, again: dict[str, Any]) -> None:
         from darts_pt.commands import run_selection
@@ -140,7 +139,7 @@ class Maker:
             folder = command.folder_of(options, name)
         main: Callable[[Any], Any] = command.main
         again = lambda changes: main(dataclasses.replace(options, **changes))  # noqa: E731
-        return self.made(folder, _TRAINED, again, (f"{self._package}.train", options))
+        return self.made(folder, SUMMARY_FILE, again, (f"{self._package}.train", options))
 
     def worth(self, selected: Path | None, seed: int) -> Worth:
         """What the architecture of a selection is worth: by the benchmark table of now, or trained where there is none."""

@@ -14,7 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from darts_pt.chosen import GENOTYPE_FILE, SUMMARY_FILE
 from darts_pt.errors import UserError
+from darts_pt.files import read_json
 from darts_pt.suggestions import did_you_mean, listed
 from report.run import Record, Run
 
@@ -90,15 +92,15 @@ def read_run(folder: Path) -> Run:
         folder,
         config,
         records,
-        _json(folder / "genotype.json", problems),
-        _json(folder / "summary.json", problems),
+        _json(folder / GENOTYPE_FILE, problems),
+        _json(folder / SUMMARY_FILE, problems),
         tuple(_lines(folder / "timing.jsonl", problems, needed=False)),
         tuple(problems),
     )
     if run.kind in ("search", "selection") and run.genotype is None:
-        run = _with_problem(run, "no genotype.json: the run has not come to its end")
+        run = _with_problem(run, f"no {GENOTYPE_FILE}: the run has not come to its end")
     if run.kind == "training" and run.summary is None:
-        run = _with_problem(run, "no summary.json: the run has not come to its end")
+        run = _with_problem(run, f"no {SUMMARY_FILE}: the run has not come to its end")
     return run
 
 
@@ -115,7 +117,7 @@ def _record(line: Mapping[str, Any]) -> Record | None:
 
 def _json(path: Path, problems: list[str], needed: bool = False) -> dict[str, Any] | None:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except FileNotFoundError:
         if needed:
             problems.append(f"no {path.name}: options and versions are not known")

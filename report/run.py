@@ -10,8 +10,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from darts_pt.chosen import SELECTION
+
 Kind = Literal["search", "selection", "training", "analysis", "unknown"]
-SELECTION_PREFIX = "log_resume-"
 
 METHODS = {
     "darts": "DARTS",
@@ -68,7 +69,7 @@ class Run:
         name = self.folder.name
         if "analysis" in self.options or name.startswith("analysis-"):
             return "analysis"
-        if "selection" in self.options or name.startswith(SELECTION_PREFIX):
+        if "selection" in self.options or name.startswith(SELECTION):
             return "selection"
         if "arch" in self.options or self.folder.parent.name == "eval":
             return "training"
@@ -141,7 +142,7 @@ class Run:
     @property
     def snapshot(self) -> int | None:
         """The epoch of search that a selection starts from."""
-        match = re.match(rf"{SELECTION_PREFIX}(\d+)", self.folder.name)
+        match = re.match(rf"{SELECTION}(\d+)", self.folder.name)
         return int(match.group(1)) if match else None
 
     @cached_property

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from darts_pt.chosen import SUMMARY_FILE
 from darts_pt.run_options import TrainOptions
 from report.costs import counted
 from report.making import Maker
@@ -84,9 +85,7 @@ def shuffled_network(maker: Maker, name: Literal["ResNet", "VGG"], seed: int) ->
         experiments=maker.experiments, data_root=maker.data_root, fast=maker.fast, **sizes,  # pyright: ignore[reportArgumentType]
     )  # fmt: skip
     folder = maker.experiments / "reference" / "eval" / f"{name.lower()}-{maker.dataset}-{seed}"
-    trained = maker.made(
-        folder, "summary.json", lambda again: _train(options, folder, again), f"# {_in_words(options)}"
-    )
+    trained = maker.made(folder, SUMMARY_FILE, lambda again: _train(options, folder, again), f"# {_in_words(options)}")
     if trained is None:
         return None
 

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from darts_pt.chosen import GENOTYPE_FILE, SUMMARY_FILE
 from sweep import work
-from sweep.jobs import Job, read_json
+from sweep.jobs import Job, read_object
 from sweep.plan import family_of
 
 HOUR, DAY = 3600.0, 86400.0
@@ -66,11 +67,11 @@ class Timings:
         self.runs: dict[tuple[Any, ...], list[tuple[float, str]]] = {}
         for folder, inside, files in os.walk(experiments):
             inside[:] = [name for name in inside if name not in ("scripts", "runs", "sweeps")]
-            if "timing.jsonl" in files and ("genotype.json" in files or "summary.json" in files):
+            if "timing.jsonl" in files and (GENOTYPE_FILE in files or SUMMARY_FILE in files):
                 self._add(Path(folder))
 
     def _add(self, folder: Path) -> None:
-        config = read_json(folder / "config.json") or {}
+        config = read_object(folder / "config.json") or {}
         options = config.get("options")
         lines = [_line(text) for text in (folder / "timing.jsonl").read_text("utf-8", "replace").splitlines()]
         seconds = sum(line.get("seconds", 0.0) for line in lines)

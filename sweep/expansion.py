@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from darts_pt.chosen import GENOTYPE_FILE
 from darts_pt.errors import UserError
 from darts_pt.methods import METHODS
 from darts_pt.options import parse
 from darts_pt.suggestions import did_you_mean, listed
-from sweep.jobs import GENOTYPE, MODULES, Job, Stage, folder_of, is_begun
+from sweep.jobs import MODULES, Job, Stage, folder_of, is_begun
 from sweep.plan import DATASETS, FAMILIES, SPACES, STAGES, Grid, Plan, Resources, family_of
 
 _FROM_LISTS = {
@@ -257,7 +258,7 @@ class _Expansion:
         from darts_pt.resume import check_same_options
 
         folder = folder_of(job)
-        if folder is None or not (is_begun(folder) or (folder / GENOTYPE).is_file()):
+        if folder is None or not (is_begun(folder) or (folder / GENOTYPE_FILE).is_file()):
             return
         options = {name: value for name, value in dataclasses.asdict(job.options).items() if value is not None}
         if job.stage == "evaluate":

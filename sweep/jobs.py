@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from darts_pt.chosen import GENOTYPE_FILE, SUMMARY_FILE
+from darts_pt.files import read_json
 from report.costs import located
 from sweep.plan import Resources, family_of
 
@@ -29,7 +31,7 @@ MODULES = {
 }
 """(stage, family) -> the command."""
 
-GENOTYPE, SUMMARY, PAGE = "genotype.json", "summary.json", "index.html"
+PAGE = "index.html"
 RESUME = {"search": "--resume_epoch", "select": "--dev_resume_epoch", "evaluate": "--resume_epoch"}
 
 
@@ -77,7 +79,7 @@ def folder_of(job: Job) -> Path | None:
     assert job.stage == "evaluate", job
     assert job.source is not None
     selected = folder_of(job.source)
-    if selected is None or read_json(selected / GENOTYPE) is None:
+    if selected is None or read_object(selected / GENOTYPE_FILE) is None:
         return None
     return _training_folder(_training(job, selected))
 
@@ -85,7 +87,7 @@ def folder_of(job: Job) -> Path | None:
 def _training(job: Job, selected: Path) -> Any:
     """The options of an evaluation training, now that the architecture is known."""
     if family_of(job.space) == "nasbench201":
-        arch = str((read_json(selected / GENOTYPE) or {}).get("genotype"))
+        arch = str((read_object(selected / GENOTYPE_FILE) or {}).get("genotype"))
     else:
         arch = f"{selected.parent.name}/{selected.name}"  # By name: paths would tell equal runs apart.
     return dataclasses.replace(job.options, arch=arch)
@@ -102,10 +104,10 @@ def _training_folder(options: Any) -> Path:
     return named_folder(options, find(options.arch, options.experiments / "sota", options.dataset).name)
 
 
-def read_json(path: Path) -> Mapping[str, Any] | None:
+def read_object(path: Path) -> Mapping[str, Any] | None:
     """The object in a file; None if there is none that is whole."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None
@@ -120,8 +122,8 @@ def is_done(job: Job) -> bool:
         return False  # It is quick, and what it tells of may have changed.
     if job.stage == "search":  # Selections start from its last checkpoint.
         last = folder / f"checkpoint_{job.options.epochs}.pth.tar"
-        return read_json(folder / GENOTYPE) is not None and last.is_file()
-    return read_json(folder / (GENOTYPE if job.stage == "select" else SUMMARY)) is not None
+        return read_object(folder / GENOTYPE_FILE) is not None and last.is_file()
+    return read_object(folder / (GENOTYPE_FILE if job.stage == "select" else SUMMARY_FILE)) is not None
 
 
 def is_begun(folder: Path) -> bool:

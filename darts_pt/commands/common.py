@@ -13,6 +13,7 @@ import torch
 from darts_pt import checkpoint as checkpoints
 from darts_pt.architect import AlphaOptions
 from darts_pt.bystander import Bystander
+from darts_pt.chosen import GENOTYPE_FILE
 from darts_pt.data import DataSet, halves, load
 from darts_pt.device import Generators, dtype_of, pick_device, seeded, use_precision
 from darts_pt.experiment import Experiment, as_json
@@ -113,7 +114,7 @@ def finish(
         content |= {"table": known}
     experiment.log.info("genotype: %s%s", genotype, _in_words(known))
     if training.ranks.is_first:
-        atomic_write(experiment.folder / "genotype.json", json.dumps(as_json(content), indent=2) + "\n")
+        atomic_write(experiment.folder / GENOTYPE_FILE, json.dumps(as_json(content), indent=2) + "\n")
         space.finish(genotype, experiment.folder)
     experiment.log.info("files: %s", experiment.folder)
     return Selected(genotype, valid, experiment.folder)

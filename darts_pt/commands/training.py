@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from darts_pt.chosen import SUMMARY_FILE
 from darts_pt.commands.common import begin, data_on, open_experiment, saver_of
 from darts_pt.data import DataSet
 from darts_pt.device import Generators, dtype_of, pick_device, seeded
@@ -93,7 +94,7 @@ def _train(
         experiment.log.info("%s: %s", name, value)
     summary = described | train_network(training, experiment, saver, given(options.ckpt_interval), options.report_freq)
     if training.ranks.is_first:
-        atomic_write(experiment.folder / "summary.json", json.dumps(as_json(summary), indent=2) + "\n")
+        atomic_write(experiment.folder / SUMMARY_FILE, json.dumps(as_json(summary), indent=2) + "\n")
     experiment.log.info("test accuracy %.2f %% (best %.2f %%)", summary["test_accuracy"], summary["best_test_accuracy"])
     experiment.log.info("files: %s", experiment.folder)
     return summary

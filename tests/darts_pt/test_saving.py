@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
-import resource
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from darts_pt.projection import project
 from darts_pt.saving import Saver
 from darts_pt.search import SupernetTraining, search
 from darts_pt.selection import Perturbation
+from tests.full_disk import disk_of
 from tests.toy import EVERY_EDGE, TWO_EDGES_EACH, toy_training
 
 Loop = Callable[[SupernetTraining, Experiment, Saver], Any]
@@ -189,22 +188,11 @@ def test_a_checkpoint_within_an_older_epoch_is_not_the_latest(few_digits: DataSe
     assert checkpoints.load(folder, -1)[0].name == checkpoints.name(2)
 
 
-@contextmanager
-def files_limited_to(size: int) -> Iterator[None]:
-    """Inside, writing a file beyond `size` bytes fails, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 def test_a_full_disk_leaves_the_last_good_checkpoint(few_digits: DataSet, tmp_path: Path) -> None:
     training = toy_training(few_digits)
     path = checkpoints.save(training.to_checkpoint(), tmp_path, 1)
     before = path.read_bytes()
-    with files_limited_to(len(before) // 2), pytest.raises(OSError, match="File too large"):
+    with disk_of(len(before) // 2), pytest.raises(OSError, match="File too large"):
         checkpoints.save(training.to_checkpoint(), tmp_path, 1)
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == [path.name]

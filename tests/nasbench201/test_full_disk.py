@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import resource
 import shutil
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,6 +14,7 @@ from darts_pt.options import run_command
 from nasbench201 import train_search
 from nasbench201.space import NasBench201SearchOptions
 from tests.command_line import refused
+from tests.full_disk import disk_of
 
 COMMAND = ["--dataset", "digits", "--gpu", "cpu", "--fast", "--init_channels", "2", "--cells_per_stage", "1"] + [
     "--epochs", "2", "--ckpt_interval", "1",
@@ -28,17 +26,6 @@ LIMIT = 2**21
 def search(root: Path, *more: str) -> Path:
     run_command(NasBench201SearchOptions, train_search.main, [*COMMAND, "--experiments", str(root), *more])
     return root / "nasbench201" / "search-darts-201-1-digits"
-
-
-@contextmanager
-def disk_of(size: int) -> Iterator[None]:
-    """Inside, writing a file beyond `size` bytes fails, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.fixture(scope="module")
