@@ -251,13 +251,13 @@ class NetworkTraining:
         count = self.feed.test_count
         order = torch.arange(count, device=self.device)
         batches = list(passes(order, min(self.options.batch_size, count), None))[: 1 if self.fast else None]
-        sums = [0.0, 0.0, 0.0]
+        sums, wide = [0.0, 0.0, 0.0], torch.promote_types(self.dtype, torch.float32)
         for part in self.feed.test(batches, self.ranks, self.generators, self.dtype):
             self.between_batches()
             self.network.computes(part.share)
             with autocast(self.device, self.options.precision):
                 logits = self.network(part.images)[0]
-            sums[0] += F.cross_entropy(logits.float(), part.labels, reduction="sum").item()
+            sums[0] += F.cross_entropy(logits.to(wide), part.labels, reduction="sum").item()
             sums[1] += int((logits.argmax(dim=1) == part.labels).sum())
             if self.options.top5:
                 likely = logits.topk(min(5, logits.shape[1]), dim=1).indices

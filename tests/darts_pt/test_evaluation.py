@@ -44,11 +44,15 @@ class ToyNetwork(EvaluationNetwork):
 
 
 def training_of(
-    data: DataSet, seed: int = 0, options: TrainingOptions = OPTIONS, fast: bool = False
+    data: DataSet,
+    seed: int = 0,
+    options: TrainingOptions = OPTIONS,
+    fast: bool = False,
+    dtype: torch.dtype = torch.float32,
 ) -> NetworkTraining:
     generators = Generators(seed, "cpu")
     with seeded(generators["weights"]):
-        network = ToyNetwork()
+        network = ToyNetwork().to(dtype)
     return NetworkTraining(network, data, generators, options, fast)
 
 
@@ -129,16 +133,17 @@ def test_gradients_are_clipped_if_asked_for(few_digits: DataSet) -> None:
     assert norms[0.01] == pytest.approx(0.01, rel=1e-3)
 
 
-def test_the_test_set_is_evaluated_whole_in_eval_mode(few_digits: DataSet) -> None:
-    training = training_of(few_digits, options=dataclasses.replace(OPTIONS, batch_size=17))
+@pytest.mark.parametrize(("dtype", "within"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
+def test_the_test_set_is_evaluated_whole_in_eval_mode(few_digits: DataSet, dtype: torch.dtype, within: float) -> None:
+    training = training_of(few_digits, options=dataclasses.replace(OPTIONS, batch_size=17), dtype=dtype)
     found = training.test()
     assert training.test() == found
     training.network.eval()
-    images, labels = few_digits.batch(few_digits.test, torch.arange(40), None, training.generators)
+    images, labels = few_digits.batch(few_digits.test, torch.arange(40), None, training.generators, dtype)
     with torch.no_grad():
         logits = training.network(images)[0]
     assert found.accuracy == pytest.approx(100 * (logits.argmax(1) == labels).double().mean().item())
-    assert found.loss == pytest.approx(F.cross_entropy(logits, labels).item(), rel=1e-5)
+    assert found.loss == pytest.approx(F.cross_entropy(logits, labels).item(), rel=within)
 
 
 def test_the_summary_has_the_last_and_the_best_accuracy(digits: DataSet, tmp_path: Path) -> None:
