@@ -40,6 +40,8 @@ class SpeedOptions:
     """paper: the presets of the searches on CIFAR-10, on 32x32 images; digits: those on the 8x8 digits."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where to compute."""
+    cuda_graph: bool = False
+    """Ours replays its passes from CUDA graphs, as searches and selections do with this option."""
     threads: int | None = None
     """CPU threads; by default what torch takes."""
     repeats: int | None = None
@@ -120,6 +122,7 @@ class Contest:
         from darts_pt.architect import Architect
         from darts_pt.data import halves
         from darts_pt.device import Generators
+        from darts_pt.passes import replayed
         from darts_pt.search import Halves, SupernetTraining, WeightOptions
         from darts_pt.supernet import initial_alpha
 
@@ -130,6 +133,8 @@ class Contest:
         supernet, self.network = _networks(options.space, self.size, data.classes)
         self.network.load_state_dict(supernet.state_dict())
         supernet, self.network = supernet.to(self.device), self.network.to(self.device)
+        if options.cuda_graph:
+            supernet.run_pass = replayed(supernet, self.device)
         generators = Generators(0, self.device)
         _set_noise(supernet, self.network, generators["noise"])
         alpha = initial_alpha(supernet.cell_types, generators["alpha"], self.device)

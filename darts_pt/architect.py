@@ -51,6 +51,7 @@ class Architect:
         defaults: the method's own numbers, by the names of their options, as in its paper; None if they depend on the run.
         settings: the same as this run has them.
         refused: selection -> why it is not defined for this method.
+        unrecordable: why its steps cannot be replayed from a recording; empty if they can.
         exclusive: what of its supernets other methods cannot go on with; empty if there is nothing.
         uses_valid_batches: False where :meth:`step` ignores its batch, so that none needs to be drawn.
         decides_during_search: whether :meth:`edges_due` ever names an edge.
@@ -63,6 +64,7 @@ class Architect:
     defaults: ClassVar[Mapping[str, Any]] = {}
     refused: ClassVar[Mapping[str, str]] = {}
     exclusive: ClassVar[str] = ""
+    unrecordable: ClassVar[str] = ""
     uses_valid_batches = True
     decides_during_search = False
 
@@ -118,9 +120,12 @@ class Architect:
         Args:
             weight_step: the step of the weights that will follow, for methods that look ahead.
         """
-        images, labels = batch
-        loss = F.cross_entropy(self.supernet(images, self.alpha_weights(decisions)), labels)
-        self._descend(torch.autograd.grad(loss, self.parameters(), allow_unused=True, materialize_grads=True))
+        self._descend(self.gradient(self.parameters(), self.alpha_weights(decisions), batch))
+
+    def gradient(self, by: Sequence[Tensor], mixing: MixingWeights, batch: Batch) -> Sequence[Tensor]:
+        """The gradient of the loss on `batch` by tensors that `mixing` was computed from."""
+        by_mixing = gradient_by_mixing(self.supernet, mixing, batch)
+        return torch.autograd.grad(mixing.tensors(), by, by_mixing, allow_unused=True, materialize_grads=True)
 
     def _descend(self, gradients: Sequence[Tensor]) -> None:
         """Adam's step along `gradients`, one per parameter."""
@@ -176,14 +181,39 @@ def bilevel_step(
     architect.guard.remember(supernet)
     if valid_batch is not None:
         architect.step(valid_batch, decisions, WeightStep(train_batch, weight_optimizer))
-    images, labels = train_batch
-    mixing = architect.training_weights(train_batch, decisions)
-    weight_optimizer.zero_grad(set_to_none=True)
-    logits = supernet(images, mixing)
-    loss = F.cross_entropy(logits, labels)
-    loss.backward()
+    result = gradient_by_weights(supernet, architect.training_weights(train_batch, decisions), train_batch)
     norm = torch.nn.utils.clip_grad_norm_(supernet.parameters(), grad_clip)
-    if not architect.guard.allows("the training loss or its gradient", [loss, norm]):
+    if not architect.guard.allows("the training loss or its gradient", [result.loss, norm]):
         return None
     weight_optimizer.step()
-    return StepResult(loss.detach(), (logits.detach().argmax(dim=1) == labels).sum())
+    return result
+
+
+def gradient_by_mixing(supernet: Supernet, mixing: MixingWeights, batch: Batch) -> Sequence[Tensor]:
+    """The gradient of the loss on `batch` by every tensor of `mixing`; none is computed by the weights."""
+
+    def gradients(images: Tensor, labels: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
+        leaves = [tensor.detach().requires_grad_() for tensor in tensors]
+        loss = F.cross_entropy(supernet(images, mixing.with_tensors(leaves)), labels)
+        return torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
+
+    return supernet.run_pass("gradient by mixing", gradients, batch, mixing)
+
+
+def gradient_by_weights(supernet: Supernet, mixing: MixingWeights, batch: Batch) -> StepResult:
+    """Gives all weights the gradient of the loss on `batch`, None to those that it does not depend on."""
+    weights = list(supernet.parameters())
+
+    def gradients(images: Tensor, labels: Tensor, *tensors: Tensor) -> tuple[Tensor | None, ...]:
+        for weight in weights:
+            weight.grad = None
+        logits = supernet(images, mixing.with_tensors(tensors))
+        loss = F.cross_entropy(logits, labels)
+        loss.backward()
+        correct = (logits.detach().argmax(dim=1) == labels).sum()
+        return loss.detach(), correct, *(weight.grad for weight in weights)
+
+    loss, correct, *found = supernet.run_pass("gradient by weights", gradients, batch, mixing)
+    for weight, gradient in zip(weights, found, strict=True):
+        weight.grad = gradient
+    return StepResult(loss, correct)

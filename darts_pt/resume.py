@@ -17,7 +17,7 @@ from darts_pt.suggestions import did_you_mean, listed
 
 FREE_OPTIONS = frozenset(
     ("gpu", "data", "data_root", "experiments", "overwrite", "report_freq", "ckpt_interval", "log_tag")
-    + ("ckpt_minutes", "keep")
+    + ("ckpt_minutes", "keep", "cuda_graph")
     + ("resume_epoch", "resume_expid", "dev_resume_epoch", "dev_resume_log")
     + ("nproc_per_node", "max_restarts", "workers")
 )

@@ -66,6 +66,9 @@ class SupernetOptions(MethodOptions):
     """The search method, that is how alpha is stepped and how it mixes the operations."""
     precision: Precision | None = None
     """Arithmetic, by default as in the search."""
+    cuda_graph: bool = False
+    """Record the passes through the supernet as CUDA graphs and replay them, which spares a GPU most of the time that it
+    waits for small kernels. Unverified: it has not been run on a GPU yet."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

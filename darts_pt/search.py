@@ -301,9 +301,13 @@ def evaluate(supernet: Supernet, mixing: MixingWeights, batches: Iterable[Batch]
     Raises:
         ValueError: there is no batch.
     """
+
+    def forward(images: Tensor, *tensors: Tensor) -> tuple[Tensor]:
+        return (supernet(images, mixing.with_tensors(tensors)),)
+
     total, correct, loss = 0, None, None
     for images, labels in batches:
-        logits = supernet(images, mixing)
+        (logits,) = supernet.run_pass("forward", forward, [images], mixing)
         batch_loss = F.cross_entropy(logits, labels).double() * len(labels)
         batch_correct = (logits.argmax(dim=1) == labels).sum()
         loss = batch_loss if loss is None else loss + batch_loss

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from sys import intern
@@ -156,6 +156,16 @@ class MixingWeights:
         edges = () if self.edge_weights is None else (self.edge_weights[cell_type],)
         return self.values[cell_type], self.active[cell_type], *edges
 
+    def tensors(self) -> tuple[Tensor, ...]:
+        """The values of every cell type, then the edge weights if there are any: all that the logits depend on smoothly."""
+        return (*self.values.values(), *(self.edge_weights or {}).values())
+
+    def with_tensors(self, tensors: Sequence[Tensor]) -> MixingWeights:
+        """The same with other numbers, in the order of :meth:`tensors`."""
+        values = dict(zip(self.values, tensors, strict=False))
+        edges = self.edge_weights and dict(zip(self.edge_weights, tensors[len(values) :], strict=True))
+        return replace(self, values=values, edge_weights=edges)
+
     def overall(self) -> Mapping[str, Tensor]:
         """Cell type -> the weight of every operation in its node's sum: what operations of different edges compare by."""
         if self.edge_weights is None:
@@ -225,6 +235,17 @@ def initial_alpha(
     }
 
 
+def direct(
+    name: str, function: Callable[..., tuple[Any, ...]], inputs: Sequence[Tensor], mixing: MixingWeights
+) -> tuple[Any, ...]:
+    """A pass through a supernet: what `function` gives for `inputs` and the tensors of `mixing`.
+
+    Args:
+        name: which pass it is; the same name, shapes and active operations stand for the same computation.
+    """
+    return function(*inputs, *mixing.tensors())
+
+
 class Supernet(nn.Module):
     """A network that holds every candidate operation of every edge.
 
@@ -232,10 +253,12 @@ class Supernet(nn.Module):
 
     Attributes:
         precision: of the forward pass; the logits have the images' type in any.
+        run_pass: how the passes of training and scoring are run; :class:`darts_pt.passes.Replayed` is another way.
     """
 
     cell_types: tuple[CellType, ...]
     precision: Precision = "torch"
+    run_pass: Callable[..., tuple[Any, ...]] = staticmethod(direct)
 
     def __call__(self, images: Tensor, mixing: MixingWeights) -> Tensor:
         """:meth:`forward` in the supernet's precision."""
@@ -246,6 +269,10 @@ class Supernet(nn.Module):
     def forward(self, images: Tensor, mixing: MixingWeights) -> Tensor:
         """Class logits [batch, classes] of normalised images [batch, 3, height, width]."""
         raise NotImplementedError
+
+    def generators(self) -> tuple[torch.Generator, ...]:
+        """Where :meth:`forward` draws random numbers from."""
+        return ()
 
     def skip(self, images: Tensor, mixing: MixingWeights) -> None:
         """Use up the random numbers that :meth:`forward` would draw: another process computes it."""

@@ -227,6 +227,9 @@ class SotaSupernet(Supernet):
             previous_previous, previous = previous, output
         return self.classifier(previous.mean(dim=(2, 3)))
 
+    def generators(self) -> tuple[torch.Generator, ...]:
+        return () if self._noise_generator is None else (self._noise_generator,)
+
     def skip(self, images: Tensor, mixing: MixingWeights) -> None:
         batch, _, height, width = images.shape
         cell: Any

@@ -21,6 +21,7 @@ from darts_pt.files import atomic_write
 from darts_pt.method_options import settings_of
 from darts_pt.methods import METHODS
 from darts_pt.options import Precision, RunOptions
+from darts_pt.passes import replayed
 from darts_pt.ranks import Ranks
 from darts_pt.run_options import SupernetOptions, given
 from darts_pt.saving import Saveable, Saver
@@ -53,6 +54,8 @@ def supernet_training(
     alpha = initial_alpha(supernet.cell_types, generators["alpha"], generators.device, dtype_of(precision))
     alpha_options = AlphaOptions(options.arch_learning_rate, options.arch_weight_decay)
     method = METHODS[given(options.method)]
+    if options.cuda_graph:
+        supernet.run_pass = replayed(supernet, generators.device, method.unrecordable)
     architect = method(supernet, alpha, alpha_options, settings_of(options, method), generators)
     weight_options = WeightOptions(
         given(options.batch_size),

@@ -25,6 +25,7 @@ class GumbelSampling(Architect):
     """
 
     defaults: ClassVar = {"tau_max": 10.0, "tau_min": 0.1}
+    unrecordable: ClassVar = "gdas samples other operations for every step"
 
     @property
     def tau(self) -> float:

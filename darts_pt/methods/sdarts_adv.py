@@ -55,20 +55,16 @@ class Adversarial(RandomSmoothing):
     def _loss(self, values: Mapping[str, Tensor], batch: Batch, decisions: Decisions) -> Tensor:
         images, labels = batch
         with torch.no_grad():
-            return self._loss_of(values, images, labels, decisions)
+            mixing = fixed_by(decisions, self.supernet.cell_types, values)
+            return F.cross_entropy(self.supernet(images, mixing), labels)
 
     def _gradients(self, values: Mapping[str, Tensor], batch: Batch, decisions: Decisions) -> dict[str, Tensor]:
         """The gradient of the training loss by the mixing weights."""
-        images, labels = batch
         with torch.enable_grad():
             leaves = {name: rows.clone().requires_grad_() for name, rows in values.items()}
-            loss = self._loss_of(leaves, images, labels, decisions)
-            gradients = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True, materialize_grads=True)
+            mixing = fixed_by(decisions, self.supernet.cell_types, leaves)
+            gradients = self.gradient(list(leaves.values()), mixing, batch)
         return dict(zip(leaves, gradients, strict=True))
-
-    def _loss_of(self, values: Mapping[str, Tensor], images: Tensor, labels: Tensor, decisions: Decisions) -> Tensor:
-        mixing = fixed_by(decisions, self.supernet.cell_types, values)
-        return F.cross_entropy(self.supernet(images, mixing), labels)
 
 
 @contextmanager
