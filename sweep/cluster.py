@@ -70,7 +70,8 @@ def _start(ray: Any, address: str | None, num_cpus: int | None) -> None:
             first = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
             if address is not None:
                 raise UserError(
-                    f"--address {address}: no Ray cluster there ({first}); expected one that `ray start --head` has started"
+                    f"--address {address}: no Ray cluster there ({first}); expected one that `ray start --head` has "
+                    "started, and RAY_AUTH_MODE=token in the environment if it asks for a token"
                 ) from None
             if attempt == STARTS - 1:
                 raise UserError(f"Ray does not start on this machine: {first}") from None
