@@ -19,7 +19,7 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -217,8 +217,36 @@ def report(experiments: Path, output: Path) -> None:
     known = worth({result.genotype for result in results(experiments)}, experiments)
     points = [Point(*result[:3], known[result.genotype][KNOWN[0]]) for result in results(experiments)]
     seen = draw(sorted(points), [*VARIANTS, *UNTRAINED], output / "methods")
-    lines += ["", f"![{seen}](methods.svg)"]
+    lines += ["", f"![{seen}](methods.svg)", "", *gains(points)]
     (output / "methods.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def gains(points: Sequence[Point]) -> list[str]:
+    """A table of what selections gain over magnitude from the same supernets, seed by seed; p by a paired t-test."""
+    from scipy import stats
+
+    found = {point[:3]: point.accuracy for point in points}
+    lines = [
+        "| search | selection | gain over magnitude, points | median | better, worse, equal | p |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    order = [*VARIANTS, *UNTRAINED]
+    for method, selection in sorted({point[:2] for point in points}, key=lambda pair: (pair[0], order.index(pair[1]))):
+        differences = [
+            round(accuracy - found[method, "magnitude", seed], 6)
+            for (name, by, seed), accuracy in found.items()
+            if (name, by) == (method, selection) and by != "magnitude" and (method, "magnitude", seed) in found
+        ]
+        if len(differences) < 2:
+            continue
+        better, worse = sum(value > 0 for value in differences), sum(value < 0 for value in differences)
+        test: Any = stats.ttest_1samp(differences, 0.0) if len(set(differences)) > 1 else None
+        gain = _in_cell(*_spread(differences), 2)
+        median = f"{statistics.median(differences):.2f}"
+        equal = len(differences) - better - worse
+        p = _in_cell(test.pvalue if test else NAN, NAN, 3)
+        lines.append(f"| {method} | {selection} | {gain} | {median} | {better}, {worse}, {equal} | {p} |")
+    return lines if len(lines) > 2 else []
 
 
 def _in_words(options: dict[str, Any]) -> str:

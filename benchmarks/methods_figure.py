@@ -40,7 +40,8 @@ class Point(NamedTuple):
 def draw(points: Sequence[Point], selections: Sequence[str], stem: Path) -> str:
     """Writes STEM.svg, .png and .pdf; returns what one sees, in words.
 
-    A row per search method; a line per selection with a small mark per seed, the mean large and its deviation a bar.
+    A row per search method; a line per selection with a small mark per seed, the median large and a bar from the worst seed
+    to the best. Seeds far below all others, such as networks that do not learn, are named at the edge.
 
     Args:
         selections: their order.
@@ -61,20 +62,25 @@ def draw(points: Sequence[Point], selections: Sequence[str], stem: Path) -> str:
         present = [[name for name in shown if _accuracies(points, method, name)] for method in methods]
         height = sum(map(len, present)) + len(methods)
         figure, axes = pyplot.subplots(figsize=(7.0, 0.8 + 0.14 * height), layout="constrained")
-        places, y = [], 0.0
+        places, y, lowest = [], 0.0, _lowest([point.accuracy for point in points])
         for number, (method, names) in enumerate(zip(methods, present, strict=True)):
             if number % 2 == 0:
                 axes.axhspan(y - 1, y + len(names), color="#f2f4f7", linewidth=0, zorder=0)
             places.append(y + (len(names) - 1) / 2)
             for name in names:
-                _marks(axes, _accuracies(points, method, name), y, *LOOKS[shown.index(name) % len(LOOKS)])
+                _marks(axes, _accuracies(points, method, name), y, lowest, *LOOKS[shown.index(name) % len(LOOKS)])
                 y += 1
             y += 1
         axes.set_yticks(places, methods)
         axes.tick_params(axis="y", length=0)
         axes.set_ylim(y - 1, -1)
+        if any(point.accuracy < lowest for point in points):  # room for their numbers
+            best = max(point.accuracy for point in points)
+            axes.set_xlim(lowest - 0.1 * (best - lowest), best + 0.03 * (best - lowest))
         axes.grid(axis="x", color="#d5dbe2", linewidth=0.5)
-        axes.set_xlabel("test accuracy on digits (%); small: a seed, large: the mean, bar: the deviation over seeds")
+        axes.set_xlabel(
+            "test accuracy on digits (%); small: a seed, large: the median, bar: from the worst to the best seed"
+        )
         handles = [
             Line2D([], [], color=colour, marker=marker, linestyle="", markersize=5, label=name)
             for name, (colour, marker) in zip(shown, LOOKS * len(shown), strict=False)
@@ -90,23 +96,37 @@ def _accuracies(points: Sequence[Point], method: str, selection: str) -> list[fl
     return [point.accuracy for point in points if (point.method, point.selection) == (method, selection)]
 
 
-def _marks(axes: Axes, accuracies: list[float], y: float, colour: str, marker: str) -> None:
-    mean = statistics.fmean(accuracies)
-    deviation = statistics.stdev(accuracies) if len(accuracies) > 1 else 0.0
-    axes.plot([mean - deviation, mean + deviation], [y, y], color=colour, linewidth=3, alpha=0.3, solid_capstyle="butt")
+def _lowest(accuracies: Sequence[float]) -> float:
+    """Where the axis begins: far enough below the quartiles, or at the worst of all."""
+    if len(accuracies) < 4:
+        return min(accuracies)
+    first, _, third = statistics.quantiles(accuracies, n=4)
+    return max(min(accuracies), first - 4 * (third - first))
+
+
+def _marks(axes: Axes, accuracies: list[float], y: float, lowest: float, colour: str, marker: str) -> None:
+    within = [accuracy for accuracy in accuracies if accuracy >= lowest]
+    below = sorted(accuracy for accuracy in accuracies if accuracy < lowest)
+    worst = max(min(accuracies), lowest)
+    axes.plot([worst, max(worst, *accuracies)], [y, y], color=colour, linewidth=3, alpha=0.3, solid_capstyle="butt")
+    if below:
+        named = "\N{LEFTWARDS ARROW} " + ", ".join(f"{accuracy:.1f}" for accuracy in below)
+        axes.annotate(
+            named, (lowest, y), (-2, 0), textcoords="offset points", color=colour, va="center", ha="right", fontsize=6
+        )
     if len(accuracies) > 1:
-        axes.plot(accuracies, [y] * len(accuracies), marker, color=colour, markersize=2.5, alpha=0.6, linestyle="")
-    axes.plot(mean, y, marker, color=colour, markersize=5, linestyle="")
+        axes.plot(within, [y] * len(within), marker, color=colour, markersize=2.5, alpha=0.6, linestyle="")
+    axes.plot(max(statistics.median(accuracies), lowest), y, marker, color=colour, markersize=5, linestyle="")
 
 
 def _in_words(points: Sequence[Point], methods: Sequence[str], selections: Sequence[str]) -> str:
-    """For those who do not see the figure: the mean of every method under every selection."""
+    """For those who do not see the figure: the median of every method under every selection."""
     rows = []
     for method in methods:
-        means = [
-            f"{name} {statistics.fmean(values):.2f}"
+        medians = [
+            f"{name} {statistics.median(values):.2f}"
             for name in selections
             if (values := _accuracies(points, method, name))
         ]
-        rows.append(f"{method}: {', '.join(means)}")
-    return f"Mean test accuracy in percent by search method and selection. {'; '.join(rows)}."
+        rows.append(f"{method}: {', '.join(medians)}")
+    return f"Median test accuracy in percent by search method and selection. {'; '.join(rows)}."

@@ -1,11 +1,12 @@
-"""The figure of methods under selections is drawn of whatever there is, and says in words what it shows."""
+"""The figure and the table of gains of methods under selections: of whatever there is, the figure also in words."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from xml.etree import ElementTree
 
-from benchmarks.methods_figure import Point, draw
+from benchmarks.methods import gains
+from benchmarks.methods_figure import Point, _lowest, draw
 
 
 def test_every_method_and_selection_is_drawn_and_told(tmp_path: Path) -> None:
@@ -19,3 +20,22 @@ def test_every_method_and_selection_is_drawn_and_told(tmp_path: Path) -> None:
     assert ElementTree.fromstring(first).tag.endswith("svg")
     draw(points, ["magnitude", "pt", "oneshot", "zero-cost-pt"], tmp_path / "methods")
     assert (tmp_path / "methods.svg").read_bytes() == first
+
+
+def test_a_seed_far_below_all_others_does_not_stretch_the_axis(tmp_path: Path) -> None:
+    assert _lowest([90.0, 91.0, 92.0, 93.0]) == 90.0
+    points = [Point("darts", "pt", seed, accuracy) for seed, accuracy in enumerate((10.0, *range(88, 96)))]
+    assert 60 < _lowest([point.accuracy for point in points]) < 80
+    assert draw(points, ["pt"], tmp_path / "methods").endswith("darts: pt 91.00.")
+
+
+def test_gains_are_over_magnitude_from_the_same_supernet() -> None:
+    accuracies = {"magnitude": (90.0, 91.0, 92.0), "pt (acc)": (92.0, 91.0, 91.0, 50.0), "oneshot": (95.0,)}
+    points = [
+        Point("darts", selection, seed, accuracy)
+        for selection, values in accuracies.items()
+        for seed, accuracy in enumerate(values)
+    ]
+    _, _, *lines = gains(points)
+    assert lines == ["| darts | pt (acc) | 0.33 ± 1.53 | 0.00 | 1, 1, 1 | 0.742 |"]
+    assert gains([point for point in points if point.selection != "magnitude"]) == []
