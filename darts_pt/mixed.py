@@ -144,16 +144,21 @@ def average_pool(inputs: Tensor) -> Tensor:
     """
     if inputs.device.type != "cpu" or inputs.numel() // inputs.shape[1] <= FEW_PIXELS:
         return F.avg_pool2d(inputs, 3, stride=1, padding=1, count_include_pad=False)
-    return _AveragePool.apply(inputs)  # type: ignore[return-value]
+    return _AveragePool.apply(inputs) if torch.is_grad_enabled() else _window_means(inputs)  # type: ignore[return-value]
+
+
+def _window_means(inputs: Tensor) -> Tensor:
+    """Sum over the 3x3 window, then division by the pixels it holds."""
+    ones, shares = _window(inputs.shape[1], inputs.shape[2], inputs.shape[3], inputs.dtype)
+    return F.conv2d(inputs, ones, padding=1, groups=inputs.shape[1]).mul_(shares)
 
 
 class _AveragePool(torch.autograd.Function):
-    """Sum over the 3x3 window, then division by the pixels it holds. The window sum is its own transpose."""
+    """The window sum is its own transpose."""
 
     @staticmethod
     def forward(ctx: Any, inputs: Tensor) -> Tensor:
-        ones, shares = _window(inputs.shape[1], inputs.shape[2], inputs.shape[3], inputs.dtype)
-        return F.conv2d(inputs, ones, padding=1, groups=inputs.shape[1]).mul_(shares)
+        return _window_means(inputs)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]

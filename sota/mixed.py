@@ -8,6 +8,7 @@ left to the node's sum, for which the mixing weight is its scale.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -93,8 +94,17 @@ def _stacked_pointwise(inputs: Tensor, layers: Sequence[Any], position: int) -> 
     if len(kernels) == 1:
         return pointwise(inputs, kernels)
     # As one matrix with the kernels on its diagonal: for few channels faster than one product for each.
-    matrix = torch.block_diag(*(kernel.flatten(1) for kernel in kernels))
+    count, (outputs, channels) = len(kernels), kernels[0].shape[:2]
+    rows = torch.cat(kernels).view(count, outputs, 1, channels)
+    matrix = (rows * _diagonal(count, rows.dtype, rows.device)).view(count * outputs, count * channels)
     return F.linear(inputs.permute(0, 2, 3, 1), matrix).permute(0, 3, 1, 2)
+
+
+@lru_cache(maxsize=64)
+def _diagonal(count: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """[count, 1, count, 1]: 1 where a kernel meets its own part of the inputs, 0 elsewhere."""
+    with torch.inference_mode(False):
+        return torch.eye(count, dtype=dtype, device=device).view(count, 1, count, 1)
 
 
 def _reduced(modules: Sequence[FactorizedReduce], rectified: Tensor) -> Tensor:
@@ -124,10 +134,9 @@ def depthwise(inputs: Tensor, kernels: Sequence[Tensor], stride: int, dilation: 
     kernel = _within(kernel, (max(inputs.shape[2:]) - 1) // dilation)
     if kernel.shape[2] == 1 and stride == 1:
         return inputs * kernel.view(1, -1, 1, 1)
-    if inputs.device.type != "cpu" or stride != 1:
-        padding = dilation * (kernel.shape[2] - 1) // 2
-        return F.conv2d(inputs, kernel, None, stride, padding, dilation, inputs.shape[1])
-    return _Depthwise.apply(inputs, kernel, dilation)  # type: ignore[return-value]
+    if inputs.device.type == "cpu" and stride == 1 and torch.is_grad_enabled():
+        return _Depthwise.apply(inputs, kernel, dilation)  # type: ignore[return-value]
+    return _depthwise(inputs, kernel, dilation, stride)
 
 
 def _within(kernel: Tensor, reach: int) -> Tensor:
@@ -162,9 +171,9 @@ class _Depthwise(torch.autograd.Function):
         return by_inputs, by_kernel, None
 
 
-def _depthwise(inputs: Tensor, kernel: Tensor, dilation: int) -> Tensor:
+def _depthwise(inputs: Tensor, kernel: Tensor, dilation: int, stride: int = 1) -> Tensor:
     padding = dilation * (kernel.shape[2] - 1) // 2
-    return F.conv2d(inputs, kernel, padding=padding, dilation=dilation, groups=inputs.shape[1])
+    return F.conv2d(inputs, kernel, None, stride, padding, dilation, inputs.shape[1])
 
 
 def _kernel_gradient(inputs: Tensor, gradient: Tensor, kernel: Tensor, dilation: int) -> Tensor:
