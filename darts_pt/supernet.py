@@ -172,6 +172,20 @@ class MixingWeights:
             return self.values
         return {name: values * self.edge_weights[name][:, None] for name, values in self.values.items()}
 
+    def computed(self) -> MixingWeights:
+        """The same weights, of which only operations with a weight other than exactly 0 are computed, as in the original.
+
+        The others are not trained, and their weights have no gradient. This reads the device once per cell type.
+        """
+        active = {
+            name: tuple(
+                tuple(operation for operation in operations if row[operation] != 0.0)
+                for operations, row in zip(self.active[name], values.tolist(), strict=True)
+            )
+            for name, values in self.values.items()
+        }
+        return replace(self, active=active)
+
     def without_operation(self, cell_type: str, edge: int, operation: int) -> MixingWeights:
         """The same weights with one operation removed: its weight is 0 and the others are not renormalised."""
         return self._without(cell_type, edge, (operation,))

@@ -7,14 +7,13 @@ made a genotype is the expectation of the sample, softmax(alpha).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from darts_pt.architect import Architect, Batch
-from darts_pt.supernet import CellType, Decisions, MixingWeights, fixed_by
+from darts_pt.supernet import Decisions, MixingWeights, fixed_by
 
 
 class GumbelSampling(Architect):
@@ -38,9 +37,7 @@ class GumbelSampling(Architect):
 
     def alpha_weights(self, decisions: Decisions) -> MixingWeights:
         samples = {name: self.sample(alpha) for name, alpha in self.alpha.items()}
-        return _only_sampled(
-            fixed_by(decisions, self.supernet.cell_types, samples), decisions, self.supernet.cell_types
-        )
+        return fixed_by(decisions, self.supernet.cell_types, samples).computed()
 
     def training_weights(self, batch: Batch, decisions: Decisions) -> MixingWeights:
         with torch.no_grad():
@@ -56,20 +53,6 @@ class GumbelSampling(Architect):
         soft = torch.softmax((torch.log_softmax(alpha, dim=-1) + gumbel) / self.tau, dim=-1)
         hard = torch.zeros_like(soft).scatter(-1, soft.argmax(dim=-1, keepdim=True), 1.0)
         return hard + (soft - soft.detach())
-
-
-def _only_sampled(mixing: MixingWeights, decisions: Decisions, cell_types: tuple[CellType, ...]) -> MixingWeights:
-    """Says which operations were sampled, so that no other is computed. This reads the device once per cell type."""
-    active: Mapping[str, tuple[tuple[int, ...], ...]] = {
-        cell.name: tuple(
-            (sampled,) if before else ()
-            for before, sampled in zip(
-                mixing.active[cell.name], mixing.values[cell.name].argmax(dim=-1).tolist(), strict=True
-            )
-        )
-        for cell in cell_types
-    }
-    return MixingWeights(mixing.values, active)
 
 
 METHOD = GumbelSampling

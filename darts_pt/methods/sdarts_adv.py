@@ -38,7 +38,8 @@ class Adversarial(RandomSmoothing):
         """The worst mixing weights found around `centre`, or `centre` itself if none is worse.
 
         The network is in eval mode meanwhile. After each step the weights are first put back into the box, then made
-        mixing weights again, as in the original.
+        mixing weights again, as in the original. As there, an operation whose weight has become 0 is no longer computed:
+        it has no gradient, and comes back only where the box does not reach down to 0.
         """
         rows = {name: values.detach() for name, values in start.items()}
         with _eval_mode(self.supernet):
@@ -55,14 +56,14 @@ class Adversarial(RandomSmoothing):
     def _loss(self, values: Mapping[str, Tensor], batch: Batch, decisions: Decisions) -> Tensor:
         images, labels = batch
         with torch.no_grad():
-            mixing = fixed_by(decisions, self.supernet.cell_types, values)
+            mixing = fixed_by(decisions, self.supernet.cell_types, values).computed()
             return F.cross_entropy(self.supernet(images, mixing), labels)
 
     def _gradients(self, values: Mapping[str, Tensor], batch: Batch, decisions: Decisions) -> dict[str, Tensor]:
         """The gradient of the training loss by the mixing weights."""
         with torch.enable_grad():
             leaves = {name: rows.clone().requires_grad_() for name, rows in values.items()}
-            mixing = fixed_by(decisions, self.supernet.cell_types, leaves)
+            mixing = fixed_by(decisions, self.supernet.cell_types, leaves).computed()
             gradients = self.gradient(list(leaves.values()), mixing, batch)
         return dict(zip(leaves, gradients, strict=True))
 

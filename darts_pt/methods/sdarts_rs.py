@@ -1,7 +1,8 @@
 """SDARTS-RS (Chen & Hsieh, *Stabilizing Differentiable Architecture Search via Perturbation-based Regularization*,
 ICML 2020): the weights are trained under mixing weights that are randomly perturbed.
 
-Alpha's own step is unperturbed. The radius grows over the search and stays at its final value in selection, where the
+Alpha's own step is unperturbed. An operation whose weight the perturbation takes down to 0 is not computed, as in the
+original. The radius grows over the search and stays at its final value in selection, where the
 perturbation goes on, as in the original.
 """
 
@@ -40,7 +41,7 @@ class RandomSmoothing(Architect):
     def training_weights(self, batch: Batch, decisions: Decisions) -> MixingWeights:
         with torch.no_grad():
             values = self.perturbed(dict(self.relaxed()), batch, decisions)
-            return fixed_by(decisions, self.supernet.cell_types, values)
+            return fixed_by(decisions, self.supernet.cell_types, values).computed()
 
     def perturbed(self, values: dict[str, Tensor], batch: Batch, decisions: Decisions) -> Mapping[str, Tensor]:
         """`values` (cell type -> [edges, operations]) perturbed within `epsilon`."""

@@ -10,11 +10,14 @@ import torch
 from torch.nn import functional as F
 
 from benchmarks.parity import comparisons
+from benchmarks.textbook import TextbookSota
 from darts_pt.architect import Architect
 from darts_pt.methods import METHODS
 from darts_pt.methods.sdarts_adv import Adversarial
 from darts_pt.methods.sdarts_rs import RandomSmoothing, projected
 from darts_pt.supernet import Decisions
+from sota.spaces import SPACES
+from sota.supernet import SotaSupernet
 from tests.darts_pt.test_architect import batch, double
 from tests.toy import toy_architect
 
@@ -90,6 +93,48 @@ def test_the_adversary_raises_the_loss_and_more_than_chance() -> None:
     adversary.supernet.train()
     adversary.training_weights(batch(2), Decisions())
     assert adversary.supernet.training, "eval mode is for the ascent alone"
+
+
+def test_an_operation_whose_weight_has_become_0_is_not_computed() -> None:
+    """The original's mixed operation leaves it out, so that the ascent does not bring it back by itself."""
+    architect = double(toy_architect(method=Adversarial))
+    assert isinstance(architect, Adversarial)
+    architect.supernet.train()
+    start = {"cell": torch.tensor([[0.2, 0.8, 0.0], [0.0, 0.5, 0.5], [0.1, 0.0, 0.9]], dtype=torch.float64)}
+    gradient = architect._gradients(start, batch(2), Decisions())["cell"]
+    assert torch.equal(gradient != 0, (start["cell"] != 0) & torch.tensor([False, True, True])), "none has none either"
+    architect.perturbed = lambda values, images, decisions: start  # type: ignore[method-assign]
+    mixing = architect.training_weights(batch(2), Decisions())
+    assert mixing.active["cell"] == ((0, 1), (1, 2), (0, 2))
+
+
+@pytest.mark.parametrize("space", ["s2", "s3", "s5"])
+def test_the_ascent_is_the_originals_where_weights_reach_0(space: str) -> None:
+    """Against the ascent written out, on the textbook's network, which leaves out what has weight 0."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        supernet = SotaSupernet(space, init_channels=2, layers=3).double()
+        images, labels = torch.randn(4, 3, 8, 8, dtype=torch.float64), torch.arange(4)
+        alpha = {cell.name: torch.randn(14, len(cell.operations[0])).double() for cell in supernet.cell_types}
+    textbook = TextbookSota(SPACES[space], 2, 3, 10, skips_zero=True).double().eval()
+    textbook.load_state_dict(supernet.state_dict())
+    centre = {name: rows.softmax(-1) for name, rows in alpha.items()}
+    moving = {name: rows.clone().requires_grad_() for name, rows in centre.items()}
+    zeros = 0
+    for _ in range(7):
+        loss = F.cross_entropy(textbook(images, moving), labels)
+        for rows, gradient in zip(moving.values(), torch.autograd.grad(loss, list(moving.values())), strict=True):
+            rows.data.add_(2 * 0.3 / 7 * gradient.sign())
+        for name, rows in moving.items():
+            rows.data.copy_(centre[name] + (rows.data - centre[name]).clamp(-0.3, 0.3))
+            for row in rows.data:
+                row.clamp_(0, 1).div_(row.sum())
+            zeros += int((rows == 0).sum())
+    assert zeros > 10
+    architect = Adversarial(supernet, alpha)
+    ours = architect.ascend(centre, centre, (images, labels), Decisions())
+    for name, rows in moving.items():
+        torch.testing.assert_close(ours[name], rows.detach(), rtol=1e-9, atol=1e-9)
 
 
 def test_a_perturbation_that_lowers_the_loss_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
