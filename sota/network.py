@@ -65,11 +65,15 @@ class AuxiliaryHead(nn.Module):
 
     It expects maps of `side` pixels, pooled 5×5 with stride 3 (side 8: images of 32 pixels) or 2 (side 7: ImageNet) to 2×2.
     Maps of another size, which the original cannot take, are brought to 2×2 by adaptive average pooling.
+
+    Args:
+        last_norm: whether a batch norm follows the second convolution. DARTS's head for ImageNet has none: its authors
+            left it out by mistake, and keep to that as their paper's numbers are with it.
     """
 
     POOLED = 2
 
-    def __init__(self, channels: int, num_classes: int, side: int = 8) -> None:
+    def __init__(self, channels: int, num_classes: int, side: int = 8, last_norm: bool = True) -> None:
         super().__init__()
         self.side = side
         self.features = nn.Sequential(
@@ -79,7 +83,7 @@ class AuxiliaryHead(nn.Module):
             BatchNorm2d(128),
             nn.ReLU(),
             nn.Conv2d(128, 768, self.POOLED, bias=False),
-            BatchNorm2d(768),
+            *([BatchNorm2d(768)] if last_norm else []),
             nn.ReLU(),
         )
         self.classifier = nn.Linear(768, num_classes)
@@ -104,6 +108,8 @@ class SotaNetwork(EvaluationNetwork):
 
     auxiliary_maps = 8
     """Side of the maps at the auxiliary head, for images of the size that the network is meant for."""
+    auxiliary_last_norm = True
+    """Whether the auxiliary head's second convolution has a batch norm."""
 
     def __init__(
         self, genotype: Genotype, init_channels: int, layers: int, num_classes: int, auxiliary: bool = False
@@ -123,7 +129,7 @@ class SotaNetwork(EvaluationNetwork):
             reduction_prev = reduction
             c_prev_prev, c_prev = c_prev, NODES * channels
             if auxiliary and layer == self._auxiliary_cell:
-                head = AuxiliaryHead(c_prev, num_classes, self.auxiliary_maps)
+                head = AuxiliaryHead(c_prev, num_classes, self.auxiliary_maps, self.auxiliary_last_norm)
         self.auxiliary_head = head
         self.classifier = nn.Linear(c_prev, num_classes)
 
@@ -194,6 +200,7 @@ class ImageNetNetwork(SotaNetwork):
     """
 
     auxiliary_maps = 7
+    auxiliary_last_norm = False
 
     def _add_stem(self, channels: int) -> tuple[int, int, int, bool]:
         half = channels // 2

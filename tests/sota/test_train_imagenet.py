@@ -67,6 +67,10 @@ def test_the_network_of_darts_is_as_large_as_published() -> None:
     names = network.state_dict()
     assert {"stem0.0.weight", "stem0.3.weight", "stem1.1.weight", "cells.0.preprocess0.conv_1.weight"} <= set(names)
     assert names["auxiliary_head.classifier.weight"].shape == (1000, 768)
+    head = [name for name in names if name.startswith("auxiliary_head.features.") and name.endswith("weight")]
+    assert head == [f"auxiliary_head.features.{place}.weight" for place in (2, 3, 5)], (
+        "as in DARTS, no second batch norm"
+    )
 
 
 def test_maps_of_7_pixels_are_pooled_to_2_for_the_auxiliary_head() -> None:
