@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-9
 ACCURACY_TOLERANCE = 1e-6
 """The original computes accuracies in float32."""
+LEAST_MAGNITUDE = 1e-5
+"""What a quantity's errors are relative to at least. Some are 0 but for rounding, such as the mean of a normalised map
+after an average pooling, and no two ways of adding up leave the same rest."""
 
 
 class Comparison(NamedTuple):
@@ -46,7 +49,7 @@ class Comparison(NamedTuple):
 
 
 def relative_error(ours: Any, theirs: Any) -> float:
-    """The largest difference relative to the record's largest magnitude; mappings and sequences: over all their items."""
+    """The largest difference relative to the record's largest magnitude; mappings: the largest of their items'."""
     if isinstance(theirs, Mapping):
         return max((relative_error(ours[key], value) for key, value in theirs.items()), default=0.0)
     ours = torch.as_tensor(ours, dtype=torch.float64)
@@ -58,7 +61,19 @@ def relative_error(ours: Any, theirs: Any) -> float:
     difference = (ours - theirs).abs().max().item()
     if difference != difference:
         return float("inf")
-    return difference / max(theirs.abs().max().item(), torch.finfo(torch.float64).tiny)
+    return difference / max(theirs.abs().max().item(), LEAST_MAGNITUDE)
+
+
+KEYS = {
+    "config", "method", "edge_order", "op_names", "batches", "state_dict", "alpha", "train_forward", "eval_forward",
+    "bilevel_steps", "state_dict_after_steps", "perturbation_scores", "operation_scores", "edge_scores", "edge_decisions",
+    "tune_steps", "alpha_at_perturbation", "random", "pgd", "genotype",
+}  # fmt: skip
+"""What a supernet's record may hold; anything else is said not to have been compared."""
+NETWORK_KEYS = {
+    "config", "x", "y", "state_dict", "train_logits", "train_aux_logits", "train_loss", "grad_norm", "eval_logits",
+}  # fmt: skip
+"""Likewise a derived network's."""
 
 
 # Supernets -------------------------------------------------------------------------------------------------------
@@ -71,8 +86,11 @@ def supernet_of(record: dict[str, Any]) -> Supernet:
         from nasbench201.supernet import NasBench201Supernet
 
         return NasBench201Supernet(config["init_channels"], config["cells_per_stage"], config["num_classes"]).double()
+    from sota.spaces import SPACES
     from sota.supernet import SotaSupernet
 
+    if any("noise" in names for cell in SPACES[config["space"]] for names in cell.operations):
+        raise ValueError(f"space {config['space']} holds the operation noise, which nobody computes twice")
     return SotaSupernet(config["space"], config["init_channels"], config["layers"], config["num_classes"]).double()
 
 
@@ -98,8 +116,10 @@ class SupernetParity:
         self.weight_optimizer = self.options.optimizer(self.supernet)
 
     def of_cell(self, recorded: Any, cell: CellType) -> Any:
-        """NAS-Bench-201 records hold one value where S-space records hold one per cell type."""
-        return recorded[cell.name] if isinstance(recorded, Mapping) and cell.name in recorded else recorded
+        """NAS-Bench-201 records hold one value where S-space records hold one per cell type, or of one cell type only."""
+        if not isinstance(recorded, Mapping) or not any(other.name in recorded for other in self.cell_types):
+            return recorded
+        return recorded.get(cell.name, {})
 
     def per_cell(self, values: Mapping[str, Tensor], recorded: Any) -> float:
         """The largest error over the cell types."""
@@ -136,7 +156,7 @@ class SupernetParity:
         loss.backward()
         yield Comparison("train-mode logits", relative_error(logits.detach(), expected["logits"]))
         yield Comparison("train-mode loss", relative_error(loss.item(), expected["loss"]))
-        gradients = {name: tensor.grad for name, tensor in alpha.items() if tensor.grad is not None}
+        gradients = {name: torch.zeros_like(rows) if rows.grad is None else rows.grad for name, rows in alpha.items()}
         yield Comparison("gradient by alpha", self.per_cell(gradients, expected["alpha_grad"]))
         squares = [weight.grad.square().sum() for weight in self.supernet.parameters() if weight.grad is not None]
         norm = torch.stack(squares).sum().sqrt().item()
@@ -175,6 +195,8 @@ class SupernetParity:
         for stage, decisions in stages:
             for cell in self.cell_types:
                 expected = self.of_cell(recorded[stage], cell)
+                if isinstance(expected, Mapping):  # the record is of the other cell type only
+                    continue
                 mixing = self.architect.mixing(decisions)
                 scores = torch.stack(
                     [
@@ -277,11 +299,11 @@ def _score_comparisons(title: str, ours: Tensor, theirs: Tensor) -> Iterator[Com
 
 def network_comparisons(record: dict[str, Any]) -> Iterator[Comparison]:
     """The derived S-space network on one batch: train mode with gradients, then eval mode from the initial state."""
-    from sota.network import SotaNetwork
+    from sota.network import ImageNetNetwork, SotaNetwork
 
     config = record["config"]
     has_auxiliary_head = any(name.startswith(AUXILIARY) for name in record["state_dict"])
-    network = SotaNetwork(
+    network = (ImageNetNetwork if "stem0.0.weight" in record["state_dict"] else SotaNetwork)(
         _genotype(config["genotype"]),
         config["init_channels"],
         config["layers"],
@@ -290,7 +312,7 @@ def network_comparisons(record: dict[str, Any]) -> Iterator[Comparison]:
     ).double()
     network.load_state_dict(record["state_dict"])
     network.train()
-    logits, auxiliary_logits = network(record["x"], config["drop_path_prob"])
+    logits, auxiliary_logits = network(record["x"], config.get("drop_path_prob", 0.0))
     loss = F.cross_entropy(logits, record["y"])
     if auxiliary_logits is not None:
         loss = loss + config["auxiliary_weight"] * F.cross_entropy(auxiliary_logits, record["y"])
@@ -337,9 +359,20 @@ def comparisons(path: Path) -> Iterator[Comparison]:
     try:
         repetition = SupernetParity(record)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path} is no golden record: its network cannot be built ({reason})") from None
+        raise UserError(f"{path} is no golden record: its network cannot be built ({_reason(error)})") from None
     return repetition.comparisons()
+
+
+def not_compared(path: Path) -> list[str]:
+    """What a record holds besides what :func:`comparisons` looks at."""
+    record = checkpoints.read(path, ("config", "state_dict"))
+    return [key for key in record if key not in (NETWORK_KEYS if "x" in record else KEYS)]
+
+
+def _reason(error: Exception) -> str:
+    """An error in one line: a KeyError says no more than the key."""
+    text = str(error).splitlines()[0] if str(error) else ""
+    return f"it lacks {text}" if isinstance(error, KeyError) else text or type(error).__name__
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -356,8 +389,13 @@ def main(arguments: list[str] | None = None) -> int:
                 failed = not comparison.error <= comparison.tolerance
                 failures += failed
                 print(f"  {'FAIL' if failed else 'ok  '}  {comparison.error:8.1e}  {comparison.quantity}", flush=True)
+            for key in not_compared(path):
+                print(f"  --              {key}: not compared, it is of no kind that is known here")
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
+            return 2
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            print(f"error: {path} cannot be repeated any further ({_reason(error)})", file=sys.stderr)
             return 2
     print(f"{failures} quantities exceed the tolerance" if failures else "all quantities agree")
     return 1 if failures else 0

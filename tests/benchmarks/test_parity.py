@@ -8,13 +8,19 @@ from typing import Any
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from benchmarks import parity
+from benchmarks.textbook import TextbookSota
 from darts_pt.architect import Architect, bilevel_step
 from darts_pt.methods.blank import FixedAlpha
 from darts_pt.search import WeightOptions
 from darts_pt.supernet import Decisions, initial_alpha
 from nasbench201.supernet import NasBench201Supernet
+from sota.genotypes import published
+from sota.network import ImageNetNetwork
+from sota.spaces import SPACES
+from sota.supernet import SotaSupernet
 from tests.oracle import mixing_weights
 
 RECORD = Path(__file__).with_name("nasbench201_darts.pt")
@@ -103,7 +109,7 @@ def made(method: str, classes: int) -> dict[str, Any]:
     }
     twin = copy.deepcopy(supernet).train()
     logits = twin(batches[0][0], mixing_weights(supernet.cell_types, alpha, Decisions()))
-    loss = torch.nn.functional.cross_entropy(logits, batches[0][1])
+    loss = F.cross_entropy(logits, batches[0][1])
     gradients = torch.autograd.grad(loss, [alpha["cell"], *twin.parameters()])
     norm = torch.stack([gradient.square().sum() for gradient in gradients[1:]]).sum().sqrt()
     record["train_forward"] = {
@@ -116,6 +122,7 @@ def made(method: str, classes: int) -> dict[str, Any]:
     record["bilevel_steps"] = []
     for train, valid in ((0, 1), (2, 3)):
         result = bilevel_step(architect, optimizer, batches[train], batches[valid], Decisions(), 5.0)
+        assert result is not None
         step = {"train_batch": train, "valid_batch": valid, "train_loss": result.loss.item()}
         record["bilevel_steps"].append(step | {"alpha_after": alpha["cell"].detach().clone()})
     record["state_dict_after_steps"] = copy.deepcopy(supernet.state_dict())
@@ -130,6 +137,73 @@ def test_records_of_other_sizes_and_methods_are_handled(tmp_path: Path, method: 
     record["bilevel_steps"][1]["alpha_after"] += 1e-8
     torch.save(record, tmp_path / "record.pt")
     assert parity.main([str(tmp_path / "record.pt")]) == 1
+
+
+def test_a_rest_of_rounding_is_no_difference(tmp_path: Path) -> None:
+    """Averages over maps of 2 pixels of what was normalised are 0 but for rounding; so are their running means."""
+    rest = torch.tensor([1e-18, -3e-19], dtype=torch.float64)
+    assert parity.relative_error(-rest, rest) < parity.TOLERANCE
+    assert parity.relative_error(rest + 1e-13, rest) > parity.TOLERANCE
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        supernet = SotaSupernet("s5", 2, 3).double()
+        textbook = TextbookSota(SPACES["s5"], 2, 3, 10).double()
+        images = torch.randn(4, 3, 8, 8, dtype=torch.float64)
+    textbook.load_state_dict(supernet.state_dict())
+    alpha = initial_alpha(supernet.cell_types, torch.Generator().manual_seed(5), dtype=torch.float64)
+    mixing = mixing_weights(supernet.cell_types, alpha, Decisions())
+    supernet.train()(images, mixing)
+    textbook.train()(images, dict(mixing.values))
+    assert parity.relative_error(supernet.state_dict(), textbook.state_dict()) < parity.TOLERANCE
+
+
+def test_what_cannot_be_compared_is_said(
+    record: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed = {**record, "unrolled_gradient": torch.zeros(2)}
+    for key in ("perturbation_scores", "tune_steps", "genotype"):
+        changed.pop(key, None)  # to be quick
+    torch.save(changed, tmp_path / "more.pt")
+    assert parity.main([str(tmp_path / "more.pt")]) == 0
+    assert "unrolled_gradient: not compared" in capsys.readouterr().out
+    del changed["eval_forward"]
+    torch.save(changed, tmp_path / "less.pt")
+    assert parity.main([str(tmp_path / "less.pt")]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: ")
+    assert told.count("\n") == 1
+    assert "it lacks 'eval_forward'" in told
+
+
+def test_a_record_with_noise_is_refused(
+    record: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = {"space": "s4", "init_channels": 2, "layers": 3, "num_classes": 10}
+    torch.save({**record, "config": config}, tmp_path / "noise.pt")
+    assert parity.main([str(tmp_path / "noise.pt")]) == 2
+    assert "the operation noise" in capsys.readouterr().err
+
+
+def test_the_network_for_imagenet_is_told_by_its_stems(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = ImageNetNetwork(published("darts_pt_s5_0"), 4, 3, 10, auxiliary=True).double()
+    images, labels = torch.randn(2, 3, 64, 64, dtype=torch.float64), torch.tensor([1, 2])
+    record: dict[str, Any] = {
+        "config": {"init_channels": 4, "layers": 3, "num_classes": 10, "auxiliary_weight": 0.4},
+        "x": images, "y": labels, "state_dict": copy.deepcopy(network.state_dict()),
+    }  # fmt: skip
+    record["config"]["genotype"] = "darts_pt_s5_0"
+    with torch.no_grad():
+        record["eval_logits"] = network.eval()(images)[0]
+    logits, auxiliary = network.train()(images)
+    loss = F.cross_entropy(logits, labels) + 0.4 * F.cross_entropy(auxiliary, labels)
+    loss.backward()
+    norm = torch.stack([weight.grad.square().sum() for weight in network.parameters() if weight.grad is not None])
+    record |= {"train_logits": logits.detach(), "train_aux_logits": auxiliary.detach(), "train_loss": loss.item()}
+    torch.save(record | {"grad_norm": norm.sum().sqrt().item()}, tmp_path / "imagenet.pt")
+    assert parity.main([str(tmp_path / "imagenet.pt")]) == 0
+    assert len(lines(capsys)) == 5
 
 
 @pytest.mark.parametrize("name", ["sota_s2_sdarts.pt", "eval_network.pt"])
