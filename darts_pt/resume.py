@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,16 +13,10 @@ from darts_pt.checkpoint import LAST, SEARCH_KEYS, epochs_in, load, number_in
 from darts_pt.errors import UserError
 from darts_pt.experiment import as_json, is_experiment
 from darts_pt.files import read_json
+from darts_pt.options import RunOptions
 from darts_pt.ranks import launch
+from darts_pt.run_options import FREE_OPTIONS
 from darts_pt.suggestions import did_you_mean, listed
-
-FREE_OPTIONS = frozenset(
-    ("gpu", "data", "data_root", "experiments", "overwrite", "report_freq", "ckpt_interval", "log_tag")
-    + ("ckpt_minutes", "keep", "cuda_graph")
-    + ("resume_epoch", "resume_expid", "dev_resume_epoch", "dev_resume_log")
-    + ("nproc_per_node", "max_restarts", "workers")
-)
-"""Options that may differ when a run is resumed: they do not change what it computes."""
 
 
 def find_experiment(root: Path, expid: str, option: str = "--resume_expid") -> Path:
@@ -54,6 +49,19 @@ def options_of(experiment: Path) -> dict[str, Any]:
     if not isinstance(options, dict) or not isinstance(options.get("seed", 0), int):
         raise UserError(f"{path} holds no options with a seed: restore it, or run the search again")
     return {name: Path(value) if name == "data" and value else value for name, value in options.items()}
+
+
+def say_next(script: str, folder: Path, *words: str) -> None:
+    """Print what to type after the run in `folder`, with its data and folders where they are not the usual ones."""
+    place = launch()
+    if place is not None and place.rank > 0:
+        return
+    options, usual = options_of(folder), as_json(dataclasses.asdict(RunOptions()))
+    for name in ("dataset", "data", "image_size", "data_root", "experiments"):
+        value = options.get(name)
+        if value is not None and str(value) != str(usual[name]):
+            words += (f"--{name}", str(value))
+    print("next: bash", shlex.join([f"exp_scripts/{script}", *words]))
 
 
 def check_metrics(experiment: Path, checkpoint: dict[str, Any]) -> None:
@@ -122,10 +130,18 @@ def check_same_options(experiment: Path, options: Mapping[str, Any]) -> None:
     Raises:
         UserError: naming the first option that differs from what the experiment was started with.
     """
+    for name, value, began in other_options(experiment, options):
+        raise UserError(
+            f"--{name} is {value} but {experiment.name} was started with {began}: "
+            "a resumed run must go on with the same options"
+        )
+
+
+def other_options(experiment: Path, options: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """The options that change what a run computes and that the experiment was run with otherwise: name, here, there."""
     began = options_of(experiment)
-    for name, value in as_json(options).items():
-        if name not in FREE_OPTIONS and name in began and as_json(began[name]) != value:
-            raise UserError(
-                f"--{name} is {value} but {experiment.name} was started with {began[name]}: "
-                "a resumed run must go on with the same options"
-            )
+    return [
+        (name, value, began[name])
+        for name, value in as_json(options).items()
+        if name not in FREE_OPTIONS and name in began and as_json(began[name]) != value
+    ]

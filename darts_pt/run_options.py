@@ -22,6 +22,14 @@ from darts_pt.options import Dataset, Precision, RunOptions, in_range, positive
 Options = TypeVar("Options", bound=RunOptions)
 Value = TypeVar("Value")
 
+FREE_OPTIONS = frozenset(
+    ("gpu", "data", "data_root", "experiments", "overwrite", "report_freq", "ckpt_interval", "log_tag")
+    + ("ckpt_minutes", "keep", "cuda_graph")
+    + ("resume_epoch", "resume_expid", "dev_resume_epoch", "dev_resume_log")
+    + ("nproc_per_node", "max_restarts", "workers")
+)
+"""Options that may differ when a run is resumed: they do not change what it computes."""
+
 _PRESET = "(default: the preset's)"
 PresetInt = Annotated[int | None, tyro.conf.arg(metavar="INT", help_behavior_hint=_PRESET)]
 PresetFloat = Annotated[float | None, tyro.conf.arg(metavar="FLOAT", help_behavior_hint=_PRESET)]

@@ -9,9 +9,10 @@ from nasbench201.space import NasBench201SelectionOptions, NasBench201Space
 def main(options: NasBench201SelectionOptions) -> None:
     """Select, and say what to do next."""
     from darts_pt.commands import run_selection
+    from darts_pt.resume import say_next
 
     selected = run_selection(NasBench201Space(options.data_root), options)
-    print(f"next: bash exp_scripts/eval.sh --arch '{selected.genotype}'")
+    say_next("eval.sh", selected.folder, "--arch", selected.genotype)
 
 
 if __name__ == "__main__":

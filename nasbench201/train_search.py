@@ -10,10 +10,11 @@ from nasbench201.space import NasBench201SearchOptions, NasBench201Space
 def main(options: NasBench201SearchOptions) -> None:
     """Search, and say what to do next."""
     from darts_pt.commands import run_search
+    from darts_pt.resume import say_next
 
     searched = run_search(NasBench201Space(options.data_root), options)
     script = selection_script(options.method, "201")
-    print(f"next: bash exp_scripts/{script} --resume_expid {searched.folder.name}")
+    say_next(script, searched.folder, "--resume_expid", searched.folder.name)
 
 
 if __name__ == "__main__":

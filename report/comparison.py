@@ -5,8 +5,10 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from darts_pt.run_options import FREE_OPTIONS
 from report.run import Run, number
 from report.style import MARKERS, Picture, Theme, new_figure
 
@@ -18,6 +20,9 @@ WIDTH = 4.4
 FEWEST = 3
 """Seeds on each side below which no test is made: it would say nothing."""
 
+OF_SEARCH = "search's "
+"""Before the names of options that are those of the search, where a selection's own are among them."""
+
 Quantity = Literal["test", "table", "valid"]
 QUANTITIES: Mapping[Quantity, str] = {
     "test": "test accuracy from scratch (%)",
@@ -27,17 +32,22 @@ QUANTITIES: Mapping[Quantity, str] = {
 """What is compared, the most telling first."""
 
 
+Seed = int | None | tuple[int | None, int | None]
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What one selection came to.
 
     Attributes:
+        seed: the seed of its search and its own, once where they are the same or the search is not known.
         test: accuracy of its architecture trained from scratch, the mean over such trainings (percent).
         table: accuracy by the benchmark table (percent).
         valid: the supernet's with the architecture (percent).
     """
 
     run: Run
+    seed: Seed
     test: float | None
     table: float | None
     valid: float | None
@@ -53,9 +63,9 @@ class Group:
     label: str
     outcomes: tuple[Outcome, ...]
 
-    def values(self, quantity: Quantity) -> dict[int | None, float]:
+    def values(self, quantity: Quantity) -> dict[Seed, float]:
         """Seed -> value, where it was measured."""
-        pairs = [(outcome.run.seed, getattr(outcome, quantity)) for outcome in self.outcomes]
+        pairs = [(outcome.seed, getattr(outcome, quantity)) for outcome in self.outcomes]
         return {seed: value for seed, value in pairs if value is not None}
 
     @property
@@ -91,12 +101,15 @@ def outcomes(runs: Sequence[Run]) -> list[Outcome]:
     for run in runs:
         if run.kind == "training" and run.architecture and run.test_accuracy is not None:
             trained.setdefault((_family(run), run.dataset, run.architecture), []).append(run.test_accuracy)
+    searches = {run.folder: run for run in runs if run.kind == "search"}
     found = []
     for run in runs:
         if run.kind == "selection":
+            search = searches.get(run.folder.parent)
+            seed = run.seed if search is None or search.seed == run.seed else (search.seed, run.seed)
             results = trained.get((_family(run), run.dataset, run.architecture or ""), [])
             valid = number((run.genotype or {}).get("supernet_valid_accuracy"))
-            found.append(Outcome(run, statistics.fmean(results) if results else None, run.test_accuracy, valid))
+            found.append(Outcome(run, seed, statistics.fmean(results) if results else None, run.test_accuracy, valid))
     return found
 
 
@@ -112,14 +125,42 @@ def groups(runs: Sequence[Run]) -> list[Group]:
     for outcome in found:
         key = (outcome.run.space, outcome.run.dataset, outcome.run.method)
         latest[key] = max(latest.get(key, 0), outcome.run.snapshot or 0)
-    grouped: dict[tuple[str, str, str, str], list[Outcome]] = {}
+    named: dict[tuple[str, str, str, str], list[Outcome]] = {}
     for outcome in found:
         run = outcome.run
         label = run.label + (f", {run.variant}" if run.variant else "")
         if run.snapshot is not None and run.snapshot != latest[run.space, run.dataset, run.method]:
             label += f", from epoch {run.snapshot}"
-        grouped.setdefault((run.space, run.dataset, run.size, label), []).append(outcome)
+        named.setdefault((run.space, run.dataset, run.size, label), []).append(outcome)
+    searches = {run.folder: run for run in runs if run.kind == "search"}
+    grouped: dict[tuple[str, str, str, str], list[Outcome]] = {}
+    for (*setting, label), members in named.items():
+        for outcome, difference in zip(members, _differences(members, searches), strict=True):
+            space, dataset, size = setting
+            grouped.setdefault((space, dataset, size, label + difference), []).append(outcome)
     return [Group(*key, tuple(members)) for key, members in sorted(grouped.items())]
+
+
+def _differences(members: Sequence[Outcome], searches: Mapping[Path, Run]) -> list[str]:
+    """What each was run with that not all of them were, in words; the seed and what computes nothing left out."""
+    options: list[dict[str, Any]] = []
+    for outcome in members:
+        search = searches.get(outcome.run.folder.parent)
+        of_search = {OF_SEARCH + name: value for name, value in (search.options if search else {}).items()}
+        options.append({**of_search, **outcome.run.options})
+    names = [name for name in dict.fromkeys(name for one in options for name in one) if _computes(name)]
+    differ = [name for name in names if len({repr(one[name]) for one in options if name in one}) > 1]
+    differ = [name for name in differ if not (name.startswith(OF_SEARCH) and name.removeprefix(OF_SEARCH) in differ)]
+    return ["".join(f", {_in_words(name, one.get(name))}" for name in differ if one.get(name)) for one in options]
+
+
+def _computes(name: str) -> bool:
+    """Whether an option changes what is computed, beyond the seed; `name` may be that of the search's."""
+    return name == "data" or name.removeprefix(OF_SEARCH) not in FREE_OPTIONS | {"seed", "expid_tag"}
+
+
+def _in_words(name: str, value: Any) -> str:
+    return name if value is True else f"{name} {value}"
 
 
 def baseline(members: Sequence[Group]) -> Group:

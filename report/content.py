@@ -105,7 +105,7 @@ def _setting(
         rows.append(
             {
                 "label": group.label,
-                "seeds": len({outcome.run.seed for outcome in group.outcomes}),
+                "seeds": len({outcome.seed for outcome in group.outcomes}),
                 "cells": cells,
                 "test": "" if group is first or not shown else _test(p_value(group, first, shown[0])),
             }

@@ -75,6 +75,7 @@ class Maker:
         folder = self.commands.search_folder(resolved)
         self._began[folder] = resolved
         module = f"{self._package}.train_search"
+        check_made_so(folder, resolved)
         return self.made(folder, GENOTYPE_FILE, lambda again: self._search(options, again), (module, options))
 
     def _search(self, options: Any, again: dict[str, Any]) -> None:
@@ -97,6 +98,7 @@ class Maker:
 
             name = name.replace("*", str(max(1, round(WARMUP * int(began["epochs"])))))
         make = lambda again: self._select(options, again)  # noqa: E731
+        check_made_so(located(searched / name), options)
         return self.made(searched / name, GENOTYPE_FILE, make, (f"{self._package}.projection", options))
 
     def _select(self, options: Any, again: dict[str, Any]) -> None:
@@ -124,7 +126,8 @@ class Maker:
                 )
             kept = {name: value for name, value in common.items() if name not in ("epochs", "auxiliary", "cutout")}
             options: Any = command.NasBench201TrainOptions(arch=architecture, **kept)
-            folder = command.folder_of(with_preset(options, command.PRESETS.get(self.dataset, command.PROTOCOL)))
+            resolved = with_preset(options, command.PRESETS.get(self.dataset, command.PROTOCOL))
+            folder = command.folder_of(resolved)
         else:
             from sota import train as command
             from sota.choice import find
@@ -136,7 +139,9 @@ class Maker:
             )  # fmt: skip
             known = architecture is not None
             name = find(name, self.experiments / "sota", self.dataset).name if known else name.replace("/", "+")
-            folder = command.folder_of(options, name)
+            resolved = with_preset(options, command.PRESETS.get(self.dataset, command.PROTOCOL))
+            folder = command.folder_of(resolved, name)
+        check_made_so(folder, resolved)
         main: Callable[[Any], Any] = command.main
         again = lambda changes: main(dataclasses.replace(options, **changes))  # noqa: E731
         return self.made(folder, SUMMARY_FILE, again, (f"{self._package}.train", options))
@@ -269,6 +274,22 @@ def known_methods() -> tuple[str, ...]:
     from darts_pt.methods import METHODS
 
     return tuple(METHODS)
+
+
+def check_made_so(folder: Path, options: RunOptions) -> None:
+    """Refuses a run of the same name that was made otherwise, such as a trial with --fast: it is not what is drawn.
+
+    Raises:
+        UserError: naming the first option that differs. Options that are open, and how an architecture is named, do not
+            count.
+    """
+    from darts_pt.resume import other_options
+
+    said = {name: value for name, value in dataclasses.asdict(options).items() if value is not None and name != "arch"}
+    for name, value, began in other_options(folder, said):
+        raise UserError(
+            f"{folder} was run with --{name} {began}, where this takes {value}: move it away, or give other --experiments"
+        )
 
 
 def need(folder: Path | None, what: str) -> Path:

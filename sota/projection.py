@@ -9,12 +9,12 @@ from sota.space import SotaSelectionOptions, SotaSpace, with_dataset
 def main(options: SotaSelectionOptions) -> None:
     """Select, and say what to do next."""
     from darts_pt.commands import run_selection
+    from darts_pt.resume import say_next
 
     options = with_dataset(options)
     selected = run_selection(SotaSpace(options.space), options)
     arch = f"{selected.folder.parent.name}/{selected.folder.name}"
-    dataset = f" --dataset {options.dataset}" if options.dataset not in (None, "cifar10") else ""
-    print(f"next: bash exp_scripts/eval.sh --arch {arch}{dataset}")
+    say_next("eval.sh", selected.folder, "--arch", arch)
 
 
 if __name__ == "__main__":

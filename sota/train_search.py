@@ -10,11 +10,11 @@ from sota.space import SotaSearchOptions, SotaSpace
 def main(options: SotaSearchOptions) -> None:
     """Search, and say what to do next."""
     from darts_pt.commands import run_search
+    from darts_pt.resume import say_next
 
     searched = run_search(SotaSpace(), options)
-    dataset = f" --dataset {options.dataset}" if options.dataset != "cifar10" else ""
     script = selection_script(options.method, "sota")
-    print(f"next: bash exp_scripts/{script} --resume_expid {searched.folder.name}{dataset}")
+    say_next(script, searched.folder, "--resume_expid", searched.folder.name)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import pytest
 from darts_pt import checkpoint as checkpoints
 from darts_pt.errors import UserError
 from darts_pt.experiment import Experiment
-from darts_pt.resume import check_same_options, find_experiment, options_of
+from darts_pt.resume import check_same_options, find_experiment, options_of, say_next
 from darts_pt.suggestions import did_you_mean, listed
 
 
@@ -67,6 +67,14 @@ def test_a_resumed_run_has_the_options_it_began_with(tmp_path: Path) -> None:
     check_same_options(folder, {**same, "an option of a later version": 1})
     with pytest.raises(UserError, match="--epochs is 6 but search-darts-201-1 was started with 5"):
         check_same_options(folder, {**same, "epochs": 6})
+
+
+def test_what_to_type_next_has_the_data_and_the_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    say_next("eval.sh", experiment(tmp_path, dataset="folder", experiments="my runs"), "--arch", "|none~0|")
+    line = "next: bash exp_scripts/eval.sh --arch '|none~0|' --dataset folder --data pictures --experiments 'my runs'\n"
+    assert capsys.readouterr().out == line
+    say_next("eval.sh", experiment(tmp_path / "usual", dataset="cifar10", data=None), "--arch", "x")
+    assert capsys.readouterr().out == "next: bash exp_scripts/eval.sh --arch x\n"
 
 
 def test_the_configuration_is_plain_json(tmp_path: Path) -> None:

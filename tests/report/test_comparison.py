@@ -40,6 +40,37 @@ def test_groups_differ_in_more_than_the_seed() -> None:
     assert baseline(found[1:]).label == "DARTS (magnitude)"
 
 
+def searched(folder: str, **options: object) -> Run:
+    return Run(Path(folder), {"options": {"method": "darts", "epochs": 50, **options}})
+
+
+def test_selections_that_were_run_otherwise_are_no_other_seeds() -> None:
+    """Neither with other options of their own nor from searches with others."""
+    plain, trial, warm = (selection(seed, "pt", 90.0) for seed in range(3))
+    trial.options["fast"] = True  # pyright: ignore[reportIndexIssue]
+    searches = [
+        searched(str(run.folder.parent), arch_learning_rate=rate) for run, rate in ((plain, 3e-4), (warm, 3e-3))
+    ]
+    plain.options["fast"] = warm.options["fast"] = False  # pyright: ignore[reportIndexIssue]
+    assert [group.label for group in groups([plain, trial, warm, *searches])] == [
+        "DARTS + PT, fast",
+        "DARTS + PT, search's arch_learning_rate 0.0003",
+        "DARTS + PT, search's arch_learning_rate 0.003",
+    ]
+    plain.options["gpu"], warm.options["gpu"] = "cpu", "0"  # pyright: ignore[reportIndexIssue]
+    (group,) = groups([plain, warm])
+    assert group.label == "DARTS + PT"
+
+
+def test_selections_with_one_seed_from_searches_with_several_all_count() -> None:
+    """As it is where a selection is left its default seed."""
+    mine = [selection(1, "pt", value) for value in PT]
+    mine = [Run(Path(f"search-darts-201-{n}-digits") / run.folder.name, run.config, genotype=run.genotype)
+            for n, run in enumerate(mine)]  # fmt: skip
+    (group,) = groups([*mine, *(searched(f"search-darts-201-{n}-digits", seed=n) for n in range(4))])
+    assert list(group.values("valid").values()) == list(PT)
+
+
 def test_a_training_counts_for_the_selection_of_its_architecture() -> None:
     options = {"arch": ARCHITECTURE, "dataset": "digits", "cells_per_stage": 1, "seed": 1}
     trained = [

@@ -74,6 +74,21 @@ def test_nothing_is_run_twice(root: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in (root / "experiments").rglob("metrics.jsonl")} == before
 
 
+@pytest.mark.parametrize("how", ["--no_run", "--dry_run"])
+def test_runs_of_the_same_name_with_other_options_are_not_taken_for_it(
+    root: Path, capsys: pytest.CaptureFixture[str], how: str
+) -> None:
+    """Here a trial: one batch per epoch is no figure."""
+    make(root, "--figure", "3")
+    arguments = ["--figure", "3", "--space", "nasbench201", "--gpu", "cpu", how]
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as end:
+        run_command(PaperOptions, paper.main, [*arguments, "--experiments", str(root / "experiments")])
+    assert end.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "search-darts-201-1-digits was run with --fast True, where this takes False" in line
+
+
 def test_an_interrupted_search_and_selection_go_on(root: Path) -> None:
     make(root, "--figure", "6")
     searched = root / "experiments" / "nasbench201" / "search-darts-201-1-digits"
