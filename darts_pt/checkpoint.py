@@ -57,7 +57,9 @@ def find(folder: Path, epoch: int, option: str = "--resume_epoch") -> Path:
     if epoch == -1 and epochs:
         return folder / name(epochs[-1])
     if epoch not in epochs:
-        there = f"it has those of epochs {', '.join(map(str, epochs))}" if epochs else "it has none"
+        if not epochs:
+            raise UserError(f"{option} {epoch}: {folder} has no checkpoint yet: begin that run anew, with --overwrite")
+        there = f"it has those of epochs {', '.join(map(str, epochs))}"
         wanted = "a checkpoint" if epoch == -1 else f"a checkpoint of epoch {epoch}"
         raise UserError(f"{option} {epoch}: {folder} does not have {wanted}; {there}")
     return folder / name(epoch)
@@ -185,6 +187,9 @@ def _damage(path: Path) -> str | None:
 
 
 def _first_line(error: Exception) -> str:
+    if "weights_only" in str(error):  # Torch fills a page with what to do about that; none of it is for users.
+        asked = re.search(r"\bGLOBAL (\S+)", str(error))
+        return f"it {f'asks for {asked.group(1)}' if asked else 'is a pickle'}, neither plain data nor tensors"
     lines = str(error).strip().splitlines()
     return lines[0][:160] if lines else type(error).__name__
 

@@ -12,6 +12,7 @@ import io
 import math
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ _USERS_TROUBLE = _FULL | {
 _PLAIN_WORDS = (
     (r"no type matching .*? from \['(.*?)'\]\..*<class 'int'>.*", r"expected a whole number, got '\1'"),
     (r"no type matching .*? from \['(.*?)'\]\..*<class 'float'>.*", r"expected a number, got '\1'"),
-    (r"Missing from .*?: (--\S+) .*", r"\1 is missing: it is required"),
+    (r"Missing from .*?: (--\S+|[A-Z]+) .*", r"\1 is missing: it is required"),
     (r"invalid literal for int\(\) with base 10:", "expected a whole number, got"),
     (r"could not convert string to float:", "expected a number, got"),
     (r"Missing value for argument '(\S+?)'\..*", r"\1: a value is missing"),
@@ -184,7 +185,8 @@ def run_command(
         if error.errno not in _USERS_TROUBLE:
             raise
         full = "; make room, then try again: a run goes on from its last checkpoint" if error.errno in _FULL else ""
-        _fail((f"{error.strerror}: {error.filename}" if error.filename else str(error)) + full)
+        place = error.filename2 or error.filename  # Of a copy that failed the second is the one that was to be written.
+        _fail((f"{error.strerror}: {place}" if place else str(error)) + full)
 
 
 def parse(options_type: type[Options], argv: Sequence[str], prog: str) -> Options:
@@ -195,6 +197,9 @@ def parse(options_type: type[Options], argv: Sequence[str], prog: str) -> Option
         SystemExit: after `--help`, with code 0.
     """
     _check_names(options_type, argv)
+    given = [argument for argument in argv if argument not in ("--help", "-h")]
+    if given and len(given) < len(argv):
+        print(f"given before --help, by the script or by you: {shlex.join(given)}")
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
@@ -236,12 +241,11 @@ def _option_names(options_type: type) -> set[str]:
 def _in_one_line(box: str) -> str:
     """What tyro's boxed message says, without the box and the advice below it."""
     lines = re.sub(r"\x1b\[[0-9;]*m", "", box).splitlines()
-    inside = [line.strip("│| ").strip() for line in lines if line[:1] in "│|"]
-    body: list[str] = []
-    for line in inside:
-        if line and not line.strip("─-"):  # The rule between the message and the help.
-            break
-        body.append(line)
+    inside = [line.strip("│| ") for line in lines if line.strip()]
+    rules = [place for place, line in enumerate(inside) if line and not line.strip("─-╰╯")]
+    # The title is in the frame, or, where the terminal has no UTF-8, a line above a rule; a rule ends the message.
+    first = 1 if inside[:1] and inside[0][0] == "╭" else rules[0] + 1 if rules else 0
+    body = inside[first : next((place for place in rules if place >= first), None)]
     text = " ".join(body) or " ".join(lines)
     for pattern, plain in _PLAIN_WORDS:
         text = re.sub(pattern, plain, text)

@@ -25,6 +25,9 @@ TABLE_NAME = "nasbench201.parquet"
 DIGITS_TABLE = Path(__file__).with_name("digits_table.parquet")
 """NAS-Bench-201-Digits, which comes with the code (docs/digits-table.md)."""
 
+BENCHMARK_DATASETS = ("cifar10", "cifar10-valid", "cifar100", "imagenet16-120")
+"""What the published benchmark files tell of."""
+
 TABLE_HINT = (
     "no benchmark table for this data set, so true accuracies are not shown: get NAS-Bench-201-v1_1-096897.pth "
     "(github.com/D-X-Y/NAS-Bench-201) and run: python -m nasbench201.table import FILE"
@@ -88,6 +91,8 @@ class Table:
         budgets = sorted({column.epochs for column in self.results if column.dataset == dataset})
         if not budgets:
             close = did_you_mean(dataset, self.datasets)
+            if self.path == DIGITS_TABLE and dataset in BENCHMARK_DATASETS:
+                raise UserError(f"{dataset}: {TABLE_HINT}")
             raise UserError(
                 f"{self.path.name} has no data set {dataset!r}{close}: expected {listed(self.datasets) or 'none'}"
             )

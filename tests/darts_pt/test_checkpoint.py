@@ -95,7 +95,7 @@ def test_finding_checkpoints(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"--resume_epoch 12: .* it has those of epochs 2, 4, 10"):
         checkpoints.find(tmp_path, 12)
     for epoch in (-1, 3):
-        with pytest.raises(UserError, match="it has none"):
+        with pytest.raises(UserError, match="has no checkpoint yet"):
             checkpoints.find(tmp_path / "nowhere", epoch)
 
 
@@ -209,7 +209,7 @@ def test_a_malicious_pickle_is_not_executed(tmp_path: Path, form: str) -> None:
         path.write_bytes(pickle.dumps(content, protocol=int(form[-1])))
     else:
         torch.save(content, path, _use_new_zipfile_serialization=form == "zip")
-    refused(path, "cannot be read as plain data")
+    refused(path, r"read as plain data \(it (asks for posix.system|is a pickle), neither plain data nor tensors\)")
     assert not trace.exists()
     if form.startswith("pickle"):
         pickle.loads(path.read_bytes())

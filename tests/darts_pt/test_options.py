@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import io
 import resource
 import subprocess
 import sys
@@ -155,9 +156,14 @@ def test_messages_say_what_was_expected(argv: tuple[str, ...], expected: str) ->
     assert expected in str(raised.value)
 
 
-def test_a_missing_required_option_is_named() -> None:
-    with pytest.raises(UserError, match="--resume_expid is missing"):
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_messages_are_the_same_on_every_terminal(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+    """Without UTF-8 the box around them has other lines."""
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding=encoding))
+    with pytest.raises(UserError, match=r"^--resume_expid is missing: it is required \("):
         parse(SelectionOptions, (), "a command")
+    with pytest.raises(UserError, match=r"^--epochs: expected a whole number, got 'x' \("):
+        parse(SearchOptions, ("--epochs", "x"), "a command")
 
 
 FIELDS = [
@@ -205,6 +211,8 @@ def test_how_commands_end(capsys: pytest.CaptureFixture[str]) -> None:
     code, said = ends(capsys, full)
     assert (code, said.count("\n")) == (2, 1)
     assert said.startswith("error: No space left on device: /data/checkpoint; make room")
+    copied = OSError(errno.ENOSPC, "No space left on device", "/code/page.py", None, "/data/page.py")
+    assert ": /data/page.py;" in ends(capsys, copied)[1]
     assert ends(capsys, OSError(errno.ENAMETOOLONG, "File name too long", "x" * 300))[0] == 2
     assert ends(capsys, NotADirectoryError(errno.ENOTDIR, "Not a directory", "/file/x"))[0] == 2
     assert ends(capsys, PermissionError(errno.EACCES, "Permission denied"))[0] == 2
@@ -232,6 +240,14 @@ def test_aliases_are_options_too() -> None:
     assert run(WithAlias, "--proj_crit", "loss").proj_crit == "loss"
     with pytest.raises(UserError, match="did you mean --crit"):
         parse(WithAlias, ["--crt", "loss"], "a command")
+
+
+def test_help_says_what_a_script_has_given(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its defaults are the command's, which a script such as eval.sh changes."""
+    for arguments in ([], ["--crit", "loss"]):
+        with pytest.raises(SystemExit):
+            parse(WithAlias, [*arguments, "--help"], "a command")
+        assert ("by you: --crit loss\n" in capsys.readouterr().out) == bool(arguments)
 
 
 def test_commands_are_found() -> None:

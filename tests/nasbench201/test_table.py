@@ -12,6 +12,7 @@ import pytest
 from darts_pt.errors import UserError
 from nasbench201 import isomorphism, table, table_file
 from nasbench201.architecture import operations_of
+from nasbench201.lookup import DIGITS_TABLE as DIGITS
 from nasbench201.lookup import Table, find_table
 from nasbench201.table_file import write_table
 from nasbench201.table_import import import_file
@@ -48,6 +49,13 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     lines = captured.err.splitlines()
     assert len(lines) == 1, lines
     return lines[0]
+
+
+def test_what_only_the_published_files_know_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "python -m nasbench201.table import FILE" in refused(
+        capsys, "top", "--dataset", "cifar10", "--table", DIGITS
+    )
+    assert refused(capsys, "query").startswith("error: ARCH is missing: it is required")
 
 
 def test_ranks_count_isomorphic_architectures_once(small: Path) -> None:
