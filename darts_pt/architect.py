@@ -25,7 +25,7 @@ Batch = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class AlphaOptions:
-    """How Adam steps alpha (SPEC of DARTS: no gradient clipping)."""
+    """How Adam steps alpha (as in DARTS, its gradient is not clipped)."""
 
     learning_rate: float = 3e-4
     weight_decay: float = 1e-3

@@ -203,7 +203,7 @@ def halves(dataset: DataSet, train_portion: float, seed: int) -> tuple[Tensor, T
 
 
 def random_batch_indices(half: Tensor, batch_size: int, generator: torch.Generator) -> Tensor:
-    """`batch_size` distinct indices out of `half`, uniform and drawn anew each time: an epoch is no pass (SPEC 2).
+    """`batch_size` distinct indices out of `half`, uniform and drawn anew each time: an epoch is no pass.
 
     Raises:
         UserError: if the batch is larger than the half.

@@ -32,7 +32,7 @@ PAPER: dict[str, Any] = {
     "init_channels": 16,
     "cells_per_stage": 5,
 }
-"""The search of the paper (SPEC: NAS-Bench-201)."""
+"""The search of the paper on NAS-Bench-201."""
 
 PRESETS: dict[str, dict[str, Any]] = {
     "digits": {"epochs": 50, "batch_size": 32, "train_portion": 0.5, "init_channels": 8, "cells_per_stage": 1}

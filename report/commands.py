@@ -99,11 +99,14 @@ def _command_of(run: Run) -> tuple[str, type[RunOptions]] | None:
     try:
         from sota.space import SotaSearchOptions, SotaSelectionOptions
         from sota.train import SotaTrainOptions
+        from sota.train_imagenet import ImageNetOptions
     except (ImportError, UserError):
         return None
     commands = {
         "search": ("sota.train_search", SotaSearchOptions),
         "selection": ("sota.projection", SotaSelectionOptions),
-        "training": ("sota.train", SotaTrainOptions),
+        "training": (
+            ("sota.train_imagenet", ImageNetOptions) if run.dataset == "imagenet" else ("sota.train", SotaTrainOptions)
+        ),
     }
     return commands.get(run.kind)

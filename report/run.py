@@ -85,13 +85,14 @@ class Run:
 
     @property
     def space(self) -> str:
-        """nasbench201, s1 … s5, or ? where nothing says it."""
+        """nasbench201, s1 … s5, or ? where nothing says it; of a training, the space that its architecture's name has."""
         space = self.options.get("space")
         if space:
             return str(space)
         if "cells_per_stage" in self.options or "nasbench201" in self.folder.parts:
             return "nasbench201"
-        return "?"
+        trained = re.search(r"[-_](s[1-5])[-_]", str(self.options.get("arch"))) if self.kind == "training" else None
+        return trained.group(1) if trained else "?"
 
     @property
     def dataset(self) -> str:

@@ -29,7 +29,7 @@ SpaceName = Literal["s1", "s2", "s3", "s4", "s5"]
 Criteria = Literal["acc", "loss"]
 
 PAPER: dict[str, Any] = {"epochs": 50, "batch_size": 64, "train_portion": 0.5, "init_channels": 16, "layers": 8}
-"""The search of the paper (SPEC: the S1–S5 spaces)."""
+"""The search of the paper (section 5.1)."""
 
 PRESETS: dict[str, dict[str, Any]] = {
     "digits": {"epochs": 20, "batch_size": 64, "train_portion": 0.5, "init_channels": 4, "layers": 3}

@@ -26,7 +26,7 @@ PROTOCOL = {
     "init_channels": 36,
     "layers": 20,
 }
-"""How the paper trains its architectures, after DARTS (SPEC: evaluation training)."""
+"""How the paper trains its architectures, after DARTS."""
 
 PRESETS = {"digits": PROTOCOL | {"epochs": 40, "batch_size": 64, "ckpt_interval": 20, "init_channels": 8, "layers": 5}}
 

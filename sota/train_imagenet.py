@@ -32,7 +32,7 @@ PROTOCOL = {
     "layers": 14,
     "image_size": 224,
 }
-"""The mobile setting of DARTS, at the batch and learning rate of several GPUs (SPEC: evaluation training)."""
+"""The mobile setting of DARTS, at the batch and learning rate of several GPUs."""
 
 
 @dataclass(frozen=True, kw_only=True)
