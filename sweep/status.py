@@ -94,22 +94,24 @@ class Status:
             print(line, file=self._stream, flush=True)
 
     def _table(self) -> Any:
+        from rich.console import Group
         from rich.table import Table
+        from rich.text import Text
 
         counts = Counter(outcome.state for outcome in self._ended.values())
         waiting = len(self._jobs) - len(self._ended) - len(self._running)
         parts = [f"{counts['done']} done", f"{len(self._running)} running", f"{waiting} waiting"]
         parts += [f"{counts[state]} {state}" for state in ("failed", "skipped") if counts[state]]
-        table = Table(
-            title=f"{', '.join(parts)}; {spell(time.monotonic() - self._start)}", box=None, title_justify="left"
-        )
+        # Above the table, not its title, which would be wrapped to the width of the rows.
+        head = Text(f"{', '.join(parts)}; {spell(time.monotonic() - self._start)}", style="italic")
+        table = Table(box=None)
         for column in ("running", "node", "for", "epoch"):
             table.add_column(column, no_wrap=True)
         for name, (node, since) in list(self._running.items())[:MOST_ROWS]:
             table.add_row(name, node, spell(time.monotonic() - since), self._epoch(self._jobs[name]))
         if len(self._running) > MOST_ROWS:
             table.add_row(f"and {len(self._running) - MOST_ROWS} more", "", "", "")
-        return table
+        return Group(head, table)
 
     def _epoch(self, job: Job) -> str:
         folder = folder_of(job) if job.stage != "report" else None
