@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _PAPERS = "(default: its paper's)"
 MethodName = Annotated[str, tyro.conf.arg(metavar="{" + ",".join(METHODS) + "}")]
+MethodOfTheSearch = Annotated[
+    str | None, tyro.conf.arg(metavar="{" + ",".join(METHODS) + "}", help_behavior_hint="(default: the search's)")
+]
 SelectionName = Annotated[str, tyro.conf.arg(metavar="{" + ",".join(SELECTIONS) + "}")]
 SettingInt = Annotated[int | None, tyro.conf.arg(metavar="INT", help_behavior_hint=_PAPERS)]
 SettingFloat = Annotated[float | None, tyro.conf.arg(metavar="FLOAT", help_behavior_hint=_PAPERS)]

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import tyro
 
 from darts_pt.errors import UserError
-from darts_pt.method_options import MethodName, MethodOptions, SelectionName
+from darts_pt.method_options import MethodName, MethodOfTheSearch, MethodOptions, SelectionName
 from darts_pt.options import Dataset, Precision, RunOptions, in_range, positive
 
 Options = TypeVar("Options", bound=RunOptions)
@@ -149,8 +149,8 @@ class SelectionOptions(SupernetOptions, RanksOptions):
     """Data set; by default the one that the search used, as are its half sizes, batch size and method."""
     train_portion: PresetFloat = None
     """Share of the training set that trains the weights; the rest is the valid half. By default as in the search."""
-    method: MethodName | None = None
-    """How alpha is stepped between the events; by default as in the search."""
+    method: MethodOfTheSearch = None
+    """How alpha is stepped between the events."""
     resume_expid: Annotated[str, tyro.conf.arg(metavar="EXPID")]
     """The search to select from: the name of its experiment folder, or a path to it."""
     resume_epoch: PresetInt = None

@@ -65,6 +65,7 @@ class SizeOptions(RunOptions):
 class NasBench201SearchOptions(SearchOptions, SizeOptions):
     """Train a supernet in the NAS-Bench-201 space: the first step of DARTS, and of DARTS-PT.
 
+    The paper's supernet has 16 channels and 5 cells per stage and trains for 100 epochs (digits: 8, 1 and 50).
     Next: nasbench201.projection selects an architecture from the supernet.
     """
 

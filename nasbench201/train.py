@@ -35,7 +35,9 @@ PRESETS = {"digits": PROTOCOL | {"epochs": 40, "batch_size": 64, "init_channels"
 class NasBench201TrainOptions(TrainOptions, SizeOptions):
     """Train an architecture of NAS-Bench-201 from scratch on the whole training set, by the benchmark's protocol.
 
-    SGD with Nesterov momentum, cosine to 0, random crop and flip.
+    SGD with Nesterov momentum, cosine to 0, random crop and flip. The benchmark trains 16 channels and 5 cells per stage
+    for 200 epochs in batches of 256 (digits: 8, 1, 40 and 64), at a learning rate of 0.1, with weight decay 5e-4 and
+    gradients not clipped; a checkpoint every 20 epochs.
     """
 
     arch: str
