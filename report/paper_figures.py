@@ -45,7 +45,8 @@ def _by_weight(row: Sequence[Strength]) -> str:
 
 
 def _by_strength(row: Sequence[Strength]) -> str:
-    return max(row, key=lambda strength: strength.accuracy).operation
+    """Of equally strong operations the one with the larger weight: alpha is not wrong there."""
+    return max(row, key=lambda strength: (strength.accuracy, strength.weight)).operation
 
 
 def rank_correlation(row: Sequence[Strength]) -> float | None:

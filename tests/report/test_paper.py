@@ -261,6 +261,8 @@ def test_alpha_and_strength_are_compared_by_edge() -> None:
     agree = [strength("a", 0.4, 90.0), strength("b", 0.6, 95.0)]
     differ = [strength("a", 0.7, 90.0, 1), strength("b", 0.3, 95.0, 1)]
     assert disagreements(agree + differ) == (1, 2)
+    tied = [strength("a", 0.4, 90.0, 2), strength("b", 0.6, 90.0, 2)]
+    assert disagreements(agree + differ + tied) == (1, 3), "of equals the largest alpha is as good as any"
     assert rank_correlation(agree) == pytest.approx(1.0)
     assert rank_correlation(differ) == pytest.approx(-1.0)
     assert rank_correlation([strength("a", 0.4, 90.0), strength("b", 0.6, 90.0)]) is None
