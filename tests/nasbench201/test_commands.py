@@ -170,7 +170,7 @@ def test_a_trained_architecture_leaves_a_summary(tmp_path: Path) -> None:
         (("--resume_expid", "search-drats-201-3-digits"), "did you mean"),
         (("--resume_expid", NAME, "--resume_epoch", "7"), "epochs 1, 2"),
         (("--resume_expid", NAME, "--dataset", "cifar10"), "was searched with digits"),
-        (("--resume_expid", NAME, "--dev_resume_epoch", "0"), "no config.json|does not have"),
+        (("--resume_expid", NAME, "--dev_resume_epoch", "0"), "no config.json|has no checkpoint yet"),
         (("--resume_expid", NAME, "--dev_resume_log", "x"), "--dev_resume_epoch"),
         (("--resume_expid", NAME, "--proj_intv", "0"), "above 0"),
         (("--resume_expid", NAME, "--batch_size", "5000"), "at most 598"),
