@@ -42,11 +42,11 @@ class SpeedOptions:
     """Where to compute."""
     cuda_graph: bool = False
     """Ours replays its passes from CUDA graphs, as searches and selections do with this option."""
-    threads: int | None = None
+    threads: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
     """CPU threads; by default what torch takes."""
-    repeats: int | None = None
+    repeats: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
     """Turns of each; by default 20 at the digits size, 5 at the paper's, fewer (but 3) where they take too long."""
-    event_batches: int | None = None
+    event_batches: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
     """Batches of the valid half in a decision, whose cost is linear in them; by default 2 at the digits size, 1 at the
     paper's."""
     json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 import tyro
@@ -200,6 +201,8 @@ def parse(options_type: type[Options], argv: Sequence[str], prog: str) -> Option
     given = [argument for argument in argv if argument not in ("--help", "-h")]
     if given and len(given) < len(argv):
         print(f"given before --help, by the script or by you: {shlex.join(given)}")
+    if len(given) < len(argv):
+        _unwrap_help(options_type)
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
@@ -212,6 +215,18 @@ def parse(options_type: type[Options], argv: Sequence[str], prog: str) -> Option
         if isinstance(value, float) and not math.isfinite(value):
             raise UserError(f"--{name}: expected a finite number, got {value}")
     return options
+
+
+def _unwrap_help(options_type: type) -> None:
+    """Hands tyro what stands under every field as one line: it would keep the lines of the source."""
+    import docstring_parser
+
+    fields = {field.name: field for field in dataclasses.fields(options_type)}  # pyright: ignore[reportArgumentType]
+    for owner in reversed(options_type.__mro__[:-1]):  # What a class says of a field counts more than its parents.
+        for described in docstring_parser.parse_from_object(owner).params:
+            if described.arg_name in fields and described.description:
+                help_text = " ".join(described.description.split())
+                fields[described.arg_name].metadata = MappingProxyType({"help": help_text})
 
 
 def _check_names(options_type: type, argv: Sequence[str]) -> None:

@@ -68,7 +68,7 @@ class SupernetOptions(MethodOptions):
     """Learning rate of alpha (Adam)."""
     arch_weight_decay: float = 1e-3
     """Weight decay of alpha."""
-    train_portion: float | None = 0.5
+    train_portion: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = 0.5
     """Share of the training set that trains the weights; the rest is the valid half."""
     method: MethodName | None = None
     """The search method, that is how alpha is stepped and how it mixes the operations."""

@@ -80,7 +80,7 @@ class NasBench201SelectionOptions(SelectionOptions, SizeOptions):
     proj_crit: Annotated[Literal["acc", "loss"], tyro.conf.arg(aliases=["--crit"])] = "acc"
     """What a removal is judged by: the supernet's accuracy or its loss on the valid half."""
 
-    proj_crit_edge: str | None = None
+    proj_crit_edge: Annotated[str | None, tyro.conf.arg(metavar="STR")] = None
     """Refused: it is for topology events, which this space has none of, since its nodes keep all incoming edges."""
 
     def __post_init__(self) -> None:

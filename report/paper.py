@@ -47,10 +47,10 @@ class PaperOptions:
     OUTPUT/figures/. The benchmark table is asked anew at every drawing.
     """
 
-    figure: int | None = None
+    figure: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """1: alpha against discretisation accuracy; 2: the same by edge; 3: skip connections as the supernet learns; 4:
     what is selected from every snapshot; 5: the cells; 6: valid accuracy during selection."""
-    table: int | None = None
+    table: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """1: shuffled edges; 2: methods in the DARTS space; 3: S1–S4; 4: more spaces, alpha fixed or not."""
     all: bool = False
     """Every figure and table; with --space those that the space has."""

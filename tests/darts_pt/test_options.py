@@ -268,3 +268,26 @@ def test_help_is_quick_and_explains_every_option(command: str) -> None:
     # Seconds of computing: how long one waits depends on what else the machine does.
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.5
     assert f"usage: python -m {command}" in ended.stdout
+    assert "{None}|" not in ended.stdout
+
+
+@dataclass(frozen=True, kw_only=True)
+class LongHelp(RunOptions):
+    """Options with much to say."""
+
+    number: int = 1
+    """One word after the other that stand in one sentence
+    which goes over several lines of the source: here
+    it ends."""
+    seed: int = 7
+    """Another seed."""
+
+
+def test_help_does_not_keep_the_lines_of_the_source(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(LongHelp, ["--help"], "a command")
+    lines = [line.strip("│ ") for line in capsys.readouterr().out.splitlines()]
+    said = " ".join(lines)
+    assert "one sentence which goes over several lines of the source: here it ends. (default: 1)" in said
+    assert "which goes over several lines of the source: here" not in lines
+    assert "Another seed. (default: 7)" in said
