@@ -1,6 +1,6 @@
 """Compare this implementation with golden records of the original's own arithmetic.
 
-    python -m benchmarks.parity FILE [FILE …]
+    python -m benchmarks.parity FILE [FILE …] [--device cuda]
 
 For each record the network is built in float64, the weights are loaded under the original's names, and everything that
 the record holds is repeated by the code that searches and selections run. One line per quantity gives the largest
@@ -52,8 +52,8 @@ def relative_error(ours: Any, theirs: Any) -> float:
     """The largest difference relative to the record's largest magnitude; mappings: the largest of their items'."""
     if isinstance(theirs, Mapping):
         return max((relative_error(ours[key], value) for key, value in theirs.items()), default=0.0)
-    ours = torch.as_tensor(ours, dtype=torch.float64)
-    theirs = torch.as_tensor(theirs, dtype=torch.float64)
+    ours = torch.as_tensor(ours, dtype=torch.float64).cpu()
+    theirs = torch.as_tensor(theirs, dtype=torch.float64).cpu()
     if ours.shape != theirs.shape:
         return float("inf")
     if theirs.numel() == 0:
@@ -99,7 +99,7 @@ class SupernetParity:
 
     def __init__(self, record: dict[str, Any]) -> None:
         self.record = record
-        self.supernet = supernet_of(record)
+        self.supernet = supernet_of(record).to(record["batches"][0][0].device)
         self.cell_types = self.supernet.cell_types
         self.batches: list[Batch] = [(images, labels) for images, labels in record["batches"]]
         self.restart()
@@ -309,7 +309,7 @@ def network_comparisons(record: dict[str, Any]) -> Iterator[Comparison]:
         config["layers"],
         config["num_classes"],
         has_auxiliary_head,
-    ).double()
+    ).to(record["x"].device, torch.float64)
     network.load_state_dict(record["state_dict"])
     network.train()
     logits, auxiliary_logits = network(record["x"], config.get("drop_path_prob", 0.0))
@@ -344,13 +344,13 @@ def _genotype(named: Any) -> Genotype:
 # Command ---------------------------------------------------------------------------------------------------------
 
 
-def comparisons(path: Path) -> Iterator[Comparison]:
-    """All comparisons of one record.
+def comparisons(path: Path, device: str = "cpu") -> Iterator[Comparison]:
+    """All comparisons of one record, repeated on a device.
 
     Raises:
         UserError: the file is no golden record.
     """
-    record = checkpoints.read(path, ("config", "state_dict"))
+    record = _on(device, checkpoints.read(path, ("config", "state_dict")))
     if "x" in record:
         return network_comparisons(record)
     missing = [key for key in ("batches", "alpha", "train_forward", "bilevel_steps") if key not in record]
@@ -361,6 +361,15 @@ def comparisons(path: Path) -> Iterator[Comparison]:
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise UserError(f"{path} is no golden record: its network cannot be built ({_reason(error)})") from None
     return repetition.comparisons()
+
+
+def _on(device: str, value: Any) -> Any:
+    """A record's tensors, however deep they lie, on the device."""
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, Mapping):
+        return {key: _on(device, item) for key, item in value.items()}
+    return type(value)(_on(device, item) for item in value) if type(value) in (list, tuple) else value
 
 
 def not_compared(path: Path) -> list[str]:
@@ -377,15 +386,22 @@ def _reason(error: Exception) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Check every file named; the exit code."""
-    paths = [Path(argument) for argument in (sys.argv[1:] if arguments is None else arguments)]
-    if not paths or any(str(path) in ("-h", "--help") for path in paths):
+    words, device = list(sys.argv[1:] if arguments is None else arguments), "cpu"
+    if words[-2:-1] == ["--device"]:
+        device = words.pop()
+        words.pop()
+    paths = [Path(word) for word in words]
+    if not paths or any(word in ("-h", "--help") for word in words):
         print(__doc__)
-        return 0 if paths else 2
+        return 0 if words else 2
+    if (device == "cuda" and not torch.cuda.is_available()) or device not in ("cpu", "cuda"):
+        print(f"error: --device {device}: expected cpu{', there is no GPU' * (device == 'cuda')}", file=sys.stderr)
+        return 2
     failures = 0
     for path in paths:
         print(path)
         try:
-            for comparison in comparisons(path):
+            for comparison in comparisons(path, device):
                 failed = not comparison.error <= comparison.tolerance
                 failures += failed
                 print(f"  {'FAIL' if failed else 'ok  '}  {comparison.error:8.1e}  {comparison.quantity}", flush=True)

@@ -37,7 +37,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
 
 
 def test_nasbench201_agrees_with_the_original(capsys: pytest.CaptureFixture[str]) -> None:
-    assert parity.main([str(RECORD)]) == 0
+    assert parity.main([str(RECORD), "--device", "cpu"]) == 0
     found = lines(capsys)
     assert all(line.startswith("  ok ") for line in found)
     for quantity in (
@@ -234,6 +234,7 @@ def test_what_is_no_record_is_told(
 def test_a_missing_file_and_no_file_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert parity.main([str(tmp_path / "nowhere.pt")]) == 2
     assert "no checkpoint" in capsys.readouterr().err
+    assert parity.main([str(RECORD), "--device", "tpu"]) == 2
     assert parity.main([]) == 2
     assert "python -m benchmarks.parity FILE" in capsys.readouterr().out
     assert parity.main(["--help"]) == 0
