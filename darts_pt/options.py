@@ -235,7 +235,8 @@ def _check_names(options_type: type, argv: Sequence[str]) -> None:
     for argument in argv:
         name = argument.partition("=")[0]
         if re.match(r"--?[A-Za-z]", name) and "--" + name.lstrip("-").replace("-", "_") not in known and name != "-h":
-            close = did_you_mean("--" + name.lstrip("-").replace("-", "_"), sorted(known))
+            bare = {option.removeprefix("--"): option for option in sorted(known)}  # All share the dashes.
+            close = did_you_mean(name.lstrip("-").replace("-", "_"), bare, shown=bare)
             raise UserError(f"unknown option {name}{close or '; --help lists them all'}")
 
 

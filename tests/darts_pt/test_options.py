@@ -291,3 +291,10 @@ def test_help_does_not_keep_the_lines_of_the_source(capsys: pytest.CaptureFixtur
     assert "one sentence which goes over several lines of the source: here it ends. (default: 1)" in said
     assert "which goes over several lines of the source: here" not in lines
     assert "Another seed. (default: 7)" in said
+
+
+def test_only_what_is_close_is_suggested() -> None:
+    with pytest.raises(UserError, match="unknown option --nosuch; --help lists them all"):
+        parse(LongHelp, ["--nosuch", "1"], "a command")
+    with pytest.raises(UserError, match="unknown option --report-frequ, did you mean --report_freq"):
+        parse(LongHelp, ["--report-frequ", "1"], "a command")
