@@ -194,7 +194,9 @@ def gradient_by_mixing(supernet: Supernet, mixing: MixingWeights, batch: Batch) 
 
     def gradients(images: Tensor, labels: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
         leaves = [tensor.detach().requires_grad_() for tensor in tensors]
-        loss = F.cross_entropy(supernet(images, mixing.with_tensors(leaves)), labels)
+        # The cells get views: torch's counters of operations cannot watch a leaf whose gradient is asked for.
+        views = [leaf.view_as(leaf) for leaf in leaves]
+        loss = F.cross_entropy(supernet(images, mixing.with_tensors(views)), labels)
         return torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
 
     return supernet.run_pass("gradient by mixing", gradients, batch, mixing)
