@@ -24,9 +24,9 @@ from typing import Annotated, Any
 import tyro
 
 from benchmarks.faults import left
-from darts_pt.errors import UserError
-from darts_pt.options import in_range, positive, run_command
-from darts_pt.provenance import PROJECT_ROOT
+from darts_pt.commands.command_line import in_range, positive, run_command
+from darts_pt.run.errors import UserError
+from darts_pt.run.provenance import PROJECT_ROOT
 
 NODE = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}
 

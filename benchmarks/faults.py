@@ -27,7 +27,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from darts_pt.options import parse, positive, run_command
+from darts_pt.commands.command_line import parse, positive, run_command
 
 MOST_KILLS = 10
 """After so many kills a run may come to its end."""

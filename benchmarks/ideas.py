@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from darts_pt.options import positive, run_command
+from darts_pt.commands.command_line import positive, run_command
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,7 +52,7 @@ def layouts() -> Iterator[Idea]:
     import torch
     from torch.nn import functional as F
 
-    from darts_pt.mixed import average_pool, convolution, pointwise
+    from darts_pt.kernels.mixed import average_pool, convolution, pointwise
 
     maps, stack = _maps(64, 16, 32), _maps(64, 48, 32)
     plain, plain_stack = maps.contiguous(), stack.contiguous()
@@ -88,8 +88,8 @@ def sums() -> Iterator[Idea]:
     """Batch norms on their way into nodes, and alpha's gradient."""
     import torch
 
-    from darts_pt.mixed import BatchNorm2d, stacked_batch_norm
-    from darts_pt.sums import NodeSums
+    from darts_pt.kernels.mixed import BatchNorm2d, stacked_batch_norm
+    from darts_pt.kernels.sums import NodeSums
 
     stack, maps, one, scale = _maps(64, 48, 32), _maps(64, 16, 32), torch.ones(()), torch.rand(48)
     norms = [BatchNorm2d(16, affine=False) for _ in range(3)]

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.methods_figure import Point, draw
 from darts_pt.methods import METHODS, script_name
-from darts_pt.provenance import PROJECT_ROOT
+from darts_pt.run.provenance import PROJECT_ROOT
 from nasbench201.space import NasBench201SearchOptions, NasBench201SelectionOptions, NasBench201Space
 
 BOTH: dict[str, Any] = {"init_channels": 4, "batch_size": 64, "arch_learning_rate": 3e-3, "report_freq": 1000}
@@ -74,7 +74,8 @@ class Result(NamedTuple):
 
 def run(seeds: list[int], methods: list[str], selections: list[str], experiments: Path) -> None:
     """Do what is not done yet; every result is a line of results.jsonl."""
-    from darts_pt.commands import run_search, run_selection
+    from darts_pt.commands.search import run_search
+    from darts_pt.commands.selection import run_selection
 
     space = NasBench201Space(PROJECT_ROOT / "data")
     done = {(result.method, result.selection, result.seed) for result in results(experiments)}
@@ -165,10 +166,10 @@ def rows(experiments: Path) -> Iterator[Row]:
 
 def worth(genotypes: set[str], experiments: Path) -> dict[str, dict[str, float]]:
     """Genotype -> what KNOWN names of it, from the embedded table or, without one, from training it now."""
-    from nasbench201 import isomorphism
     from nasbench201.architecture import operations_of
     from nasbench201.build_table import RESULTS, Partial, train_chunk
-    from nasbench201.digits_protocol import PROTOCOL, SEEDS
+    from nasbench201.digits_table.protocol import PROTOCOL, SEEDS
+    from nasbench201.table import isomorphism
 
     space = NasBench201Space(PROJECT_ROOT / "data")
     known = {genotype: space.look_up(genotype, "digits") for genotype in sorted(genotypes)}

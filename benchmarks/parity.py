@@ -18,13 +18,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from darts_pt import checkpoint as checkpoints
 from darts_pt.architect import Architect, Batch, bilevel_step
 from darts_pt.complexity import AUXILIARY
-from darts_pt.errors import UserError
 from darts_pt.methods.blank import FixedAlpha
 from darts_pt.methods.sdarts_adv import Adversarial
 from darts_pt.methods.sdarts_rs import add_noise
+from darts_pt.run import checkpoint as checkpoints
+from darts_pt.run.errors import UserError
 from darts_pt.search import Metrics, WeightOptions
 from darts_pt.selection import score_edges, score_operations
 from darts_pt.supernet import Alpha, CellType, Decisions, Supernet

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from darts_pt.options import positive, run_command
+from darts_pt.commands.command_line import positive, run_command
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,12 +21,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from darts_pt.options import positive, run_command
+from darts_pt.commands.command_line import positive, run_command
 
 if TYPE_CHECKING:
-    from darts_pt.data import DataSet
+    from darts_pt.data.data_set import DataSet
     from darts_pt.evaluation import NetworkTraining
-    from darts_pt.ranks import Ranks
+    from darts_pt.run.processes import Ranks
     from darts_pt.search import SupernetTraining
 
 ARCHITECTURE = "darts_pt_s5_0"
@@ -49,8 +49,8 @@ class ScalingOptions:
 
 def evaluation(data: DataSet, ranks: Ranks, init_channels: int, layers: int) -> NetworkTraining:
     """The network of an architecture in training, as sota.train has it."""
-    from darts_pt.device import Generators, seeded
     from darts_pt.evaluation import NetworkTraining, TrainingOptions
+    from darts_pt.run.device import Generators, seeded
     from sota.genotypes import published
     from sota.network import SotaNetwork
 
@@ -63,7 +63,7 @@ def evaluation(data: DataSet, ranks: Ranks, init_channels: int, layers: int) -> 
 
 def enlarged(data: DataSet) -> DataSet:
     """The same images, every pixel as four by four."""
-    from darts_pt.data import Images
+    from darts_pt.data.data_set import Images
 
     pixels = data.train.pixels.repeat_interleave(4, dim=2).repeat_interleave(4, dim=3)
     return dataclasses.replace(data, train=Images(pixels, data.train.labels))
@@ -72,8 +72,8 @@ def enlarged(data: DataSet) -> DataSet:
 def supernet(data: DataSet) -> SupernetTraining:
     """A supernet of S5 as it is tuned on digits."""
     from darts_pt.architect import Architect
-    from darts_pt.data import halves
-    from darts_pt.device import Generators, seeded
+    from darts_pt.data.data_set import halves
+    from darts_pt.run.device import Generators, seeded
     from darts_pt.search import Halves, SupernetTraining, WeightOptions
     from darts_pt.supernet import initial_alpha
     from sota.supernet import SotaSupernet
@@ -89,7 +89,7 @@ def supernet(data: DataSet) -> SupernetTraining:
 
 def pieces(ranks: Ranks) -> dict[str, Callable[[], object]]:
     """Name -> the work, ready to be done again and again."""
-    from darts_pt.data import in_batches, load, shuffled
+    from darts_pt.data.data_set import in_batches, load, shuffled
     from darts_pt.selection import score_operations
     from darts_pt.supernet import Decisions
 
@@ -136,7 +136,7 @@ def compare(rank: int, count: int, repeats: int, folder: str) -> None:
     import torch
     from torch import distributed
 
-    from darts_pt.ranks import ONE, Ranks
+    from darts_pt.run.processes import ONE, Ranks
 
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=count)

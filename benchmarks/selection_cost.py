@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from darts_pt.options import positive, run_command
+from darts_pt.commands.command_line import positive, run_command
 
 if TYPE_CHECKING:
     from benchmarks.speed import Contest

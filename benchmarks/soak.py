@@ -28,9 +28,9 @@ from typing import Annotated, Any
 
 import tyro
 
-from darts_pt.errors import Stopped, UserError
-from darts_pt.files import atomic_write
-from darts_pt.options import parse, positive, run_command
+from darts_pt.commands.command_line import parse, positive, run_command
+from darts_pt.run.errors import Stopped, UserError
+from darts_pt.run.files import atomic_write
 
 Command = tuple[str, list[str]]
 """Which command (a key of :func:`_commands`) and its arguments."""

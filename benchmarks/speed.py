@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from benchmarks.measuring import Timing, in_turn, peak_bytes
-from darts_pt.errors import UserError
-from darts_pt.options import in_range, positive, run_command
+from darts_pt.commands.command_line import in_range, positive, run_command
+from darts_pt.run.errors import UserError
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from darts_pt.data import DataSet
+    from darts_pt.data.data_set import DataSet
     from darts_pt.supernet import CellType, Supernet
 
 
@@ -120,9 +120,9 @@ class Contest:
 
         from benchmarks import textbook
         from darts_pt.architect import Architect
-        from darts_pt.data import halves
-        from darts_pt.device import Generators
-        from darts_pt.passes import replayed
+        from darts_pt.data.data_set import halves
+        from darts_pt.kernels.passes import replayed
+        from darts_pt.run.device import Generators
         from darts_pt.search import Halves, SupernetTraining, WeightOptions
         from darts_pt.supernet import initial_alpha
 
@@ -181,7 +181,7 @@ class Contest:
 
     def our_input(self) -> None:
         """Both batches of a step."""
-        from darts_pt.data import random_batch_indices
+        from darts_pt.data.data_set import random_batch_indices
 
         for half in self.halves:
             self.training.batch(random_batch_indices(half, self.size.batch_size, self.training.generators["batches"]))
@@ -230,7 +230,7 @@ def _data(size: str, device: torch.device) -> DataSet:
     """The digits, or random images of CIFAR's size: the time does not depend on what they show."""
     import torch
 
-    from darts_pt.data import Augmentation, DataSet, Images, load
+    from darts_pt.data.data_set import Augmentation, DataSet, Images, load
 
     if size == "digits":
         return load("digits", device=device)

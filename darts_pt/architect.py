@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from darts_pt.device import Generators
-from darts_pt.epoch import StepResult
-from darts_pt.guard import NumericalGuard
+from darts_pt.run.device import Generators
+from darts_pt.run.epoch import StepResult
+from darts_pt.run.guard import NumericalGuard
 from darts_pt.supernet import Alpha, CellType, Decisions, MixingWeights, Supernet, fixed_by
 
 Batch = tuple[Tensor, Tensor]

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import networkx as nx
 
-from darts_pt.errors import UserError
-from darts_pt.files import atomic_path
+from darts_pt.run.errors import UserError
+from darts_pt.run.files import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,22 +14,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from darts_pt import checkpoint as checkpoints
-from darts_pt.data import DataSet, in_batches, passes, shuffled
-from darts_pt.device import Generators, autocast, use_precision
-from darts_pt.epoch import EpochProgress, Metrics, StepResult, next_learning_rate, run_epoch
-from darts_pt.errors import UserError
-from darts_pt.feed import Feed, Part, TensorFeed
-from darts_pt.guard import NumericalGuard
-from darts_pt.options import Precision
-from darts_pt.ranks import ONE, Ranks, Share
+from darts_pt.data.data_set import DataSet, in_batches, passes, shuffled
+from darts_pt.data.feed import Feed, Part, TensorFeed
+from darts_pt.hyperparameters import Precision
+from darts_pt.run import checkpoint as checkpoints
+from darts_pt.run.device import Generators, autocast, use_precision
+from darts_pt.run.epoch import EpochProgress, Metrics, StepResult, next_learning_rate, run_epoch
+from darts_pt.run.errors import UserError
+from darts_pt.run.guard import NumericalGuard
+from darts_pt.run.processes import ONE, Ranks, Share
 from darts_pt.search import log_epoch
 
 CHECKPOINT_KEYS = ("epoch", "state_dict", "optimizer", "scheduler", "generators")
 
 if TYPE_CHECKING:
-    from darts_pt.experiment import Experiment
-    from darts_pt.saving import Saver
+    from darts_pt.run.experiment import Experiment
+    from darts_pt.run.saver import Saver
 
 
 class EvaluationNetwork(nn.Module):
@@ -60,7 +60,7 @@ class TrainingOptions:
         drop_path_prob: what the probability of dropping a path grows to, linearly over the epochs, from 0.
         label_smoothing: what of the probability of the true class is spread evenly over all in the training loss.
         accumulate: forward passes per step, over each of which batch norm takes its statistics.
-        precision: of the arithmetic (:func:`darts_pt.device.use_precision`).
+        precision: of the arithmetic (:func:`darts_pt.run.device.use_precision`).
         top5: whether test accuracy is also counted as "among the five most likely classes".
     """
 
@@ -149,7 +149,7 @@ class NetworkTraining:
         """The network with batch norms over all ranks and gradients that are means over all ranks."""
         from torch.nn.parallel import DistributedDataParallel
 
-        from darts_pt.synchronised import synchronise
+        from darts_pt.kernels.synchronised import synchronise
 
         synchronise(self.network, self.device)
         # A cell may have operations whose output goes nowhere. And with this option gradients are always added up in the

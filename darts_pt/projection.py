@@ -11,8 +11,8 @@ from darts_pt.selection import EdgeOrder, Event, Scores, SelectionRule, pick, sc
 from darts_pt.supernet import CellType, Decisions
 
 if TYPE_CHECKING:
-    from darts_pt.experiment import Experiment
-    from darts_pt.saving import Saver
+    from darts_pt.run.experiment import Experiment
+    from darts_pt.run.saver import Saver
 
 
 def project(

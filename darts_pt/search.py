@@ -13,19 +13,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from darts_pt import checkpoint as checkpoints
 from darts_pt.architect import Architect, Batch, bilevel_step
-from darts_pt.data import DataSet, in_batches, passes, random_batch_indices, shuffled
-from darts_pt.device import Generators
-from darts_pt.epoch import EpochProgress, Metrics, StepResult, next_learning_rate, run_epoch
-from darts_pt.errors import UserError
-from darts_pt.guard import NumericalGuard
-from darts_pt.ranks import ONE
+from darts_pt.data.data_set import DataSet, in_batches, passes, random_batch_indices, shuffled
+from darts_pt.run import checkpoint as checkpoints
+from darts_pt.run.device import Generators
+from darts_pt.run.epoch import EpochProgress, Metrics, StepResult, next_learning_rate, run_epoch
+from darts_pt.run.errors import UserError
+from darts_pt.run.guard import NumericalGuard
+from darts_pt.run.processes import ONE
 from darts_pt.supernet import Decisions, MixingWeights, Supernet
 
 if TYPE_CHECKING:
-    from darts_pt.experiment import Experiment
-    from darts_pt.saving import Saver
+    from darts_pt.run.experiment import Experiment
+    from darts_pt.run.saver import Saver
 
 
 @dataclass(frozen=True)
@@ -231,7 +231,7 @@ class SupernetTraining:
     # Saving ------------------------------------------------------------------------------------------------------
 
     def to_checkpoint(self) -> dict[str, Any]:
-        """Plain data that :meth:`restore` takes up exactly; the keys are explained in :mod:`darts_pt.checkpoint`."""
+        """Plain data that :meth:`restore` takes up exactly; the keys are explained in :mod:`darts_pt.run.checkpoint`."""
         return {
             "epoch": self.epoch,
             "state_dict": self.supernet.state_dict(),

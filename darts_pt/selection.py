@@ -15,8 +15,8 @@ from typing import Any, Literal, NamedTuple, Protocol
 import torch
 
 from darts_pt.architect import Architect, Batch
-from darts_pt.mixed import frozen_statistics
-from darts_pt.ranks import ONE, Ranks
+from darts_pt.kernels.mixed import frozen_statistics
+from darts_pt.run.processes import ONE, Ranks
 from darts_pt.search import Metrics, evaluate
 from darts_pt.supernet import CellType, Decisions, MixingWeights, Supernet
 

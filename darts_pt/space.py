@@ -6,14 +6,14 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from darts_pt.run_options import SearchOptions, SelectionOptions
+from darts_pt.commands.options import SearchOptions, SelectionOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import Tensor
 
-    from darts_pt.device import Generators
+    from darts_pt.run.device import Generators
     from darts_pt.selection import Criterion
     from darts_pt.supernet import Supernet
 

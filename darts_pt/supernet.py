@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from darts_pt.device import autocast
-from darts_pt.options import Precision
+from darts_pt.hyperparameters import Precision
+from darts_pt.run.device import autocast
 
 Alpha = dict[str, Tensor]
 """Architecture parameters: cell type name -> float tensor [edges, operations]."""
@@ -267,7 +267,7 @@ class Supernet(nn.Module):
 
     Attributes:
         precision: of the forward pass; the logits have the images' type in any.
-        run_pass: how the passes of training and scoring are run; :class:`darts_pt.passes.Replayed` is another way.
+        run_pass: how the passes of training and scoring are run; :class:`darts_pt.kernels.passes.Replayed` is another way.
     """
 
     cell_types: tuple[CellType, ...]

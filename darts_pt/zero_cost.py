@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from darts_pt.mixed import frozen_statistics
+from darts_pt.kernels.mixed import frozen_statistics
 from darts_pt.supernet import MixingWeights, Supernet
 
 

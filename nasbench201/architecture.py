@@ -9,9 +9,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from darts_pt.chosen import find_chosen, read_genotype
-from darts_pt.errors import UserError
-from darts_pt.suggestions import did_you_mean
+from darts_pt.run.chosen import find_chosen, read_genotype
+from darts_pt.run.errors import UserError
+from darts_pt.run.suggestions import did_you_mean
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 """The candidates of every edge, in the order of alpha's columns (the benchmark's own order of operations)."""

@@ -19,12 +19,12 @@ from typing import Annotated, Any
 
 import tyro
 
-from darts_pt.errors import UserError
-from darts_pt.files import Lock
-from darts_pt.options import in_range, positive, run_command
-from darts_pt.provenance import PROJECT_ROOT
-from nasbench201 import isomorphism
-from nasbench201.lookup import DIGITS_TABLE
+from darts_pt.commands.command_line import in_range, positive, run_command
+from darts_pt.run.errors import UserError
+from darts_pt.run.files import Lock
+from darts_pt.run.provenance import PROJECT_ROOT
+from nasbench201.table import isomorphism
+from nasbench201.table.lookup import DIGITS_TABLE
 
 TOGETHER = 12
 """Networks trained side by side."""
@@ -113,7 +113,7 @@ _shared: list[Any] = []
 def _start_worker() -> None:
     import torch
 
-    from nasbench201.digits_protocol import digits
+    from nasbench201.digits_table.protocol import digits
 
     torch.set_num_threads(1)
     _shared[:] = digits()
@@ -122,8 +122,8 @@ def _start_worker() -> None:
 def train_chunk(chunk: Chunk) -> tuple[int, dict[int, list[float]]]:
     """Train a chunk; seed, and architecture -> results in the order of :data:`RESULTS`."""
     from darts_pt.complexity import count_parameters
-    from nasbench201.digits_protocol import TRAINING, initial_networks
-    from nasbench201.side_by_side import SideBySideTraining, train_side_by_side
+    from nasbench201.digits_table.protocol import TRAINING, initial_networks
+    from nasbench201.digits_table.side_by_side import SideBySideTraining, train_side_by_side
 
     seed, numbers = chunk
     if not _shared:
@@ -147,7 +147,7 @@ def _trained(chunks: list[Chunk], workers: int) -> Iterator[tuple[int, dict[int,
 
 def build(options: BuildOptions) -> None:
     """Train what is missing, then write the table."""
-    from nasbench201.digits_protocol import PROTOCOL
+    from nasbench201.digits_table.protocol import PROTOCOL
 
     with Lock(options.partial.with_suffix(".lock"), f"the build in {options.partial}"):
         done = Partial(options.partial, json.loads(json.dumps(PROTOCOL)))
@@ -170,9 +170,9 @@ def write(done: Partial, seeds: int, path: Path) -> None:
     """Write the table: a row for the lowest number of each class of isomorphic architectures."""
     import numpy as np
 
-    from darts_pt.provenance import versions
-    from nasbench201.digits_protocol import PROTOCOL
-    from nasbench201.table_file import MEAN, ResultColumn, write_table
+    from darts_pt.run.provenance import versions
+    from nasbench201.digits_table.protocol import PROTOCOL
+    from nasbench201.table.file import MEAN, ResultColumn, write_table
 
     numbers = sorted(set(isomorphism.representatives().tolist()))
     values = np.array([[done.results[seed, number] for number in numbers] for seed in range(seeds)])
@@ -209,12 +209,12 @@ def verify(options: BuildOptions) -> None:
 
     import numpy as np
 
-    from darts_pt.device import Generators
     from darts_pt.evaluation import NetworkTraining, train_network
-    from darts_pt.experiment import Experiment
-    from darts_pt.saving import Saver
-    from nasbench201.digits_protocol import TRAINING, digits, initial_network
-    from nasbench201.lookup import Table
+    from darts_pt.run.device import Generators
+    from darts_pt.run.experiment import Experiment
+    from darts_pt.run.saver import Saver
+    from nasbench201.digits_table.protocol import TRAINING, digits, initial_network
+    from nasbench201.table.lookup import Table
 
     table = Table(options.output)
     data, _ = digits()

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from darts_pt.options import run_command
-from darts_pt.provenance import PROJECT_ROOT
+from darts_pt.commands.command_line import run_command
+from darts_pt.run.provenance import PROJECT_ROOT
 from nasbench201.space import NasBench201SearchOptions, NasBench201SelectionOptions, NasBench201Space
 from nasbench201.train import NasBench201TrainOptions
 from nasbench201.train import main as train
 
 if TYPE_CHECKING:
-    from darts_pt.commands import Selected
+    from darts_pt.commands.common import Selected
 
 TAG = "demo"
 SELECTIONS: dict[Literal["magnitude", "pt"], str] = {"magnitude": "magnitude", "pt": "PT"}
@@ -45,7 +45,8 @@ class DemoOptions:
 
 def main(options: DemoOptions) -> None:
     """The demo from end to end."""
-    from darts_pt.commands import run_search, run_selection
+    from darts_pt.commands.search import run_search
+    from darts_pt.commands.selection import run_selection
 
     common: dict[str, Any] = {
         **dataclasses.asdict(options),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from darts_pt.mixed import BatchNorm2d
+from darts_pt.kernels.mixed import BatchNorm2d
 from nasbench201.architecture import OPERATIONS
 
 NONE, SKIP_CONNECT, NOR_CONV_1X1, NOR_CONV_3X3, AVG_POOL_3X3 = range(len(OPERATIONS))

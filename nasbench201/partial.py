@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from darts_pt.mixed import channels_through, shuffled
+from darts_pt.kernels.mixed import channels_through, shuffled
 from darts_pt.supernet import ActiveOperations
 from nasbench201.operations import NONE
 from nasbench201.supernet import EDGES, Cell

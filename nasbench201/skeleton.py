@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from torch import nn
 
-from darts_pt.mixed import BatchNorm2d
+from darts_pt.kernels.mixed import BatchNorm2d
 from nasbench201.operations import ResidualBlock
 
 

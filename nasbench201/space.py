@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from darts_pt.errors import UserError
+from darts_pt.commands.command_line import RunOptions, positive
+from darts_pt.commands.options import PresetInt, SearchOptions, SelectionOptions, given
 from darts_pt.methods import script_name
-from darts_pt.options import RunOptions, positive
-from darts_pt.run_options import PresetInt, SearchOptions, SelectionOptions, given
+from darts_pt.run.errors import UserError
 from darts_pt.space import SearchSpace
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from darts_pt.device import Generators
+    from darts_pt.run.device import Generators
     from darts_pt.selection import Criterion
     from nasbench201.supernet import NasBench201Supernet
-    from nasbench201.table import Table
+    from nasbench201.table.lookup import Table
 
 PAPER: dict[str, Any] = {
     "epochs": 100,
@@ -162,7 +162,7 @@ class NasBench201Space(SearchSpace[NasBench201SearchOptions, NasBench201Selectio
     def _table(self, dataset: str) -> Table | None:
         """The benchmark table for a data set; that there is none is said once."""
         if dataset not in self._tables:
-            from nasbench201.table import TABLE_HINT, find_table
+            from nasbench201.table.lookup import TABLE_HINT, find_table
 
             self._tables[dataset] = find_table(self._data_root, dataset)
             if self._tables[dataset] is None and dataset in BENCHMARKED:

@@ -9,8 +9,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-from darts_pt.mixed import average_pool, convolution, pointwise
-from darts_pt.sums import NodeSums, scale_vectors
+from darts_pt.kernels.mixed import average_pool, convolution, pointwise
+from darts_pt.kernels.sums import NodeSums, scale_vectors
 from darts_pt.supernet import ActiveOperations, CellType, Edge, MixingWeights, Supernet
 from nasbench201.architecture import OPERATIONS, SOURCES, architecture_string
 from nasbench201.operations import (

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from darts_pt.options import run_command
-from darts_pt.run_options import TrainOptions, given, with_preset
+from darts_pt.commands.command_line import run_command
+from darts_pt.commands.options import TrainOptions, given, with_preset
 from nasbench201.architecture import OPERATIONS, chosen_architecture, operations_of
 from nasbench201.space import SizeOptions
 
 if TYPE_CHECKING:
-    from darts_pt.data import DataSet
+    from darts_pt.data.data_set import DataSet
     from darts_pt.evaluation import EvaluationNetwork
 
 PROTOCOL = {
@@ -59,7 +59,7 @@ def main(options: NasBench201TrainOptions) -> dict[str, Any]:
     """Train; the summary says accuracies, parameters, multiply-adds and seconds."""
     architecture = chosen_architecture(options.arch, options.experiments / "nasbench201")
     options = dataclasses.replace(with_preset(options, PRESETS.get(options.dataset, PROTOCOL)), arch=architecture)
-    from darts_pt.commands import run_training, training_options
+    from darts_pt.commands.training import run_training, training_options
     from darts_pt.complexity import count_multiply_adds, count_parameters
     from nasbench201.network import NasBench201Network
 

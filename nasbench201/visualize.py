@@ -11,8 +11,8 @@ from typing import Annotated
 
 import tyro
 
-from darts_pt.options import run_command
-from darts_pt.provenance import PROJECT_ROOT
+from darts_pt.commands.command_line import run_command
+from darts_pt.run.provenance import PROJECT_ROOT
 from nasbench201.architecture import SOURCES, chosen_architecture, operations_of
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from darts_pt.errors import UserError
+from darts_pt.run.errors import UserError
 from report.edges import edge_of, edge_pairs
 from report.run import Record, Run
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from darts_pt.run_options import FREE_OPTIONS
+from darts_pt.commands.options import FREE_OPTIONS
 from report.run import Run, number
 from report.style import MARKERS, Picture, Theme, new_figure
 

@@ -7,7 +7,6 @@ from itertools import groupby
 from typing import Any
 
 from report.cells import final_cells, frames
-from report.commands import recorded_command, repeat_command
 from report.comparison import QUANTITIES, Group, Quantity, aggregate, baseline, comparison_picture, groups, p_value
 from report.edges import edge_of
 from report.embed import embed, embed_drawing
@@ -15,6 +14,7 @@ from report.event_figures import criterion
 from report.run import Record, Run
 from report.run_figures import run_pictures
 from report.style import Picture
+from runs.commands import recorded_command, repeat_command
 
 MOST_PROBLEMS = 200
 OPEN_RUNS = 3

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from darts_pt.errors import UserError
-from darts_pt.options import in_range, run_command
-from darts_pt.provenance import PROJECT_ROOT
+from darts_pt.commands.command_line import in_range, run_command
+from darts_pt.run.errors import UserError
+from darts_pt.run.provenance import PROJECT_ROOT
 
 if TYPE_CHECKING:
     from report.run import Run
@@ -51,7 +51,7 @@ class PageOptions:
 
 def main(options: PageOptions) -> Path:
     """Read, draw, write; the page's path."""
-    from darts_pt.files import atomic_write
+    from darts_pt.run.files import atomic_write
     from report.reading import find_runs, read_runs
     from report.style import save
 
@@ -119,7 +119,7 @@ def _fewest() -> int:
 
 def _made(options: PageOptions) -> dict[str, Any]:
     """When and from what the page was made."""
-    from darts_pt.provenance import git_state, versions
+    from darts_pt.run.provenance import git_state, versions
 
     git = git_state() or {}
     return {

@@ -14,10 +14,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from darts_pt.chosen import GENOTYPE_FILE, SUMMARY_FILE
-from darts_pt.errors import UserError
-from darts_pt.files import read_json
-from darts_pt.suggestions import did_you_mean, listed
+from darts_pt.run.chosen import GENOTYPE_FILE, SUMMARY_FILE
+from darts_pt.run.errors import UserError
+from darts_pt.run.files import read_json
+from darts_pt.run.suggestions import did_you_mean, listed
 from report.run import Record, Run
 
 _MARKS = ("config.json", "metrics.jsonl")

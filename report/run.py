@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from darts_pt.chosen import SELECTION
+from darts_pt.run.chosen import SELECTION
 
 Kind = Literal["search", "selection", "training", "analysis", "unknown"]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from darts_pt.files import atomic_write
+from darts_pt.run.files import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

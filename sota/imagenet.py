@@ -18,11 +18,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from darts_pt.device import Generators, stream_seed
-from darts_pt.errors import UserError
-from darts_pt.feed import Part
-from darts_pt.image_folder import in_colour, list_images
-from darts_pt.ranks import Ranks
+from darts_pt.data.feed import Part
+from darts_pt.data.image_folder import in_colour, list_images
+from darts_pt.run.device import Generators, stream_seed
+from darts_pt.run.errors import UserError
+from darts_pt.run.processes import Ranks
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Per channel, of pixels scaled to [0, 1]: the usual ones of ImageNet."""

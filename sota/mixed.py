@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from darts_pt.mixed import FEW_PIXELS, LARGE, BatchNorm2d, average_pool, pointwise, stacked_batch_norm
+from darts_pt.kernels.mixed import FEW_PIXELS, LARGE, BatchNorm2d, average_pool, pointwise, stacked_batch_norm
 from sota.operations import DilConv, FactorizedReduce, SepConv
 
 STACKED_UP_TO = 65_536

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from darts_pt.device import Generators
 from darts_pt.evaluation import EvaluationNetwork
-from darts_pt.mixed import BatchNorm2d
-from darts_pt.ranks import Share
+from darts_pt.kernels.mixed import BatchNorm2d
+from darts_pt.run.device import Generators
+from darts_pt.run.processes import Share
 from sota.genotypes import Gene, Genotype
 from sota.operations import FactorizedReduce, Noise, ReLUConvBN, operation
 from sota.spaces import INPUTS, INPUTS_KEPT, NODES

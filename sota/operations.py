@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from darts_pt.mixed import BatchNorm2d
-from darts_pt.ranks import Share
+from darts_pt.kernels.mixed import BatchNorm2d
+from darts_pt.run.processes import Share
 
 OPERATIONS = (
     "none",

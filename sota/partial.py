@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from darts_pt.mixed import channels_through, shuffled
+from darts_pt.kernels.mixed import channels_through, shuffled
 from darts_pt.supernet import ActiveOperations, CellType
 from sota.spaces import INPUTS, NODES
 from sota.supernet import Cell, MixedOperation

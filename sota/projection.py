@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from darts_pt.options import run_command
+from darts_pt.commands.command_line import run_command
 from sota.space import SotaSelectionOptions, SotaSpace, with_dataset
 
 
 def main(options: SotaSelectionOptions) -> None:
     """Select, and say what to do next."""
-    from darts_pt.commands import run_selection
-    from darts_pt.resume import say_next
+    from darts_pt.commands.selection import run_selection
+    from darts_pt.run.resume import say_next
 
     options = with_dataset(options)
     selected = run_selection(SotaSpace(options.space), options)

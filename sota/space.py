@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import tyro
 
-from darts_pt.errors import UserError
+from darts_pt.commands.command_line import Dataset, RunOptions, positive
+from darts_pt.commands.options import PresetInt, SearchOptions, SelectionOptions, given
 from darts_pt.methods import script_name
-from darts_pt.options import Dataset, RunOptions, positive
-from darts_pt.run_options import PresetInt, SearchOptions, SelectionOptions, given
+from darts_pt.run.errors import UserError
 from darts_pt.space import SearchSpace
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from darts_pt.device import Generators
+    from darts_pt.run.device import Generators
     from darts_pt.selection import Criterion
     from sota.genotypes import Genotype
     from sota.supernet import SotaSupernet

@@ -6,7 +6,7 @@ DARTS (Liu et al., ICLR 2019), without the operation none.
 
 from __future__ import annotations
 
-from darts_pt.errors import UserError
+from darts_pt.run.errors import UserError
 from darts_pt.supernet import CellType, Edge
 
 INPUTS = 2

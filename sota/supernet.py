@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from darts_pt.mixed import BatchNorm2d, shared_batch_norm
-from darts_pt.sums import NodeSums, scale_vectors
+from darts_pt.kernels.mixed import BatchNorm2d, shared_batch_norm
+from darts_pt.kernels.sums import NodeSums, scale_vectors
 from darts_pt.supernet import ActiveOperations, CellType, MixingWeights, Supernet
 from sota.genotypes import Genotype, genotype
 from sota.mixed import STACKED_UP_TO, Rectified, convolved, pooled

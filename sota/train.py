@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from darts_pt.errors import UserError
-from darts_pt.options import in_range, run_command
-from darts_pt.run_options import TrainOptions, given, with_preset
+from darts_pt.commands.command_line import in_range, run_command
+from darts_pt.commands.options import TrainOptions, given, with_preset
+from darts_pt.run.errors import UserError
 from sota.space import SizeOptions
 
 if TYPE_CHECKING:
-    from darts_pt.data import DataSet
+    from darts_pt.data.data_set import DataSet
     from darts_pt.evaluation import EvaluationNetwork
     from sota.choice import Choice
 
@@ -74,7 +74,7 @@ def folder_of(options: SotaTrainOptions, name: str) -> Path:
 def main(options: SotaTrainOptions) -> dict[str, Any]:
     """Train; the summary says accuracies, parameters, multiply-adds and seconds."""
     options = with_preset(options, PRESETS.get(options.dataset, PROTOCOL))
-    from darts_pt.commands import run_training, training_options
+    from darts_pt.commands.training import run_training, training_options
     from sota.choice import find
 
     choice = find(options.arch, options.experiments / "sota", options.dataset)
@@ -108,7 +108,7 @@ def describe_network(
 ) -> dict[str, Any]:
     """What an architecture is and how large its network, for images of a size; `copy` is another one like `model`."""
     from darts_pt.complexity import count_multiply_adds, count_parameters
-    from darts_pt.device import Generators
+    from darts_pt.run.device import Generators
 
     copy.draw_from(Generators(0, "cpu"))
     return {

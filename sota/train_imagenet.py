@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from darts_pt.errors import UserError
-from darts_pt.options import in_range, run_command
-from darts_pt.provenance import PROJECT_ROOT
-from darts_pt.run_options import PresetFloat, given, with_preset
+from darts_pt.commands.command_line import in_range, run_command
+from darts_pt.commands.options import PresetFloat, given, with_preset
+from darts_pt.run.errors import UserError
+from darts_pt.run.provenance import PROJECT_ROOT
 from sota.train import SotaTrainOptions, describe_network, folder_of
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class ImageNetOptions(SotaTrainOptions):
 def main(options: ImageNetOptions) -> dict[str, Any]:
     """Train; the summary says accuracies, parameters, multiply-adds and seconds."""
     options = with_preset(options, PROTOCOL)
-    from darts_pt.commands import run_training, training_options
+    from darts_pt.commands.training import run_training, training_options
     from sota.choice import find
 
     choice = find(options.arch, options.experiments / "sota", options.dataset)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from darts_pt.options import run_command
-from darts_pt.provenance import PROJECT_ROOT
+from darts_pt.commands.command_line import run_command
+from darts_pt.run.provenance import PROJECT_ROOT
 
 if TYPE_CHECKING:
     from networkx import MultiDiGraph

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import tyro
 
-from darts_pt.errors import UserError
-from darts_pt.options import in_range, positive, run_command
-from darts_pt.provenance import PROJECT_ROOT
+from darts_pt.commands.command_line import in_range, positive, run_command
+from darts_pt.run.errors import UserError
+from darts_pt.run.provenance import PROJECT_ROOT
 
 FAILED_CODE = 1
 """Some jobs failed."""

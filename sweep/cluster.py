@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from darts_pt.errors import UserError
+from darts_pt.run.errors import UserError
 from sweep.jobs import Job
 from sweep.plan import Resources
 

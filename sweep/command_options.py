@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from darts_pt.errors import UserError
+from darts_pt.commands.command_line import parse
 from darts_pt.methods import METHODS
-from darts_pt.options import parse
-from darts_pt.suggestions import did_you_mean, listed
+from darts_pt.run.errors import UserError
+from darts_pt.run.suggestions import did_you_mean, listed
 from sweep.jobs import MODULES, Stage
 from sweep.plan import DATASETS, FAMILIES, SPACES, STAGES, Plan, family_of
 
@@ -57,7 +57,7 @@ class CommandOptions:
 
     def _check_setting(self, place: tuple[str, ...], options: Any, method: str | None) -> None:
         """Refuses a search method's own number where it would go to another method."""
-        from darts_pt.method_options import check_settings
+        from darts_pt.commands.method_options import check_settings
 
         if method is not None:
             try:
@@ -171,7 +171,7 @@ def space_of(space: str, data_root: Path) -> Any:
 
 def with_presets(stage: str, space: str, options: Any, data_root: Path) -> Any:
     """What the command itself fills in: for searches and trainings all, for selections nothing (the search tells)."""
-    from darts_pt.run_options import with_preset
+    from darts_pt.commands.options import with_preset
 
     if stage == "search":
         preset = space_of(space, data_root).preset(options)

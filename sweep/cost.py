@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from darts_pt.chosen import GENOTYPE_FILE, SUMMARY_FILE
+from darts_pt.run.chosen import GENOTYPE_FILE, SUMMARY_FILE
 from sweep import work
 from sweep.jobs import Job, read_object
 from sweep.plan import family_of

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from darts_pt.chosen import GENOTYPE_FILE
-from darts_pt.errors import UserError
-from darts_pt.options import parse
+from darts_pt.commands.command_line import parse
+from darts_pt.run.chosen import GENOTYPE_FILE
+from darts_pt.run.errors import UserError
 from sweep.command_options import CommandOptions, space_of, with_presets
 from sweep.jobs import Job, Stage, folder_of, is_begun
 from sweep.plan import STAGES, Grid, Plan, Resources
@@ -85,7 +85,7 @@ class _Expansion:
 
     def _pairs(self, grid: Grid, number: int, space: str, dataset: str, method: str) -> None:
         """The jobs of one search method: for every seed a search, its selections, their trainings."""
-        from darts_pt.method_options import check_selection
+        from darts_pt.commands.method_options import check_selection
 
         for selection in grid.selections:
             try:
@@ -110,7 +110,7 @@ class _Expansion:
         return self.jobs[name]
 
     def _selection(self, grid: Grid, number: int, search: Job, selection: str) -> None:
-        from darts_pt.commands import selection_pattern
+        from darts_pt.commands.selection import selection_pattern
 
         where = f"{search.space}-{search.dataset}-{search.seed}"
         name = f"select-{search.method}+{selection}-{where}"
@@ -141,7 +141,7 @@ class _Expansion:
 
     def _has_table(self, dataset: str) -> bool:
         if dataset not in self.tables:
-            from nasbench201.table import find_table
+            from nasbench201.table.lookup import find_table
 
             self.tables[dataset] = find_table(self.data_root, dataset) is not None
         return self.tables[dataset]
@@ -164,7 +164,7 @@ class _Expansion:
 
     def _check_existing(self, job: Job) -> None:
         """An experiment of that name that was run with other options would be neither reused nor resumed."""
-        from darts_pt.resume import check_same_options
+        from darts_pt.run.resume import check_same_options
 
         folder = folder_of(job)
         if folder is None or not (is_begun(folder) or (folder / GENOTYPE_FILE).is_file()):

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from darts_pt.chosen import GENOTYPE_FILE, SUMMARY_FILE
-from darts_pt.files import read_json
-from report.costs import located
+from darts_pt.run.chosen import GENOTYPE_FILE, SUMMARY_FILE
+from darts_pt.run.files import read_json
+from runs.costs import located
 from sweep.plan import Resources, family_of
 
 Stage = Literal["search", "select", "evaluate", "report"]

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
-from darts_pt.errors import UserError
+from darts_pt.commands.command_line import Dataset
 from darts_pt.methods import METHODS
-from darts_pt.options import Dataset
+from darts_pt.run.errors import UserError
+from darts_pt.run.suggestions import did_you_mean, listed
 from darts_pt.selections import SELECTIONS
-from darts_pt.suggestions import did_you_mean, listed
 from sweep.toml_lines import Lines
 
 PRESETS = Path(__file__).with_name("presets")

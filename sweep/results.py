@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from darts_pt.files import atomic_write
+from darts_pt.run.files import atomic_write
 from report.comparison import Aggregate, aggregate
 from report.reading import read_run
 from sweep.expansion import Graph

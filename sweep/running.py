@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from darts_pt.errors import Stopped
+from darts_pt.run.errors import Stopped
 from sweep import cluster
 from sweep.expansion import Graph
 from sweep.jobs import Job, folder_of, is_done

@@ -19,10 +19,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from darts_pt.errors import UserError
-from darts_pt.files import Lock
-from darts_pt.options import USER_ERROR_CODE
-from darts_pt.provenance import PROJECT_ROOT
+from darts_pt.commands.command_line import USER_ERROR_CODE
+from darts_pt.run.errors import UserError
+from darts_pt.run.files import Lock
+from darts_pt.run.provenance import PROJECT_ROOT
 from sweep.jobs import Job, command_of, folder_of, is_done
 
 POLL_SECONDS = 0.2

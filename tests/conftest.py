@@ -10,9 +10,9 @@ import pytest
 import torch
 from hypothesis import settings
 
-from darts_pt import data
-from darts_pt.data import DataSet, Images
-from darts_pt.experiment import Experiment
+from darts_pt.data import data_set as data
+from darts_pt.data.data_set import DataSet, Images
+from darts_pt.run.experiment import Experiment
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, print_blob=True)
 settings.load_profile("repeatable")

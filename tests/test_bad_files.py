@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from darts_pt.options import run_command
-from nasbench201 import table, train_search
+from darts_pt.commands.command_line import run_command
+from nasbench201 import train_search
 from nasbench201.space import NasBench201SearchOptions
-from nasbench201.table_file import write_table
-from tests.hostile import ARCHITECTURE, SEARCH, Harmful, cut, refused_unchanged, saved
+from nasbench201.table import __main__ as table
+from nasbench201.table.file import write_table
+from tests.helpers.hostile import ARCHITECTURE, SEARCH, Harmful, cut, refused_unchanged, saved
 
 pytestmark = pytest.mark.hostile
 

@@ -20,13 +20,14 @@ import torch
 
 import nasbench201.projection
 import sota.visualize
-from darts_pt import checkpoint as checkpoints
-from darts_pt.options import run_command
-from nasbench201 import table, train, train_search
+from darts_pt.commands.command_line import run_command
+from darts_pt.run import checkpoint as checkpoints
+from nasbench201 import train, train_search
 from nasbench201.space import NasBench201SearchOptions, NasBench201SelectionOptions
+from nasbench201.table import __main__ as table
 from sota.genotypes import published
 from sota.visualize import VisualizeOptions
-from tests.hostile import ARCHITECTURE, SEARCH, Harmful, cut, refused_unchanged, saved
+from tests.helpers.hostile import ARCHITECTURE, SEARCH, Harmful, cut, refused_unchanged, saved
 
 pytestmark = pytest.mark.hostile
 

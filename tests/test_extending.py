@@ -14,11 +14,11 @@ import darts_pt.methods
 import darts_pt.selections
 from darts_pt.architect import Architect
 from darts_pt.methods import METHODS
-from darts_pt.provenance import PROJECT_ROOT
 from darts_pt.registry import Registry
+from darts_pt.run.provenance import PROJECT_ROOT
 from darts_pt.selections import SELECTIONS
+from tests.helpers.toy import toy_architect
 from tests.nasbench201.test_commands import search, select
-from tests.toy import toy_architect
 
 PAGE = PROJECT_ROOT / "docs" / "extending.md"
 

@@ -10,21 +10,22 @@ from typing import Any, NamedTuple
 
 import torch
 
-from darts_pt import checkpoint as checkpoints
 from darts_pt.architect import AlphaOptions
-from darts_pt.bystander import Bystander
-from darts_pt.chosen import GENOTYPE_FILE
-from darts_pt.data import DataSet, halves, load
-from darts_pt.device import Generators, dtype_of, pick_device, seeded, use_precision
-from darts_pt.experiment import Experiment, as_json
-from darts_pt.files import atomic_write
-from darts_pt.method_options import settings_of
+from darts_pt.commands.command_line import RunOptions
+from darts_pt.commands.method_options import settings_of
+from darts_pt.commands.options import SupernetOptions, given
+from darts_pt.data.data_set import DataSet, halves, load
+from darts_pt.hyperparameters import Precision
+from darts_pt.kernels.passes import replayed
 from darts_pt.methods import METHODS
-from darts_pt.options import Precision, RunOptions
-from darts_pt.passes import replayed
-from darts_pt.ranks import Ranks
-from darts_pt.run_options import SupernetOptions, given
-from darts_pt.saving import Saveable, Saver
+from darts_pt.run import checkpoint as checkpoints
+from darts_pt.run.bystander import Bystander
+from darts_pt.run.chosen import GENOTYPE_FILE
+from darts_pt.run.device import Generators, dtype_of, pick_device, seeded, use_precision
+from darts_pt.run.experiment import Experiment, as_json
+from darts_pt.run.files import atomic_write
+from darts_pt.run.processes import Ranks
+from darts_pt.run.saver import Saveable, Saver
 from darts_pt.search import Halves, Metrics, SupernetTraining, WeightOptions
 from darts_pt.space import SearchSpace
 from darts_pt.supernet import Decisions, initial_alpha

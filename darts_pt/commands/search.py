@@ -5,16 +5,16 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from darts_pt import checkpoint as checkpoints
 from darts_pt.commands.common import Selected, begin, describe, device_and_data, finish, saver_of, supernet_training
-from darts_pt.device import Generators
-from darts_pt.experiment import Experiment
-from darts_pt.method_options import check_settings
+from darts_pt.commands.method_options import check_settings
+from darts_pt.commands.options import given, with_preset
 from darts_pt.methods import METHODS
 from darts_pt.projection import decide_during_search, starts_of_selections
-from darts_pt.ranks import one_process
-from darts_pt.resume import check_metrics, check_same_options, find_experiment
-from darts_pt.run_options import given, with_preset
+from darts_pt.run import checkpoint as checkpoints
+from darts_pt.run.device import Generators
+from darts_pt.run.experiment import Experiment
+from darts_pt.run.processes import one_process
+from darts_pt.run.resume import check_metrics, check_same_options, find_experiment
 from darts_pt.search import search
 from darts_pt.selection import Magnitude
 from darts_pt.space import Search, SearchSpace

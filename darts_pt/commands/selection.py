@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from darts_pt import checkpoint as checkpoints
 from darts_pt.commands.common import (
     Selected,
     begin,
@@ -16,20 +15,21 @@ from darts_pt.commands.common import (
     saver_of,
     supernet_training,
 )
-from darts_pt.device import Generators, pick_device
-from darts_pt.errors import UserError
-from darts_pt.experiment import Experiment
-from darts_pt.method_options import SETTINGS, check_selection, check_settings
+from darts_pt.commands.method_options import SETTINGS, check_selection, check_settings
+from darts_pt.commands.options import SelectionOptions, given, with_preset
 from darts_pt.methods import METHODS
 from darts_pt.projection import decide_during_search, project, select_at_once
-from darts_pt.ranks import joined
-from darts_pt.resume import find_experiment, find_start, options_of
-from darts_pt.run_options import SelectionOptions, given, with_preset
-from darts_pt.saving import Saver
+from darts_pt.run import checkpoint as checkpoints
+from darts_pt.run.device import Generators, pick_device
+from darts_pt.run.errors import UserError
+from darts_pt.run.experiment import Experiment
+from darts_pt.run.processes import joined
+from darts_pt.run.resume import find_experiment, find_start, options_of
+from darts_pt.run.saver import Saver
+from darts_pt.run.suggestions import listed
 from darts_pt.search import SupernetTraining, search
 from darts_pt.selections import SELECTIONS, Circumstances
 from darts_pt.space import SearchSpace, Selection
-from darts_pt.suggestions import listed
 
 TUNING_FRACTION = 0.1
 """Selection tunes at this fraction of the search's initial learning rate, constant."""

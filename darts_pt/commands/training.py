@@ -9,11 +9,10 @@ from typing import Any
 
 import torch
 
-from darts_pt.chosen import SUMMARY_FILE
 from darts_pt.commands.common import begin, data_on, open_experiment, saver_of
-from darts_pt.data import DataSet
-from darts_pt.device import Generators, dtype_of, pick_device, seeded
-from darts_pt.errors import UserError
+from darts_pt.commands.options import TrainOptions, given
+from darts_pt.data.data_set import DataSet
+from darts_pt.data.feed import Feed
 from darts_pt.evaluation import (
     CHECKPOINT_KEYS,
     EvaluationNetwork,
@@ -21,13 +20,14 @@ from darts_pt.evaluation import (
     TrainingOptions,
     train_network,
 )
-from darts_pt.experiment import Experiment, as_json
-from darts_pt.feed import Feed
-from darts_pt.files import atomic_write
-from darts_pt.ranks import Ranks, joined
-from darts_pt.resume import Start, find_start
-from darts_pt.run_options import TrainOptions, given
-from darts_pt.saving import Saver
+from darts_pt.run.chosen import SUMMARY_FILE
+from darts_pt.run.device import Generators, dtype_of, pick_device, seeded
+from darts_pt.run.errors import UserError
+from darts_pt.run.experiment import Experiment, as_json
+from darts_pt.run.files import atomic_write
+from darts_pt.run.processes import Ranks, joined
+from darts_pt.run.resume import Start, find_start
+from darts_pt.run.saver import Saver
 
 
 def training_options(options: TrainOptions, **space: Any) -> TrainingOptions:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from darts_pt.provenance import PROJECT_ROOT
 from darts_pt.registry import Registry
+from darts_pt.run.provenance import PROJECT_ROOT
 
 if TYPE_CHECKING:
     from darts_pt.architect import Architect

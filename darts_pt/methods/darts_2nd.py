@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from darts_pt.architect import Architect, Batch, WeightStep
-from darts_pt.mixed import frozen_statistics
+from darts_pt.kernels.mixed import frozen_statistics
 from darts_pt.supernet import Decisions
 
 PERTURBATION = 0.01

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from darts_pt.registry import Registry
 
 if TYPE_CHECKING:
-    from darts_pt.run_options import SelectionOptions
+    from darts_pt.commands.options import SelectionOptions
     from darts_pt.search import SupernetTraining
     from darts_pt.selection import Criterion, SelectionRule
 

@@ -21,7 +21,7 @@ from sota.genotypes import published
 from sota.network import ImageNetNetwork
 from sota.spaces import SPACES
 from sota.supernet import SotaSupernet
-from tests.oracle import mixing_weights
+from tests.helpers.oracle import mixing_weights
 
 RECORD = Path(__file__).with_name("nasbench201_darts.pt")
 """A copy of the original's small NAS-Bench-201 record."""

@@ -13,8 +13,8 @@ from benchmarks import textbook
 from benchmarks.measuring import peak_bytes
 from benchmarks.speed import Contest, SpeedOptions, main, measure, size_of
 from darts_pt.architect import bilevel_step
-from darts_pt.errors import UserError
-from darts_pt.mixed import frozen_statistics
+from darts_pt.kernels.mixed import frozen_statistics
+from darts_pt.run.errors import UserError
 from darts_pt.supernet import Decisions
 
 QUICK = SpeedOptions(repeats=1, event_batches=1)

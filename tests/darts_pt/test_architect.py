@@ -10,8 +10,8 @@ from torch.nn import functional as F
 from darts_pt.architect import AlphaOptions, Architect, bilevel_step
 from darts_pt.methods.blank import FixedAlpha
 from darts_pt.supernet import Decisions
-from tests.oracle import mixing_weights
-from tests.toy import toy_architect
+from tests.helpers.oracle import mixing_weights
+from tests.helpers.toy import toy_architect
 
 GRAD_CLIP = 5.0
 

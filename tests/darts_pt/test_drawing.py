@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
 from darts_pt.drawing import _figure, cell_graph, save_drawing
-from darts_pt.errors import UserError
+from darts_pt.run.errors import UserError
 
 CELL = cell_graph(
     [(0, 2, "sep_conv_3x3"), (1, 2, "skip_connect"), (2, 3, "max_pool_3x3"), (0, 3, "none")], {0: "in", 1: "in"}

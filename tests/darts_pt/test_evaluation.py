@@ -13,15 +13,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from darts_pt import checkpoint as checkpoints
-from darts_pt.data import DataSet, passes
-from darts_pt.device import Generators, seeded
-from darts_pt.errors import UserError
+from darts_pt.data.data_set import DataSet, passes
+from darts_pt.data.feed import Part
 from darts_pt.evaluation import CHECKPOINT_KEYS, EvaluationNetwork, NetworkTraining, TrainingOptions, train_network
-from darts_pt.experiment import Experiment
-from darts_pt.feed import Part
-from darts_pt.ranks import ONE
-from darts_pt.saving import Saver
+from darts_pt.run import checkpoint as checkpoints
+from darts_pt.run.device import Generators, seeded
+from darts_pt.run.errors import UserError
+from darts_pt.run.experiment import Experiment
+from darts_pt.run.processes import ONE
+from darts_pt.run.saver import Saver
 
 OPTIONS = TrainingOptions(epochs=4, batch_size=40, learning_rate=0.1)
 

@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 import torch
 
-from darts_pt import checkpoint as checkpoints
-from darts_pt.data import DataSet
-from darts_pt.experiment import Experiment
+from darts_pt.data.data_set import DataSet
 from darts_pt.methods.blank import FixedAlpha
 from darts_pt.projection import edge_label, project, select_at_once
-from darts_pt.saving import Saver
+from darts_pt.run import checkpoint as checkpoints
+from darts_pt.run.experiment import Experiment
+from darts_pt.run.saver import Saver
 from darts_pt.search import SupernetTraining
 from darts_pt.selection import EdgesChoice, Magnitude, OperationChoice, Perturbation
 from darts_pt.supernet import Decisions
-from tests.toy import EVERY_EDGE, TWO_EDGES_EACH, toy_training
+from tests.helpers.toy import EVERY_EDGE, TWO_EDGES_EACH, toy_training
 
 
 def training_of(few_digits: DataSet, cell_types: Any = EVERY_EDGE, **arguments: Any) -> SupernetTraining:

@@ -11,19 +11,19 @@ import pytest
 import torch
 from torch.nn import functional
 
-from darts_pt import checkpoint as checkpoints
 from darts_pt.architect import Architect
-from darts_pt.data import DataSet
-from darts_pt.errors import UserError
-from darts_pt.experiment import Experiment
+from darts_pt.data.data_set import DataSet
+from darts_pt.kernels.mixed import frozen_statistics
 from darts_pt.methods.blank import FixedAlpha
-from darts_pt.mixed import frozen_statistics
-from darts_pt.saving import Saver
+from darts_pt.run import checkpoint as checkpoints
+from darts_pt.run.errors import UserError
+from darts_pt.run.experiment import Experiment
+from darts_pt.run.saver import Saver
 from darts_pt.search import SupernetTraining, evaluate, search
 from darts_pt.supernet import Decisions, initial_alpha
 from nasbench201.supernet import NasBench201Supernet
 from sota.supernet import SotaSupernet
-from tests.toy import EVERY_EDGE, TWO_EDGES_EACH, toy_architect, toy_training
+from tests.helpers.toy import EVERY_EDGE, TWO_EDGES_EACH, toy_architect, toy_training
 
 
 def run(training: SupernetTraining, folder: Path, epochs: int, resume: bool = False, **arguments: Any) -> Path:

@@ -32,7 +32,7 @@ from nasbench201.supernet import CELL, NasBench201Supernet
 from sota.genotypes import genotype
 from sota.spaces import cell_types
 from sota.supernet import SotaSupernet
-from tests.toy import EVERY_EDGE, TWO_EDGES_EACH, ToySupernet, toy_architect
+from tests.helpers.toy import EVERY_EDGE, TWO_EDGES_EACH, ToySupernet, toy_architect
 
 NORMAL = TWO_EDGES_EACH[0]
 

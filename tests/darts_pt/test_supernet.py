@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from darts_pt.supernet import Decisions, Supernet, fixed_by, initial_alpha
-from tests.oracle import mixing_weights
-from tests.toy import EVERY_EDGE, TWO_EDGES_EACH, ToySupernet, toy_architect
+from tests.helpers.oracle import mixing_weights
+from tests.helpers.toy import EVERY_EDGE, TWO_EDGES_EACH, ToySupernet, toy_architect
 
 CELL = EVERY_EDGE[0]
 NORMAL, REDUCE = TWO_EDGES_EACH

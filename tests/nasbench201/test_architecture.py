@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from darts_pt.errors import UserError
+from darts_pt.run.errors import UserError
 from nasbench201.architecture import EXAMPLE, OPERATIONS, architecture_string, chosen_architecture, operations_of
 
 SIX = st.tuples(*[st.sampled_from(OPERATIONS)] * 6)

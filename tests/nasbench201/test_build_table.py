@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from darts_pt.errors import UserError
-from nasbench201 import build_table, isomorphism
+from darts_pt.run.errors import UserError
+from nasbench201 import build_table
 from nasbench201.build_table import RESULTS, BuildOptions, Partial
-from nasbench201.lookup import Table
+from nasbench201.table import isomorphism
+from nasbench201.table.lookup import Table
 
 FEW = (0, 701, 9_000)
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from darts_pt import checkpoint as checkpoints
-from darts_pt.options import run_command
+from darts_pt.commands.command_line import run_command
+from darts_pt.run import checkpoint as checkpoints
 from nasbench201 import projection, train, train_search
 from nasbench201.space import NasBench201SearchOptions, NasBench201SelectionOptions
-from tests.command_line import refused
+from tests.helpers.command_line import refused
 
 TINY = ("--dataset", "digits", "--init_channels", "4", "--gpu", "cpu", "--batch_size", "128")
 ARCHITECTURE = "|nor_conv_3x3~0|+|nor_conv_3x3~0|skip_connect~1|+|skip_connect~0|none~1|avg_pool_3x3~2|"
@@ -133,7 +133,7 @@ def test_the_originals_checkpoint_can_be_selected_from(golden: Path, tmp_path: P
     supernet = NasBench201Supernet(*sizes_of(checkpoint["state_dict"]))
     supernet.load_state_dict(checkpoint["state_dict"])
     from darts_pt.supernet import Decisions
-    from tests.oracle import mixing_weights
+    from tests.helpers.oracle import mixing_weights
 
     mixing = mixing_weights(supernet.cell_types, {"cell": checkpoint["alpha"][0]}, Decisions())
     with torch.no_grad():

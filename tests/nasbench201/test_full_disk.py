@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from darts_pt import checkpoint as checkpoints
-from darts_pt.board import Board
-from darts_pt.options import run_command
+from darts_pt.commands.command_line import run_command
+from darts_pt.run import checkpoint as checkpoints
+from darts_pt.run.tensorboard import Board
 from nasbench201 import train_search
 from nasbench201.space import NasBench201SearchOptions
-from tests.command_line import refused
-from tests.full_disk import disk_of
+from tests.helpers.command_line import refused
+from tests.helpers.full_disk import disk_of
 
 COMMAND = ["--dataset", "digits", "--gpu", "cpu", "--fast", "--init_channels", "2", "--cells_per_stage", "1"] + [
     "--epochs", "2", "--ckpt_interval", "1",

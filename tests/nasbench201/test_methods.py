@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from darts_pt import checkpoint as checkpoints
 from darts_pt.methods import METHODS, script_name, selection_script
+from darts_pt.run import checkpoint as checkpoints
 from darts_pt.selections import SELECTIONS
 from nasbench201.architecture import operations_of
 from tests.nasbench201.test_commands import refused, search, select

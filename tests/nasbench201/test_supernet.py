@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from benchmarks.textbook import TextbookNasBench201
-from darts_pt.mixed import BatchNorm2d, frozen_statistics
+from darts_pt.kernels.mixed import BatchNorm2d, frozen_statistics
 from darts_pt.supernet import Decisions, initial_alpha
 from nasbench201.supernet import CELL, NasBench201Supernet
-from tests.oracle import assert_same, mixing_weights, random_mixing
+from tests.helpers.oracle import assert_same, mixing_weights, random_mixing
 
 
 def supernet_and_textbook() -> tuple[NasBench201Supernet, TextbookNasBench201]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from darts_pt.options import run_command
+from darts_pt.commands.command_line import run_command
 from nasbench201 import projection, train, train_search
 from nasbench201.space import NasBench201SearchOptions, NasBench201SelectionOptions
 

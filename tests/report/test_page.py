@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
-from darts_pt.options import run_command
+from darts_pt.commands.command_line import run_command
 from nasbench201 import projection
 from nasbench201.space import NasBench201SelectionOptions
 from report import page as page_module
 from report.page import PageOptions
-from tests.report.page_checks import check_page
-from tests.report.written_runs import write_search, write_selection
+from tests.helpers.page_checks import check_page
+from tests.helpers.written_runs import write_search, write_selection
 
 NAME = "search-darts-201-1-digits"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from darts_pt.errors import UserError
+from darts_pt.run.errors import UserError
 from report.reading import find_runs, read_run, read_runs
 from report.run import number
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from darts_pt.errors import UserError
+from darts_pt.run.errors import UserError
 from sota.choice import find
 from sota.genotypes import Genotype, published, to_plain
 

@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from darts_pt import checkpoint as checkpoints
 from darts_pt.architect import Architect
-from darts_pt.options import parse, run_command
+from darts_pt.commands.command_line import parse, run_command
+from darts_pt.run import checkpoint as checkpoints
 from darts_pt.supernet import Decisions, initial_alpha
 from sota import projection, train, train_search, visualize
 from sota.genotypes import from_plain, published, read
 from sota.genotypes import parse as parse_genotype
 from sota.space import SotaSearchOptions, SotaSelectionOptions, SotaSpace
 from sota.supernet import SotaSupernet, sizes_of
-from tests.command_line import refused
+from tests.helpers.command_line import refused
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "exp_scripts"
 TINY = ("--dataset", "digits", "--init_channels", "2", "--layers", "3", "--gpu", "cpu", "--batch_size", "128")

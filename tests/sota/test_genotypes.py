@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from darts_pt.errors import UserError
+from darts_pt.run.errors import UserError
 from sota.genotypes import (
     CHOICES,
     CONCAT,

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from darts_pt import checkpoint as checkpoints
+from darts_pt.commands.command_line import run_command
 from darts_pt.methods import METHODS, script_name
-from darts_pt.options import run_command
+from darts_pt.run import checkpoint as checkpoints
 from sota import projection, train_search
 from sota.genotypes import from_plain
 from sota.space import SotaSearchOptions, SotaSelectionOptions

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from benchmarks.parity import comparisons
 from darts_pt.complexity import count_multiply_adds, count_parameters
-from darts_pt.device import Generators, seeded
+from darts_pt.run.device import Generators, seeded
 from sota.genotypes import CONCAT, PUBLISHED, Genotype, published, published_names
 from sota.network import SotaNetwork
 

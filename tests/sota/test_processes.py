@@ -13,15 +13,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from darts_pt import checkpoint as checkpoints
+from darts_pt.commands.command_line import run_command
 from darts_pt.commands.training import check_shares
-from darts_pt.errors import UserError
 from darts_pt.evaluation import CHECKPOINT_KEYS, TrainingOptions
-from darts_pt.options import run_command
-from darts_pt.ranks import ONE, Ranks, launch, one_process
+from darts_pt.run import checkpoint as checkpoints
+from darts_pt.run.errors import UserError
+from darts_pt.run.processes import ONE, Ranks, launch, one_process
 from sota import train
 from sota.train import SotaTrainOptions
-from tests.command_line import refused
+from tests.helpers.command_line import refused
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAIN = (

@@ -7,11 +7,11 @@ import torch
 
 from benchmarks.textbook import Noise as TextbookNoise
 from benchmarks.textbook import TextbookSota
-from darts_pt.mixed import BatchNorm2d, frozen_statistics
+from darts_pt.kernels.mixed import BatchNorm2d, frozen_statistics
 from sota.operations import Noise
 from sota.spaces import SPACES
 from sota.supernet import SotaSupernet
-from tests.oracle import assert_same, random_mixing
+from tests.helpers.oracle import assert_same, random_mixing
 
 
 def supernet_and_textbook(space: str) -> tuple[SotaSupernet, TextbookSota]:

@@ -12,16 +12,16 @@ import pytest
 import torch
 from PIL import Image
 
-from darts_pt import checkpoint as checkpoints
+from darts_pt.commands.command_line import run_command
 from darts_pt.complexity import count_multiply_adds, count_parameters
-from darts_pt.device import Generators
-from darts_pt.options import run_command
-from darts_pt.ranks import ONE, Ranks
+from darts_pt.run import checkpoint as checkpoints
+from darts_pt.run.device import Generators
+from darts_pt.run.processes import ONE, Ranks
 from sota import train_imagenet
 from sota.genotypes import parse, published
 from sota.imagenet import ImageNetFeed
 from sota.network import ImageNetNetwork
-from tests.command_line import refused
+from tests.helpers.command_line import refused
 
 DARTS_V2 = """Genotype(
     normal=[('sep_conv_3x3', 0), ('sep_conv_3x3', 1), ('sep_conv_3x3', 0), ('sep_conv_3x3', 1), ('sep_conv_3x3', 1),

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from benchmarks.faults import left
-from darts_pt.errors import UserError
-from darts_pt.provenance import PROJECT_ROOT
+from darts_pt.run.errors import UserError
+from darts_pt.run.provenance import PROJECT_ROOT
 from sweep.cluster import import_ray
 from sweep.jobs import folder_of
-from tests.sweep.plans import graph_of, run_in_turn
+from tests.helpers.plans import graph_of, run_in_turn
 
 try:
     import_ray()

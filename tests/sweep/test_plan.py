@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from darts_pt.errors import UserError
-from report.making import Maker
-from report.scales import SCALES
+from darts_pt.run.errors import UserError
+from paper.scales import SCALES
+from runs.making import Maker
 from sweep import work
 from sweep.cost import DAY, GTX_1080_TI, Timings, estimate
 from sweep.expansion import expand
 from sweep.plan import find_plan, read_plan
 from sweep.toml_lines import Lines
-from tests.sweep.plans import SMALL, graph_of, plan_file
+from tests.helpers.plans import SMALL, graph_of, plan_file
 
 
 def test_a_search_serves_all_selections_from_it(tmp_path: Path) -> None:

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from darts_pt.errors import UserError
-from darts_pt.files import Lock
-from darts_pt.provenance import PROJECT_ROOT
+from darts_pt.run.errors import UserError
+from darts_pt.run.files import Lock
+from darts_pt.run.provenance import PROJECT_ROOT
 from sweep import cluster, results, worker
 from sweep.expansion import Graph
 from sweep.jobs import command_of, folder_of, is_done
 from sweep.plan import Resources
 from sweep.worker import Interrupted, Outcome, run_job
-from tests.sweep.plans import SMALL, graph_of, run_in_turn
+from tests.helpers.plans import SMALL, graph_of, run_in_turn
 
 ONE = SMALL.replace("[1, 2]", "[1]")
 

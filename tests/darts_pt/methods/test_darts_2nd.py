@@ -12,7 +12,7 @@ from darts_pt.methods import darts_2nd
 from darts_pt.methods.darts_2nd import SecondOrder
 from darts_pt.supernet import Decisions
 from tests.darts_pt.test_architect import GRAD_CLIP, batch, double, same, sgd, weights
-from tests.toy import toy_architect
+from tests.helpers.toy import toy_architect
 
 
 def trained_a_little() -> tuple[SecondOrder, torch.optim.SGD]:

@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from darts_pt.data import DataSet
-from darts_pt.experiment import Experiment
+from darts_pt.data.data_set import DataSet
 from darts_pt.methods import METHODS
 from darts_pt.projection import decide_during_search
-from darts_pt.provenance import PROJECT_ROOT
-from darts_pt.saving import Saver
+from darts_pt.run.experiment import Experiment
+from darts_pt.run.provenance import PROJECT_ROOT
+from darts_pt.run.saver import Saver
 from darts_pt.search import SupernetTraining, search
 from darts_pt.selection import Magnitude
 from darts_pt.supernet import Decisions
-from tests.darts_pt.test_saving import contents, run
-from tests.toy import TWO_EDGES_EACH, toy_architect, toy_training
+from tests.darts_pt.run.test_saver import contents, run
+from tests.helpers.toy import TWO_EDGES_EACH, toy_architect, toy_training
 
 
 def test_names_are_known_without_torch() -> None:

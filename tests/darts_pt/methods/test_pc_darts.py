@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from darts_pt.architect import Architect
-from darts_pt.errors import UserError
+from darts_pt.kernels.mixed import channels_through, shuffled
 from darts_pt.methods.pc_darts import PartialChannels
-from darts_pt.mixed import channels_through, shuffled
+from darts_pt.run.errors import UserError
 from darts_pt.supernet import Decisions, MixingWeights, Supernet, initial_alpha
 from nasbench201.partial import PartialCell as PartialCell201
 from nasbench201.supernet import CELL, NasBench201Supernet

@@ -9,7 +9,7 @@ from darts_pt.methods.drnas import DirichletSampling, sample_dirichlet
 from darts_pt.methods.gdas import GumbelSampling
 from darts_pt.supernet import Decisions
 from tests.darts_pt.test_architect import batch, double
-from tests.toy import toy_architect
+from tests.helpers.toy import toy_architect
 
 DRAWS = 20000
 

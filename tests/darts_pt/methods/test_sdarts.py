@@ -19,7 +19,7 @@ from darts_pt.supernet import Decisions
 from sota.spaces import SPACES
 from sota.supernet import SotaSupernet
 from tests.darts_pt.test_architect import batch, double
-from tests.toy import toy_architect
+from tests.helpers.toy import toy_architect
 
 
 def test_both_perturbations_agree_with_the_originals(golden: Path) -> None:

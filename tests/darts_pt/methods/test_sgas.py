@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from darts_pt import checkpoint as checkpoints
-from darts_pt.data import DataSet
-from darts_pt.experiment import Experiment
+from darts_pt.data.data_set import DataSet
 from darts_pt.methods.sgas import SequentialGreedy, criterion_1
 from darts_pt.projection import decide_during_search
-from darts_pt.saving import Saver
+from darts_pt.run import checkpoint as checkpoints
+from darts_pt.run.experiment import Experiment
+from darts_pt.run.saver import Saver
 from darts_pt.search import SupernetTraining, search
 from darts_pt.selection import Magnitude
 from darts_pt.supernet import Decisions
-from tests.toy import EVERY_EDGE, TWO_EDGES_EACH, toy_architect, toy_training
+from tests.helpers.toy import EVERY_EDGE, TWO_EDGES_EACH, toy_architect, toy_training
 
 NAMES = ("none", "skip_connect", "conv")
 

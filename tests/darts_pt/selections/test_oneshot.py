@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import torch
 
-from darts_pt.data import DataSet
+from darts_pt.data.data_set import DataSet
 from darts_pt.search import Metrics, SupernetTraining
 from darts_pt.selection import score
 from darts_pt.selections import oneshot
 from darts_pt.selections.oneshot import Discretisation
 from darts_pt.supernet import Decisions
-from tests.toy import EVERY_EDGE, toy_training
+from tests.helpers.toy import EVERY_EDGE, toy_training
 
 CELL = EVERY_EDGE[0]
 

@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 from darts_pt.architect import Architect
-from darts_pt.mixed import BatchNorm2d
+from darts_pt.kernels.mixed import BatchNorm2d
 from darts_pt.selections.zero_cost_pt import ZeroCost
 from darts_pt.supernet import Decisions, MixingWeights, Supernet, initial_alpha
 from darts_pt.zero_cost import nwot, synflow
 from nasbench201.supernet import NasBench201Supernet
-from tests.toy import EVERY_EDGE, TWO_EDGES_EACH, toy_architect
+from tests.helpers.toy import EVERY_EDGE, TWO_EDGES_EACH, toy_architect
 
 NO_MIXING = MixingWeights({}, {})
 

@@ -1,0 +1,306 @@
+"""Typed options that become the command line: a frozen dataclass per command, a sentence under each field as its help.
+
+Everything here must stay cheap to import: `--help` answers before torch is loaded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import io
+import math
+import os
+import re
+import shlex
+import sys
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, TypeVar, get_type_hints
+
+import tyro
+
+from darts_pt.run.errors import Stopped, UserError
+from darts_pt.run.processes import launch
+from darts_pt.run.provenance import PROJECT_ROOT
+from darts_pt.run.suggestions import did_you_mean, listed
+
+Options = TypeVar("Options")
+Number = TypeVar("Number", int, float)
+
+Dataset = Literal["cifar10", "cifar100", "svhn", "imagenet16-120", "folder", "digits"]
+
+USER_ERROR_CODE = 2
+INTERRUPTED_CODE = 130
+"""What a shell reports for a program that Ctrl-C ended."""
+
+BROKEN_PIPE_CODE = 141
+"""Likewise where the reader of its output has gone."""
+
+_FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
+_USERS_TROUBLE = _FULL | {
+    errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP,
+}  # fmt: skip
+"""Failures of the system that the user can mend and a traceback does not explain: disk full, no permission, bad path."""
+
+
+_PLAIN_WORDS = (
+    (r"no type matching .*? from \['(.*?)'\]\..*<class 'int'>.*", r"expected a whole number, got '\1'"),
+    (r"no type matching .*? from \['(.*?)'\]\..*<class 'float'>.*", r"expected a number, got '\1'"),
+    (r"Missing from .*?: (--\S+|[A-Z]+) .*", r"\1 is missing: it is required"),
+    (r"invalid literal for int\(\) with base 10:", "expected a whole number, got"),
+    (r"could not convert string to float:", "expected a number, got"),
+    (r"Missing value for argument '(\S+?)'\..*", r"\1: a value is missing"),
+    (r"(?i)unrecognized (options|arguments): ", "unexpected "),
+)
+"""What tyro says of a bad value (a pattern) and how it is said here."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """What every run has: seed, device, data, and where its files go."""
+
+    seed: int = 1
+    """Seed of every random choice; two runs with the same seed on the CPU are identical."""
+    gpu: str = "auto"
+    """Device: auto (the least used GPU, or the CPU where there is none), the index of a GPU, or cpu."""
+    dataset: Dataset = "cifar10"
+    """Data set; digits needs no download and is small, folder reads your own images from --data."""
+    data: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """For --dataset folder: a folder of images sorted into one folder per class."""
+    data_root: Annotated[Path, tyro.conf.arg(metavar="DIR")] = PROJECT_ROOT / "data"
+    """Where the data sets and benchmark files are, and where data sets are downloaded to."""
+    image_size: Annotated[int | None, tyro.conf.arg(metavar="PIXELS")] = None
+    """For --dataset folder: the side to which its images are resized; by default they must all have one size."""
+    cutout: bool = False
+    """Cut a random square out of every training image."""
+    cutout_length: Annotated[int, tyro.conf.arg(metavar="PIXELS")] = 16
+    """Side of that square where images have 32 pixels; images of other sizes get one in proportion."""
+    experiments: Annotated[Path, tyro.conf.arg(metavar="DIR")] = PROJECT_ROOT / "experiments"
+    """Where the experiment folders go."""
+    expid_tag: Annotated[str | None, tyro.conf.arg(metavar="TAG")] = None
+    """Appended to the name of the experiment folder."""
+    log_tag: Annotated[str | None, tyro.conf.arg(metavar="TAG")] = None
+    """Appended to the name of the selection's log and folder."""
+    overwrite: bool = False
+    """Replace the experiment folder if it exists; without it that is an error."""
+    fast: bool = False
+    """Try the code out: one batch per epoch and per evaluation."""
+    ckpt_minutes: Annotated[float, tyro.conf.arg(metavar="MINUTES")] = 10.0
+    """Also save within epochs, so often; and when the system or Ctrl-C ends the run."""
+    keep: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: all)")] = None
+    """Keep only so many of the newest checkpoints (and, of SGAS, the one that SGAS+PT starts from)."""
+    on_nan: Literal["stop", "skip"] = "stop"
+    """What happens at a loss or gradient that is not finite: stop with a state dump, or skip the step and count it."""
+    report_freq: Annotated[int, tyro.conf.arg(metavar="STEPS")] = 50
+    """Log the running loss and accuracy once in so many steps."""
+
+    def __post_init__(self) -> None:
+        in_range("seed", self.seed, 0, 2**63 - 1)
+        positive("report_freq", self.report_freq)
+        positive("ckpt_minutes", self.ckpt_minutes)
+        if self.keep is not None:
+            positive("keep", self.keep)
+        positive("cutout_length", self.cutout_length)
+        if self.image_size is not None:
+            positive("image_size", self.image_size)
+        if self.dataset == "folder" and self.data is None:
+            raise UserError("--dataset folder needs --data DIR, a folder that holds one folder of images per class")
+        if self.dataset not in ("folder", "imagenet", None) and self.data is not None:
+            raise UserError(f"--data is for --dataset folder; {self.dataset} is looked for under --data_root")
+        for name in ("expid_tag", "log_tag"):
+            tag = getattr(self, name)
+            if tag is not None and not re.fullmatch(r"[A-Za-z0-9._+=-]{1,64}", tag):
+                raise UserError(f"--{name}: expected up to 64 letters, digits and . _ + = - , got {tag!r}")
+
+
+def positive(name: str, value: Number) -> Number:
+    """`value`; UserError unless it is above 0 and finite. `name` is the option's, without dashes."""
+    if not (value > 0 and math.isfinite(value)):
+        raise UserError(f"--{name}: expected a number above 0, got {value}")
+    return value
+
+
+def in_range(name: str, value: Number, low: float, high: float) -> Number:
+    """`value`; UserError unless low <= value <= high."""
+    if not low <= value <= high:
+        raise UserError(f"--{name}: expected a number from {low} to {high}, got {value}")
+    return value
+
+
+def one_of(name: str, value: str, expected: Collection[str]) -> str:
+    """`value`; UserError, with what is close to it, unless it is in `expected`."""
+    if value not in expected:
+        raise UserError(f"--{name}: unknown {value!r}{did_you_mean(value, expected)}; expected {listed(expected)}")
+    return value
+
+
+def run_command(
+    options_type: type[Options],
+    main: Callable[[Options], object],
+    argv: Sequence[str] | None = None,
+    prog: str | None = None,
+) -> None:
+    """The frame of every command: options from the command line, then `main(options)`.
+
+    What the user can mend is printed as one line, `error: …`, and ends the process with code 2; Ctrl-C ends it with
+    130. Anything else is a defect of the software and keeps its traceback.
+
+    Args:
+        options_type: a frozen dataclass; its docstring opens the help.
+        main: the work; it imports torch itself, late, so that `--help` is quick.
+        argv: the arguments; the process's own by default.
+        prog: what the user typed to get here; `python -m package.module` by default.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # A terminal without UTF-8 must not end a run.
+            stream.reconfigure(errors="backslashreplace")
+    if launch() is not None:  # Before torch is loaded: its reducer warns every rank of what is meant to be so.
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    arguments = sys.argv[1:] if argv is None else argv
+    try:
+        options = parse(options_type, arguments, prog or _module_command())
+        if _wants_processes(options):
+            from darts_pt.run.launch import run_as_ranks
+
+            sys.exit(run_as_ranks(_module_of(main), arguments, options.nproc_per_node, options.max_restarts))  # type: ignore[attr-defined]
+        main(options)
+    except UserError as error:
+        _fail("" if _said_elsewhere(error) else str(error))
+    except Stopped as stop:
+        if not _said_elsewhere(stop):
+            print(str(stop), file=sys.stderr)
+        sys.exit(128 + stop.signal_number)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED_CODE)
+    except BrokenPipeError:  # What reads the output, such as `head`, has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(BROKEN_PIPE_CODE)
+    except OSError as error:
+        if error.errno not in _USERS_TROUBLE:
+            raise
+        full = "; make room, then try again: a run goes on from its last checkpoint" if error.errno in _FULL else ""
+        place = error.filename2 or error.filename  # Of a copy that failed the second is the one that was to be written.
+        _fail((f"{error.strerror}: {place}" if place else str(error)) + full)
+
+
+def parse(options_type: type[Options], argv: Sequence[str], prog: str) -> Options:
+    """The options that `argv` says; `--some_key` and `--some-key` are the same.
+
+    Raises:
+        UserError: unknown option (with close matches), bad or missing value.
+        SystemExit: after `--help`, with code 0.
+    """
+    _check_names(options_type, argv)
+    given = [argument for argument in argv if argument not in ("--help", "-h")]
+    if given and len(given) < len(argv):
+        print(f"given before --help, by the script or by you: {shlex.join(given)}")
+    if len(given) < len(argv):
+        _unwrap_help(options_type)
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            options = tyro.cli(options_type, args=list(argv), prog=prog, use_underscores=True)
+    except SystemExit as end:
+        if end.code in (0, None):
+            raise
+        raise UserError(f"{_in_one_line(complaint.getvalue())} (--help explains every option)") from None
+    for name, value in vars(options).items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UserError(f"--{name}: expected a finite number, got {value}")
+    return options
+
+
+def _unwrap_help(options_type: type) -> None:
+    """Hands tyro what stands under every field as one line: it would keep the lines of the source."""
+    import docstring_parser
+
+    fields = {field.name: field for field in dataclasses.fields(options_type)}  # pyright: ignore[reportArgumentType]
+    for owner in reversed(options_type.__mro__[:-1]):  # What a class says of a field counts more than its parents.
+        for described in docstring_parser.parse_from_object(owner).params:
+            if described.arg_name in fields and described.description:
+                help_text = " ".join(described.description.split())
+                fields[described.arg_name].metadata = MappingProxyType({"help": help_text})
+
+
+def _check_names(options_type: type, argv: Sequence[str]) -> None:
+    """Refuses options that are not there; tyro would too, but tells it in a box of several lines."""
+    known = _option_names(options_type)
+    for argument in argv:
+        name = argument.partition("=")[0]
+        if re.match(r"--?[A-Za-z]", name) and "--" + name.lstrip("-").replace("-", "_") not in known and name != "-h":
+            bare = {option.removeprefix("--"): option for option in sorted(known)}  # All share the dashes.
+            close = did_you_mean(name.lstrip("-").replace("-", "_"), bare, shown=bare)
+            raise UserError(f"unknown option {name}{close or '; --help lists them all'}")
+
+
+def _option_names(options_type: type) -> set[str]:
+    """Every option the dataclass accepts, with underscores: fields, their aliases, and --no_… of the switches."""
+    hints = get_type_hints(options_type, include_extras=True)
+    names = {"--help"}
+    for field in dataclasses.fields(options_type):  # pyright: ignore[reportArgumentType]
+        hint = hints[field.name]
+        names.add(f"--{field.name}")
+        names |= {f"--no_{field.name}"} if (hint is bool or getattr(hint, "__origin__", None) is bool) else set()
+        for extra in getattr(hint, "__metadata__", ()):
+            aliases = getattr(extra, "aliases", None) or ()
+            names |= {"--" + alias.lstrip("-").replace("-", "_") for alias in aliases}
+    return names
+
+
+def _in_one_line(box: str) -> str:
+    """What tyro's boxed message says, without the box and the advice below it."""
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", box).splitlines()
+    inside = [line.strip("│| ") for line in lines if line.strip()]
+    rules = [place for place, line in enumerate(inside) if line and not line.strip("─-╰╯")]
+    # The title is in the frame, or, where the terminal has no UTF-8, a line above a rule; a rule ends the message.
+    first = 1 if inside[:1] and inside[0][0] == "╭" else rules[0] + 1 if rules else 0
+    body = inside[first : next((place for place in rules if place >= first), None)]
+    text = " ".join(body) or " ".join(lines)
+    for pattern, plain in _PLAIN_WORDS:
+        text = re.sub(pattern, plain, text)
+    return text.removeprefix("Error parsing ").strip()
+
+
+def _module_command() -> str:
+    """`python -m package.module` of the running program."""
+    spec: Any = getattr(sys.modules.get("__main__"), "__spec__", None)
+    if spec is None:
+        return os.path.basename(sys.argv[0])
+    return f"python -m {spec.name.removesuffix('.__main__')}"
+
+
+def _module_of(main: Callable[..., object]) -> str:
+    """The name under which `python -m` runs the command."""
+    spec: Any = getattr(sys.modules.get("__main__"), "__spec__", None)
+    return spec.name if main.__module__ == "__main__" and spec else main.__module__
+
+
+def _wants_processes(options: object) -> bool:
+    """Whether `--nproc_per_node` asks for processes that are still to be started.
+
+    Raises:
+        UserError: torchrun has started another number of them.
+    """
+    asked, place = getattr(options, "nproc_per_node", 1), launch()
+    if place is not None and asked not in (1, place.local_count):
+        raise UserError(
+            f"--nproc_per_node {asked}: torchrun has started {place.local_count} processes on this machine; give it to "
+            "torchrun alone"
+        )
+    return asked > 1 and place is None
+
+
+def _said_elsewhere(message: UserError | Stopped) -> bool:
+    """Whether another process says it; what is found before processes join is the same in all, and the first says it."""
+    place = launch()
+    return (place is not None and place.rank > 0) if message.said is None else message.said
+
+
+def _fail(message: str) -> None:
+    if message:
+        print(f"error: {' '.join(message.splitlines())}", file=sys.stderr)
+    sys.exit(USER_ERROR_CODE)

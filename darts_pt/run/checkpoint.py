@@ -1,0 +1,291 @@
+"""Checkpoints: written whole or not at all, verified when read, and in the original's format.
+
+A checkpoint is a dict. The original's keys, kept so that files can be exchanged both ways: epoch (epochs completed),
+state_dict, alpha (a list, one tensor per cell type), optimizer, arch_optimizer, scheduler. Ours, for exact resume:
+generators, decisions, progress (within an epoch) and metrics_size. Every record of the file carries a CRC-32, which is
+verified before anything is used.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import math
+import re
+import sys
+import warnings
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from darts_pt.run.epoch import EpochProgress
+from darts_pt.run.errors import UserError
+from darts_pt.run.files import atomic_write
+
+if TYPE_CHECKING:
+    from darts_pt.architect import Architect
+
+SEARCH_KEYS = ("epoch", "state_dict", "alpha", "optimizer", "arch_optimizer")
+
+LAST = "checkpoint_last.pth.tar"
+"""The one that is saved within epochs, by time or on a signal; it is replaced each time."""
+
+logger = logging.getLogger(__name__)
+
+
+def name(epoch: int) -> str:
+    """The file name of the checkpoint after `epoch` epochs."""
+    return f"checkpoint_{epoch}.pth.tar"
+
+
+def epochs_in(folder: Path) -> list[int]:
+    """The epochs of which `folder` has checkpoints, ascending."""
+    found = (re.fullmatch(r"checkpoint_(\d+)\.pth\.tar", path.name) for path in folder.glob("checkpoint_*.pth.tar"))
+    return sorted(int(match.group(1)) for match in found if match)
+
+
+def find(folder: Path, epoch: int, option: str = "--resume_epoch") -> Path:
+    """The checkpoint of an epoch, or the latest one (-1).
+
+    Raises:
+        UserError: there is no such checkpoint; it lists those that there are.
+    """
+    epochs = epochs_in(folder)
+    if epoch == -1 and epochs:
+        return folder / name(epochs[-1])
+    if epoch not in epochs:
+        if not epochs:
+            raise UserError(f"{option} {epoch}: {folder} has no checkpoint yet: begin that run anew, with --overwrite")
+        there = f"it has those of epochs {', '.join(map(str, epochs))}"
+        wanted = "a checkpoint" if epoch == -1 else f"a checkpoint of epoch {epoch}"
+        raise UserError(f"{option} {epoch}: {folder} does not have {wanted}; {there}")
+    return folder / name(epoch)
+
+
+def save(checkpoint: dict[str, Any], folder: Path, epoch: int) -> Path:
+    """Write the checkpoint of an epoch into `folder`."""
+    return write(checkpoint, folder / name(epoch))
+
+
+def _canonical(value: Any) -> Any:
+    """The same plain data with every string interned and no container twice: equal data leave equal files."""
+    if isinstance(value, dict):
+        copied = type(value)((_canonical(key), _canonical(item)) for key, item in value.items())
+        if hasattr(value, "__dict__"):  # a state dict's versions
+            vars(copied).update(vars(value))
+        return copied
+    if type(value) in (list, tuple):
+        return type(value)(_canonical(item) for item in value)
+    return sys.intern(value) if type(value) is str else value
+
+
+def write(checkpoint: dict[str, Any], path: Path) -> Path:
+    """Write `checkpoint` to `path`; an interruption or a full disk leaves the old file or the new one, never a part."""
+    # Into memory first: torch hides what goes wrong with a file behind errors of its own. Not under the temporary's
+    # name either, which the archive would carry, and equal runs would leave unequal files.
+    content = io.BytesIO()
+    torch.save(_canonical(checkpoint), content)
+    atomic_write(path, content.getbuffer())
+    return path
+
+
+def load(
+    folder: Path,
+    epoch: int,
+    option: str = "--resume_epoch",
+    required: Iterable[str] = SEARCH_KEYS,
+    within_epochs: bool = True,
+) -> tuple[Path, dict[str, Any]]:
+    """The checkpoint of an epoch, or (-1) the latest that is whole; a damaged one is named in the log and passed over.
+
+    Args:
+        within_epochs: whether the latest may be one that was saved within an epoch.
+
+    Raises:
+        UserError: there is no such checkpoint, or none that is whole.
+    """
+    if epoch != -1:
+        path = find(folder, epoch, option)
+        return path, read(path, required)
+    paths = [folder / name(number) for number in reversed(epochs_in(folder))]
+    if within_epochs and (folder / LAST).is_file():
+        paths.insert(0, folder / LAST)
+    best: tuple[Path, dict[str, Any]] | None = None
+    complaint: UserError | None = None
+    for path in paths:
+        try:
+            checkpoint = read(path, required)
+        except UserError as error:
+            complaint = complaint or error
+            logger.warning("%s; trying the one before it", error)
+            continue
+        if path.name != LAST:
+            # A checkpoint within an epoch can be older than that of an epoch, if the run died between the two.
+            return best if best and best[1]["epoch"] >= checkpoint["epoch"] else (path, checkpoint)
+        best = path, checkpoint
+    if best:
+        return best
+    if complaint:
+        raise complaint
+    return find(folder, epoch, option), {}  # Raises: there is none.
+
+
+def read(path: Path, required: Iterable[str] = SEARCH_KEYS) -> dict[str, Any]:
+    """The checkpoint at `path`, on the CPU. Nothing in the file is executed.
+
+    Raises:
+        UserError: there is no such file, it is damaged, it holds anything but plain data and tensors, keys are missing,
+            or its epoch is no number.
+    """
+    if not path.is_file():
+        raise UserError(f"no checkpoint {path}: expected a file that a search has written; check the path")
+    damaged = _damage(path)
+    if damaged:
+        raise UserError(f"checkpoint {path} is damaged ({damaged}): restore it or resume from an earlier epoch")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what torch finds odd about a file either raises or does not matter
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except PermissionError:
+        raise
+    except Exception as error:  # a file that is no checkpoint, or a hostile one, can raise anything
+        raise UserError(
+            f"checkpoint {path} cannot be read as plain data ({_first_line(error)}): expected a search's checkpoint"
+        ) from None
+    if not isinstance(checkpoint, dict):
+        raise UserError(
+            f"checkpoint {path} holds a {type(checkpoint).__name__}: expected a dict with the keys {_list(required)}"
+        )
+    missing = [key for key in required if key not in checkpoint]
+    if missing:
+        raise UserError(
+            f"checkpoint {path} lacks {_list(missing)}: expected a search's checkpoint with the keys {_list(required)}"
+        )
+    if "epoch" in required:
+        epoch_of(checkpoint, path)
+    return checkpoint
+
+
+def _damage(path: Path) -> str | None:
+    """What is wrong with the bytes of a file, or None. Files from before PyTorch 1.6 have no checksums to compare."""
+    if path.stat().st_size == 0:
+        return "it is empty"
+    with open(path, "rb") as stream:
+        if stream.read(2) != b"PK":
+            return None
+    try:
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()
+    except PermissionError:
+        raise
+    except Exception as error:  # damage can lead the reader of the archive anywhere
+        return _first_line(error)
+    return f"checksum mismatch in its record {broken}" if broken else None
+
+
+def _first_line(error: Exception) -> str:
+    if "weights_only" in str(error):  # Torch fills a page with what to do about that; none of it is for users.
+        asked = re.search(r"\bGLOBAL (\S+)", str(error))
+        return f"it {f'asks for {asked.group(1)}' if asked else 'is a pickle'}, neither plain data nor tensors"
+    lines = str(error).strip().splitlines()
+    return lines[0][:160] if lines else type(error).__name__
+
+
+def _list(keys: Iterable[str]) -> str:
+    return ", ".join(keys)
+
+
+def load_weights(module: torch.nn.Module, state_dict: Any, path: Path) -> None:
+    """Load a checkpoint's `state_dict` into `module`; a mismatch is one line that names the first difference."""
+    expected = module.state_dict()
+    if not isinstance(state_dict, dict):
+        raise UserError(f"checkpoint {path}: its state_dict is a {type(state_dict).__name__}, expected tensors by name")
+    for key, tensor in expected.items():
+        if key not in state_dict:
+            raise UserError(f"checkpoint {path} has no weights {key}: it was made for another space or size")
+        found = state_dict[key]
+        if not isinstance(found, torch.Tensor) or found.shape != tensor.shape:
+            shape = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
+            raise UserError(
+                f"checkpoint {path}: {key} has shape {shape}, expected {tuple(tensor.shape)}: it was made for another size"
+            )
+    surplus = next((key for key in state_dict if key not in expected), None)
+    if surplus is not None:
+        raise UserError(
+            f"checkpoint {path} has weights {surplus} that this network lacks: it was made for another space"
+        )
+    try:
+        module.load_state_dict(state_dict)
+    except (RuntimeError, TypeError, NotImplementedError) as error:
+        raise UserError(f"checkpoint {path}: its weights are of no use ({_first_line(error)})") from None
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, state: Any, path: Path, whose: str) -> None:
+    """Load an optimiser's state; one that belongs to other parameters is one line. `whose`: "alpha", "the weights"."""
+    try:
+        optimizer.load_state_dict(state)
+        for group in optimizer.param_groups:
+            if not all(_is_number(group[key]) for key in ("lr", "weight_decay", "momentum", "eps") if key in group):
+                raise ValueError("its learning rate, decay or momentum is no number")
+            for parameter in group["params"]:
+                for key, value in optimizer.state.get(parameter, {}).items():
+                    if isinstance(value, torch.Tensor) and value.numel() != 1 and value.shape != parameter.shape:
+                        raise ValueError(f"{key} has shape {tuple(value.shape)}, expected {tuple(parameter.shape)}")
+    except Exception as error:  # plain data of any kind may stand where the state should
+        raise UserError(f"checkpoint {path}: the optimiser of {whose} does not fit ({_first_line(error)})") from None
+
+
+def load_scheduler(scheduler: torch.optim.lr_scheduler.LRScheduler, state: Any, path: Path) -> None:
+    """Take up where a learning-rate schedule stood; its length and its end stay those of this run's options."""
+    counters = ("last_epoch", "_step_count")
+    if not isinstance(state, dict) or not all(_is_count(state.get(counter)) for counter in counters):
+        raise UserError(f"checkpoint {path}: its scheduler does not say where it stands")
+    last = [group["lr"] for group in scheduler.optimizer.param_groups]
+    scheduler.load_state_dict({counter: state[counter] for counter in counters} | {"_last_lr": last})
+
+
+def load_method(architect: Architect, state: Any, path: Path) -> None:
+    """Take over what a search method keeps besides alpha."""
+    try:
+        architect.restore_state(state)
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        raise UserError(
+            f"checkpoint {path}: the state of its search method does not fit ({_first_line(error)})"
+        ) from None
+
+
+def progress_of(checkpoint: dict[str, Any], path: Path, device: torch.device) -> EpochProgress | None:
+    """How far within an epoch `checkpoint` was saved; None between epochs."""
+    plain = checkpoint.get("progress")
+    if plain is None:
+        return None
+    try:
+        return EpochProgress.from_dict(plain, device)
+    except (TypeError, AttributeError) as error:
+        raise UserError(f"checkpoint {path}: its progress does not fit ({_first_line(error)})") from None
+
+
+def epoch_of(checkpoint: dict[str, Any], path: Path) -> int:
+    """The epochs completed when `checkpoint` was saved."""
+    if not _is_count(checkpoint["epoch"]):
+        raise UserError(f"checkpoint {path}: its epoch is {checkpoint['epoch']!r}, expected a whole number from 0")
+    return checkpoint["epoch"]
+
+
+def number_in(checkpoint: dict[str, Any], key: str, path: Path) -> float:
+    """A number kept in `checkpoint`; 0 where there is none."""
+    value = checkpoint.get(key, 0.0)
+    if not _is_number(value):
+        raise UserError(f"checkpoint {path}: its {key} is {value!r}, expected a number")
+    return float(value)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)

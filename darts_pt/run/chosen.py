@@ -1,0 +1,75 @@
+"""Where a chosen architecture is kept: the genotype file of a search or of a selection in it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from darts_pt.run.errors import UserError
+from darts_pt.run.files import read_json
+from darts_pt.run.suggestions import listed
+
+GENOTYPE_FILE = "genotype.json"
+"""What a search or a selection writes at its end."""
+SUMMARY_FILE = "summary.json"
+"""What a training writes at its end."""
+SELECTION = "log_resume-"
+"""How the folders of selections inside a search's begin."""
+
+
+class Chosen(NamedTuple):
+    """A genotype file, and a short name for it that may stand in a folder's name."""
+
+    path: Path
+    name: str
+
+
+def find_chosen(arch: str, roots: Iterable[Path]) -> Chosen | None:
+    """The genotype file that `--arch` names: the path of one, or an experiment in the first of the folders that has it.
+
+    A search that has one selection in it stands for that selection, one without any for its own choice.
+
+    Returns:
+        None: there is neither such a file nor such an experiment.
+
+    Raises:
+        UserError: the experiment has not chosen yet, or has several selections.
+    """
+    path = Path(os.path.expanduser(arch))
+    if os.path.isfile(path):  # as os.path.isdir: False, not an error, for what cannot be a path
+        return Chosen(path, _name_of(path))
+    folder = next((root / path for root in roots if arch and os.path.isdir(root / path)), None)
+    return Chosen(_in_experiment(folder), _name_of(folder / GENOTYPE_FILE)) if folder is not None else None
+
+
+def read_genotype(path: Path, space: str) -> Any:
+    """The genotype in a file of ours, as the space writes it; None where the file is no such thing of that space."""
+    try:
+        plain = read_json(path)
+        return plain["genotype"] if plain.get("space") == space else None
+    except (OSError, ValueError, AttributeError, KeyError):
+        return None
+
+
+def _in_experiment(experiment: Path) -> Path:
+    selections = sorted(experiment.glob(f"{SELECTION}*/{GENOTYPE_FILE}"))
+    if len(selections) > 1:
+        names = listed([f"{experiment.name}/{path.parent.name}" for path in selections])
+        raise UserError(f"--arch {experiment.name}: it has {len(selections)} selections; name one of {names}")
+    path = selections[0] if selections else experiment / GENOTYPE_FILE
+    if not path.is_file():
+        raise UserError(f"--arch: {experiment} has no {GENOTYPE_FILE}; a search or a selection writes it at its end")
+    return path
+
+
+def _name_of(path: Path) -> str:
+    """The file's own name, or where it is if it has the name that they all have."""
+    path = path.resolve()
+    name = path.stem
+    if path.name == GENOTYPE_FILE:
+        folder = path.parent
+        name = f"{folder.parent.name}+{folder.name}" if folder.name.startswith(SELECTION) else folder.name
+    return re.sub(r"[^A-Za-z0-9._+=-]", "_", name)

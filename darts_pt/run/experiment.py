@@ -1,0 +1,326 @@
+"""The experiment folder: what it is called, what is in it, and everything a run writes there but its checkpoints.
+
+log.txt                         what the run said
+metrics.jsonl                   the same in numbers, one JSON object per line
+timing.jsonl                    seconds, processor seconds and memory that each of those lines took
+config.json                     options, seed, versions, git commit, device, command line
+runs/                           TensorBoard
+scripts/                        a copy of the code that ran
+checkpoint_{epoch}.pth.tar      see checkpoint.py
+log_resume-….txt, log_resume-…/ one selection from this supernet: its log, and all its other files
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import logging
+import math
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from darts_pt.run.errors import UserError
+from darts_pt.run.files import Lock, WholeFile, atomic_write, read_json
+from darts_pt.run.logs import Logs
+from darts_pt.run.progress import Progress
+from darts_pt.run.provenance import copy_code, describe_run
+from darts_pt.run.tensorboard import Board
+
+if TYPE_CHECKING:
+    import torch
+
+PROJECT = "darts-pt"
+"""Under the key `project` of config.json: the sign that a folder is an experiment of ours."""
+
+_LOCK = ".lock"
+_LEFTOVERS = ".*.????????.tmp"
+"""What a run that was killed while it wrote a file leaves of it (:func:`darts_pt.run.files.atomic_path`)."""
+_OURS = (
+    "log.txt",
+    "metrics.jsonl",
+    "timing.jsonl",
+    "config.json",
+    "runs",
+    "scripts",
+    "checkpoint_*.pth.tar",
+    "log_resume-*",
+    "genotype*",
+    "summary*",
+    "selection*",
+    "cells*",
+    "cell_*",
+    "state_dump*",
+    "analysis-*",
+)
+"""What runs write into an experiment's folder, and hence what --overwrite takes away."""
+
+logger = logging.getLogger(__name__)
+
+
+class Experiment:
+    """An open experiment folder; use it in a `with` statement.
+
+    While it is open, what the project's modules log goes to its log file and to standard output.
+
+    Attributes:
+        folder: where everything goes, the checkpoints of the run included.
+        log: a logger; `experiment.log.info("…")`.
+        progress: `progress(iterable, description, total=None)` shows how far a loop is.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        options: Any,
+        *,
+        device: torch.device | None = None,
+        resume: bool = False,
+        overwrite: bool = False,
+        log_file: Path | None = None,
+        tensorboard: bool = True,
+    ) -> None:
+        """Makes the folder, or opens it again.
+
+        Check everything else about the options first: from here on there is a folder.
+
+        Args:
+            options: the resolved options, a dataclass or mapping, kept in config.json.
+            device: where the run computes.
+            resume: go on in a folder that exists; its log and metrics are appended to.
+            overwrite: replace the experiment in the folder, if there is one.
+            log_file: log.txt in the folder by default.
+            tensorboard: write runs/ as well.
+
+        Raises:
+            UserError: the folder exists (without `resume` or `overwrite`), does not exist (with `resume`), holds
+                something else than an experiment, or is in use by another run.
+        """
+        self.folder = folder
+        self.log = logger
+        self.progress = Progress(logger)
+        self._log_file = log_file or folder / "log.txt"
+        self._board: Board | None = None
+        self._tensorboard = tensorboard
+        self._device = device
+        self._is_new = self._opened(resume, overwrite)
+        try:
+            self._configure(options, device, resume)
+            self._metrics = WholeFile(folder / "metrics.jsonl")
+            self._logs = Logs(self._log_file, logger)
+        except BaseException:
+            self._lock.release()
+            raise
+        self._last_record = time.perf_counter(), time.process_time()
+
+    @classmethod
+    def selection(
+        cls, experiment: Path, name: str, options: Any, *, device: torch.device | None = None, resume: bool = False,
+        overwrite: bool = False, tensorboard: bool = True,
+    ) -> Experiment:  # fmt: skip
+        """A selection inside the folder of the search it starts from; `name` comes from :func:`selection_name`.
+
+        It logs to `name`.txt beside the search's log.txt; all else goes into the folder `name`.
+        """
+        return cls(
+            experiment / name,
+            options,
+            device=device,
+            resume=resume,
+            overwrite=overwrite,
+            log_file=experiment / f"{name}.txt",
+            tensorboard=tensorboard,
+        )
+
+    def _opened(self, resume: bool, overwrite: bool) -> bool:
+        """Makes and locks the folder; whether it has been made, or emptied, just now."""
+        folder = self.folder
+        if folder.exists() and not folder.is_dir():
+            raise UserError(f"{folder} is a file; an experiment needs that name for its folder: move it away")
+        if resume and not is_experiment(folder):
+            raise UserError(
+                f"cannot resume: {folder} is not an experiment folder (it has no config.json of this project)"
+            )
+        used = folder.is_dir() and bool({*folder.iterdir()} - {folder / _LOCK, *folder.glob(_LEFTOVERS)})
+        if used and not resume and not is_experiment(folder):
+            raise UserError(
+                f"{folder} holds files that no experiment wrote; move them away, or choose another --expid_tag"
+            )
+        if used and not resume and not overwrite:
+            raise UserError(
+                f"the experiment {folder} exists; --overwrite replaces it, --expid_tag or --log_tag gives another name"
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = Lock(folder / _LOCK, f"the experiment {folder}")
+        for leftover in folder.glob(_LEFTOVERS):
+            leftover.unlink()
+        if not resume:
+            self._remove_files()
+        return not resume
+
+    def _remove_files(self) -> None:
+        """Removes what a run wrote; files of other names stay."""
+        for path in [self._log_file, *(path for pattern in _OURS for path in self.folder.glob(pattern))]:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+    def _configure(self, options: Any, device: torch.device | None, resume: bool) -> None:
+        """Writes config.json and the copy of the code; a resumed experiment's tells of each process that worked on it."""
+        path = self.folder / "config.json"
+        runs = read_json(path).get("runs") if resume else None
+        plain = dataclasses.asdict(options) if dataclasses.is_dataclass(options) else dict(options)  # type: ignore[arg-type]
+        run = describe_run(device)
+        config = {
+            "project": PROJECT,
+            "options": plain,
+            "seed": plain.get("seed"),
+            **run,
+            "runs": [*(runs if isinstance(runs, list) else []), run],
+        }
+        atomic_write(path, json.dumps(as_json(config), indent=2) + "\n")
+        copy_code(self.folder / "scripts")
+
+    def record(self, kind: str, values: Mapping[str, Any], *, epoch: int, step: int | None = None) -> None:
+        """Appends one line to metrics.jsonl and draws the numbers in TensorBoard, at `step` or else at `epoch`.
+
+        The line is {"kind", "epoch", "step", "values"}; there is no time in it, so that two equal runs leave equal
+        files. Numbers that JSON does not know are written as "nan", "inf" and "-inf".
+
+        Args:
+            kind: what was measured, as in "search" or "selection".
+            values: name -> number, tensor, list, text or a mapping of such; TensorBoard gets every number that has a
+                name, as kind/name or kind/name/name.
+        """
+        plain = as_json(values)
+        line = json.dumps({"kind": kind, "epoch": epoch, "step": step, "values": plain}, allow_nan=False)
+        self._metrics.write(line.encode() + b"\n")
+        self._record_cost(kind, epoch)
+        numbers = dict(_numbers(kind, plain)) if self._tensorboard else {}
+        if numbers:
+            self._board = self._board or Board(self.folder / "runs")
+            self._board.add(numbers, epoch if step is None else step)
+
+    def _record_cost(self, kind: str, epoch: int) -> None:
+        """Appends to timing.jsonl what came before this record took: a file of its own, since equal runs differ in it.
+
+        Seconds are since the last record (or since the experiment was opened), processor seconds likewise, of all
+        threads of the process; memory is the process's largest so far in MiB, and the GPU's that PyTorch has held.
+        What a resumed run does again is counted again: it was spent.
+        """
+        now = time.perf_counter(), time.process_time()
+        seconds, processor_seconds = (round(new - old, 4) for new, old in zip(now, self._last_record, strict=True))
+        cost: dict[str, Any] = {
+            "kind": kind, "epoch": epoch, "seconds": seconds, "processor_seconds": processor_seconds,
+            "memory_mib": _peak_memory(),
+        }  # fmt: skip
+        self._last_record = now
+        if self._device is not None and self._device.type == "cuda":
+            import torch
+
+            cost["gpu_memory_mib"] = round(torch.cuda.max_memory_allocated(self._device) / 2**20, 1)
+        with contextlib.closing(WholeFile(self.folder / "timing.jsonl")) as file:
+            file.write(json.dumps(cost).encode() + b"\n")
+
+    @property
+    def metrics_size(self) -> int:
+        """Length of metrics.jsonl in bytes: kept in a checkpoint, it says which lines came before it."""
+        return self._metrics.size
+
+    def sync(self) -> None:
+        """Have metrics.jsonl on the disk: a checkpoint that counts on its lines must not be there without them."""
+        self._metrics.sync()
+
+    def rewind(self, metrics_size: int) -> None:
+        """Forgets what was recorded after a checkpoint that a resumed run goes on from.
+
+        Raises:
+            UserError: the file is shorter than that, so it is not the one the checkpoint was made with.
+        """
+        if not 0 <= metrics_size <= self.metrics_size:
+            raise UserError(
+                f"{self.folder / 'metrics.jsonl'} has lost lines: {self.metrics_size} of {metrics_size} bytes"
+            )
+        self._metrics.truncate(metrics_size)
+
+    def close(self) -> None:
+        """Ends logging and gives up the lock; once is enough, more often does no harm."""
+        self._end_logging()
+        self._lock.release()
+
+    def _end_logging(self) -> None:
+        with contextlib.suppress(OSError):  # a terminal that is gone
+            self.progress.stop()
+        if self._board is not None:
+            self._board.close()
+        self._logs.close()
+        self._metrics.close()
+
+    def __enter__(self) -> Experiment:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        written = [path for pattern in ("checkpoint_*", "state_dump*") for path in self.folder.glob(pattern)]
+        nothing_done = self._is_new and self.metrics_size == 0 and not written
+        if error is not None:
+            # On the screen the command says it; the file should tell the end of the story too.
+            self._logs.tell_file(logger, f"stopped: {_told(error)}")
+        self._end_logging()
+        if isinstance(error, UserError) and nothing_done:
+            self._remove_files()
+            (self.folder / _LOCK).unlink(missing_ok=True)
+            if not any(self.folder.iterdir()):
+                self.folder.rmdir()
+        self.close()
+
+
+def _told(error: BaseException) -> str:
+    return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}".rstrip(": ")
+
+
+def _peak_memory() -> float:
+    """The most memory this process has held so far, in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)  # macOS counts bytes, Linux KiB.
+
+
+def as_json(value: Any) -> Any:
+    """`value` as JSON knows it: tensors and arrays as lists, paths as text, NaN and infinity as "nan", "inf", "-inf"."""
+    if hasattr(value, "tolist"):  # Tensors, arrays and NumPy's scalars.
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): as_json(item) for key, item in value.items()}
+    if isinstance(value, set | frozenset):  # In an order that is the same in every run.
+        value = sorted(value, key=repr)
+    if isinstance(value, list | tuple):
+        return [as_json(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    return value if value is None or isinstance(value, bool | int | str) else str(value)
+
+
+def _numbers(name: str, value: Any) -> Iterator[tuple[str, float]]:
+    """The numbers in nested mappings, under their joined names; infinities and NaN are numbers too."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _numbers(f"{name}/{key}", item)
+    elif value in ("nan", "inf", "-inf") or (isinstance(value, int | float) and not isinstance(value, bool)):
+        yield name, float(value)
+
+
+def is_experiment(folder: Path) -> bool:
+    """Whether a run of this project made `folder`: only such a folder is replaced or resumed."""
+    try:
+        config = read_json(folder / "config.json")
+    except (OSError, ValueError):
+        return False
+    return isinstance(config, dict) and config.get("project") == PROJECT

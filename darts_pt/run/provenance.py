@@ -1,0 +1,105 @@
+"""What one needs to know of a run to repeat it: code, versions, device, command line."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from darts_pt.run.processes import launch
+
+if TYPE_CHECKING:
+    import torch
+
+
+def _project_root() -> Path:
+    """The checkout this code is in; the current folder if the code was installed elsewhere than a checkout."""
+    root = Path(__file__).resolve().parents[2]
+    return root if (root / "pyproject.toml").is_file() else Path.cwd()
+
+
+PROJECT_ROOT = _project_root()
+PACKAGES = ("darts_pt", "nasbench201", "sota", "runs", "paper", "report", "sweep", "benchmarks")
+"""The folders of the project's Python code; also the names under which its modules log."""
+
+
+def describe_run(device: torch.device | None) -> dict[str, Any]:
+    """The facts of this process as plain data: date, command line, versions, git commit, device."""
+    place = launch()
+    return {
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "command": sys.orig_argv,
+        "versions": versions(),
+        "git": git_state(),
+        "host": {"platform": platform.platform(), "cpus": os.cpu_count()},
+        "device": describe_device(device),
+        "processes": place.count if place else 1,
+        "launch": place.run if place else None,
+    }
+
+
+def versions() -> dict[str, str | None]:
+    """Python's and the packages' versions; None for what is not installed. Imports none of them."""
+    found: dict[str, str | None] = {"python": platform.python_version()}
+    for name in ("torch", "torchvision", "numpy"):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = None
+    found["darts-pt"] = _own_version()
+    return found
+
+
+def _own_version() -> str | None:
+    """The version in pyproject.toml: the project usually runs from its checkout, without being installed."""
+    try:
+        lines = (PROJECT_ROOT / "pyproject.toml").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    return next((line.split('"')[1] for line in lines if line.startswith("version = ")), None)
+
+
+def git_state() -> dict[str, Any] | None:
+    """The checkout's commit, and whether files differ from it; None outside a git checkout or without git."""
+    if _git("rev-parse", "--show-toplevel") != str(PROJECT_ROOT):
+        return None  # Not a checkout, or unpacked inside another project's.
+    changes = _git("status", "--porcelain")
+    return {
+        "commit": _git("rev-parse", "--verify", "-q", "HEAD"),
+        "dirty": changes != "" if changes is not None else None,
+    }
+
+
+def _git(*arguments: str) -> str | None:
+    command = ["git", "-C", str(PROJECT_ROOT), *arguments]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def describe_device(device: torch.device | None) -> str | None:
+    """A name for people: the GPU's model, or `cpu`."""
+    if device is None or device.type != "cuda":
+        return None if device is None else device.type
+    import torch
+
+    return f"{device} ({torch.cuda.get_device_name(device)}, CUDA {torch.version.cuda})"
+
+
+def copy_code(target: Path) -> None:
+    """Puts a copy of the project's .py and .sh files under `target`; an earlier copy there is replaced."""
+    if target.exists():
+        shutil.rmtree(target)
+    sources = [path for package in PACKAGES for path in (PROJECT_ROOT / package).rglob("*.py")]
+    sources += (PROJECT_ROOT / "exp_scripts").glob("*.sh")
+    for source in sources:
+        copy = target / source.relative_to(PROJECT_ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, copy)

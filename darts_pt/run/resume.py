@@ -1,0 +1,147 @@
+"""Finding what an earlier run left: experiments by name, their options, their genotypes."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shlex
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from darts_pt.commands.command_line import RunOptions
+from darts_pt.commands.options import FREE_OPTIONS
+from darts_pt.run.checkpoint import LAST, SEARCH_KEYS, epochs_in, load, number_in
+from darts_pt.run.errors import UserError
+from darts_pt.run.experiment import as_json, is_experiment
+from darts_pt.run.files import read_json
+from darts_pt.run.processes import launch
+from darts_pt.run.suggestions import did_you_mean, listed
+
+
+def find_experiment(root: Path, expid: str, option: str = "--resume_expid") -> Path:
+    """The experiment folder that `expid` names: a name under `root`, or a path.
+
+    Raises:
+        UserError: there is none; it names those that are close, or that there are.
+    """
+    for folder in (root / expid, Path(os.path.expanduser(expid))):
+        if folder.is_dir() and (is_experiment(folder) or epochs_in(folder)):
+            return folder
+    there = sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+    close = did_you_mean(expid, there) or (f"; there are {listed(there)}" if there else ", which has none yet")
+    raise UserError(f"{option} {expid}: no such experiment in {root}{close}")
+
+
+def options_of(experiment: Path) -> dict[str, Any]:
+    """The resolved options an experiment was run with; empty if the original made it, which leaves none.
+
+    Raises:
+        UserError: config.json is there but broken.
+    """
+    path = experiment / "config.json"
+    if not path.is_file():
+        return {}
+    try:
+        options = read_json(path)["options"]
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise UserError(f"{path} is not readable ({error}): restore it, or run the search again") from None
+    if not isinstance(options, dict) or not isinstance(options.get("seed", 0), int):
+        raise UserError(f"{path} holds no options with a seed: restore it, or run the search again")
+    return {name: Path(value) if name == "data" and value else value for name, value in options.items()}
+
+
+def say_next(script: str, folder: Path, *words: str) -> None:
+    """Print what to type after the run in `folder`, with its data and folders where they are not the usual ones."""
+    place = launch()
+    if place is not None and place.rank > 0:
+        return
+    options, usual = options_of(folder), as_json(dataclasses.asdict(RunOptions()))
+    for name in ("dataset", "data", "image_size", "data_root", "experiments"):
+        value = options.get(name)
+        if value is not None and str(value) != str(usual[name]):
+            words += (f"--{name}", str(value))
+    print("next: bash", shlex.join([f"exp_scripts/{script}", *words]))
+
+
+def check_metrics(experiment: Path, checkpoint: dict[str, Any]) -> None:
+    """The metrics that were there when `checkpoint` was saved must be there still: a resumed run goes on behind them.
+
+    Raises:
+        UserError: there are fewer.
+    """
+    if "metrics_size" not in checkpoint:  # the original's checkpoints lack it
+        return
+    path = experiment / "metrics.jsonl"
+    wanted, size = number_in(checkpoint, "metrics_size", experiment), path.stat().st_size if path.is_file() else 0
+    if not 0 <= wanted <= size:
+        raise UserError(f"{path} has lost lines, it has {size} of {wanted:.0f} bytes: restore it, or resume earlier")
+
+
+class Start(NamedTuple):
+    """Where a run begins: anew (no checkpoint), or from a checkpoint and the file it is from."""
+
+    path: Path | None
+    checkpoint: dict[str, Any]
+    resumes: bool
+    overwrite: bool
+
+
+def find_start(
+    folder: Path, options: Any, epoch: int | None, option: str, required: Iterable[str] = SEARCH_KEYS
+) -> Start:
+    """Where the run in `folder` begins: as the user says, or, if torchrun has restarted it, from its latest checkpoint.
+
+    Args:
+        options: the resolved options, a dataclass.
+        epoch: which checkpoint to go on from: −1 the latest, None none.
+        option: what says so on the command line.
+        required: the keys of its checkpoints.
+
+    Raises:
+        UserError: there is no such checkpoint, or the run began with other options.
+    """
+    restarted = _was_opened_by_this_launch(folder)
+    if restarted:
+        epoch = -1 if epochs_in(folder) or (folder / LAST).is_file() else None
+    if epoch is None:
+        return Start(None, {}, False, options.overwrite or restarted)
+    check_same_options(folder, dataclasses.asdict(options))
+    path, checkpoint = load(folder, epoch, option, required)
+    check_metrics(folder, checkpoint)
+    return Start(path, checkpoint, True, False)
+
+
+def _was_opened_by_this_launch(folder: Path) -> bool:
+    """Whether the processes that torchrun started, and now starts again, had begun the run in `folder`."""
+    place = launch()
+    if place is None:
+        return False
+    try:
+        config = read_json(folder / "config.json")
+    except (OSError, ValueError):
+        return False
+    return isinstance(config, dict) and config.get("launch") == place.run
+
+
+def check_same_options(experiment: Path, options: Mapping[str, Any]) -> None:
+    """A resumed run must go on as it began.
+
+    Raises:
+        UserError: naming the first option that differs from what the experiment was started with.
+    """
+    for name, value, began in other_options(experiment, options):
+        raise UserError(
+            f"--{name} is {value} but {experiment.name} was started with {began}: "
+            "a resumed run must go on with the same options"
+        )
+
+
+def other_options(experiment: Path, options: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """The options that change what a run computes and that the experiment was run with otherwise: name, here, there."""
+    began = options_of(experiment)
+    return [
+        (name, value, began[name])
+        for name, value in as_json(options).items()
+        if name not in FREE_OPTIONS and name in began and as_json(began[name]) != value
+    ]

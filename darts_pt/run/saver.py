@@ -1,0 +1,194 @@
+"""When a run is saved: at epochs, by time, and when the system asks it to stop; always so that it goes on exactly.
+
+A training tells its :class:`Saver` of *safe points*: moments at which it can be saved and go on bit by bit. Between two
+of them, while it only evaluates, nothing changes but the random generators, so that the last safe point can still be
+written from the present weights and the generators as they were.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from darts_pt.run import checkpoint as checkpoints
+from darts_pt.run.errors import Stopped, UserError
+from darts_pt.run.guard import NotFinite, NumericalGuard
+from darts_pt.run.processes import Ranks, launch
+
+if TYPE_CHECKING:
+    from darts_pt.run.device import Generators
+    from darts_pt.run.epoch import EpochProgress
+    from darts_pt.run.experiment import Experiment
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+Item = TypeVar("Item")
+
+
+class Saveable(Protocol):
+    """What can be saved: a supernet's training or a derived network's."""
+
+    epoch: int
+    progress: EpochProgress | None
+    generators: Generators
+    ranks: Ranks
+    between_batches: Callable[[], None]
+
+    @property
+    def guard(self) -> NumericalGuard:
+        """What looks at losses and gradients before steps."""
+        ...
+
+    def to_checkpoint(self) -> dict[str, Any]:
+        """Plain data from which the training goes on."""
+        ...
+
+
+class Saver:
+    """Writes the checkpoints of a training; use it in a `with` statement, inside that of the experiment.
+
+    Inside, SIGTERM and SIGINT (Ctrl-C) save the run and end it with :class:`Stopped`; a second one ends it at once. Of
+    several ranks all stop at the same safe point, whichever got the signal, and the first writes.
+
+    Args:
+        resume_option: what continues the run, for the message.
+        minutes: how often it is saved within epochs at least.
+        keep: how many of the newest checkpoints stay; None keeps all.
+        needed: epochs whose checkpoints stay in any case: something else starts there.
+    """
+
+    def __init__(
+        self,
+        training: Saveable,
+        experiment: Experiment,
+        resume_option: str,
+        minutes: float = 10.0,
+        keep: int | None = None,
+        needed: Collection[int] = (),
+    ) -> None:
+        self._training = training
+        self._experiment = experiment
+        self._resume_option = resume_option
+        self._seconds = 60.0 * minutes
+        self._keep = keep
+        self._needed = frozenset(needed)
+        self._signal = 0
+        self._due = False
+        self._handlers: dict[int, Any] = {}
+        self._saved_at = time.monotonic()
+        self._point: dict[str, Any] = {}
+
+    def __enter__(self) -> Saver:
+        self._training.between_batches = self.check
+        if threading.current_thread() is threading.main_thread():
+            self._handlers = {number: signal.signal(number, self._asked) for number in SIGNALS}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._restore_handlers()
+
+    def _asked(self, number: int, frame: FrameType | None) -> None:
+        self._signal = number
+        # Ctrl-C reaches ranks twice, from the terminal and from torchrun; torchrun ends them for good if they are slow.
+        if launch() is None:
+            self._restore_handlers()
+
+    def _restore_handlers(self) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers = {}
+
+    # Safe points -------------------------------------------------------------------------------------------------
+
+    def safe_point(self) -> None:
+        """The training can be saved as it stands; it is, if it is time or if the run is to stop.
+
+        Raises:
+            Stopped: the run has been saved and is to end.
+        """
+        self._point = {
+            "generators": self._training.generators.state(),
+            "metrics_size": self._experiment.metrics_size,
+        }
+        self._due = self._training.ranks.is_first and time.monotonic() - self._saved_at >= self._seconds
+        self.check()
+
+    def check(self) -> None:
+        """Between safe points: save the last one and end, if the run is to stop.
+
+        Raises:
+            Stopped: likewise.
+        """
+        if self._training.ranks.is_apart:
+            return
+        stop, due = self._training.ranks.largest(self._signal, self._due)
+        self._due = False
+        if stop == 0:
+            if due:
+                self._write_point()
+            return
+        if self._point:
+            self._write_point()
+        progress = self._training.progress
+        step = f" and {progress.steps} steps" if progress and progress.steps else ""
+        raise Stopped(
+            stop,
+            f"stopped by {signal.Signals(stop).name}; {self._experiment.folder} is saved after "
+            f"{self._training.epoch} epochs{step}: the same command with {self._resume_option} -1 goes on there",
+        )
+
+    def _write_point(self) -> None:
+        if self._training.ranks.is_first:
+            self._experiment.sync()
+            checkpoints.write(self._training.to_checkpoint() | self._point, self._experiment.folder / checkpoints.LAST)
+        self._saved_at = time.monotonic()
+
+    # Epochs ------------------------------------------------------------------------------------------------------
+
+    def save_epoch(self) -> None:
+        """Write the checkpoint of the epoch that has been completed, and remove those that are too many."""
+        if not self._training.ranks.is_first:
+            return
+        folder = self._experiment.folder
+        state = self._training.to_checkpoint() | {"metrics_size": self._experiment.metrics_size}
+        self._experiment.sync()
+        checkpoints.save(state, folder, self._training.epoch)
+        (folder / checkpoints.LAST).unlink(missing_ok=True)
+        if self._keep is not None:
+            # Later ones, which a run that went back to an earlier epoch finds there, do not count.
+            past = [epoch for epoch in checkpoints.epochs_in(folder) if epoch <= self._training.epoch]
+            for epoch in set(past[: -self._keep]) - self._needed:
+                (folder / checkpoints.name(epoch)).unlink(missing_ok=True)
+        self._saved_at = time.monotonic()
+
+    # Numbers -----------------------------------------------------------------------------------------------------
+
+    def guarded(self, steps: Iterable[Item]) -> Iterator[Item]:
+        """The items of `steps`; if making one meets a number that is not finite, the state is dumped and the run ends.
+
+        Raises:
+            UserError: that happened; it names the step and the file.
+        """
+        skipped = self._training.guard.skipped
+        try:
+            for item in steps:
+                yield item
+                if self._training.guard.skipped > skipped:
+                    skipped = self._training.guard.skipped
+                    self._experiment.log.warning("a step that was not finite was skipped; %d so far", skipped)
+        except NotFinite as error:
+            progress, epoch = self._training.progress, self._training.epoch
+            step = progress.steps + 1 if progress else 1
+            path = self._experiment.folder / f"state_dump_{epoch}_{step}.pth.tar"
+            if self._training.ranks.is_first:
+                checkpoints.write(self._training.to_checkpoint() | self._point, path)
+            seed = self._training.generators["batches"].initial_seed()
+            raise UserError(
+                f"{error} is not a finite number in step {step} of epoch {epoch + 1} (batch seed {seed}); the state at "
+                f"that step is in {path}: try a smaller --learning_rate, or --on_nan skip to leave such steps out"
+            ) from None

@@ -1,0 +1,176 @@
+"""What paper.sh leaves: figures as files, the facts of each as JSON, and paper.md made of all of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from darts_pt.run.files import atomic_write
+from paper.options import DEFAULT_SPACES, PaperOptions, Result, plain_json, today
+from paper.scales import SCALES
+from report.cells import draw_architecture
+from report.content import duration
+from report.reading import read_run
+from report.run import Run
+from report.style import FORMATS, save
+from runs.commands import repeat_command
+from runs.costs import Cost, added, costs, name_of
+
+if TYPE_CHECKING:
+    from runs.making import Maker
+
+FIGURES, PAGE = "figures", "paper.md"
+
+
+@contextmanager
+def measured() -> Iterator[dict[str, float]]:
+    """The seconds and processor seconds of a `with` statement, in the dictionary once it has ended."""
+    found: dict[str, float] = {}
+    began = time.perf_counter(), time.process_time()
+    yield found
+    ended = time.perf_counter(), time.process_time()
+    found |= {name: round(new - old, 3) for name, old, new in zip(Cost._fields, began, ended, strict=True)}
+
+
+def draw(options: PaperOptions, result: Result) -> list[dict[str, str]]:
+    """The pictures as files; their names and what one sees in them."""
+    folder = options.output / FIGURES
+    images = []
+    for picture in result.pictures:
+        save(dataclasses.replace(picture, name=options.stem), folder)
+        images.append({"file": f"{FIGURES}/{options.stem}.png", "alt": picture.alt})
+    for index, (label, architecture) in enumerate(result.drawings, start=1):
+        folder.mkdir(parents=True, exist_ok=True)
+        for fmt in FORMATS:
+            draw_architecture(architecture, folder / f"{options.stem}-{index}.{fmt}")
+        images.append({"file": f"{FIGURES}/{options.stem}-{index}.png", "alt": f"{label}: {architecture}"})
+    return images
+
+
+def write(
+    options: PaperOptions, result: Result, images: list[dict[str, str]], makers: list[Maker], drawing: dict[str, float]
+) -> None:
+    """The facts of one figure or table as JSON, and paper.md of all of them."""
+    folders = [folder for maker in makers for folder in maker.folders]
+    spent = costs(folders, options.experiments)
+    runs = {name_of(folder, options.experiments): read_run(folder) for folder in folders}
+    facts: dict[str, Any] = {
+        "kind": options.kind,
+        "number": options.number,
+        "stem": options.stem,
+        "title": result.title,
+        "caption": result.caption,
+        "images": images,
+        "header": result.table[0] if result.table else [],
+        "rows": result.table[1] if result.table else [],
+        "command": _command(options),
+        "runs": [
+            {"run": name, "command": repeat_command(run), **_rounded(spent[name])} for name, run in sorted(runs.items())
+        ],
+        **_rounded(added(cost._asdict() for cost in spent.values())),
+        "drawing": drawing,
+        "machines": sorted({machine for run in runs.values() if (machine := _machine(run))}),
+        "date": today(),
+    }
+    folder = options.output / FIGURES
+    atomic_write(folder / f"{options.stem}.json", plain_json(facts))
+    atomic_write(options.output / PAGE, page(folder))
+
+
+def _rounded(cost: Cost) -> dict[str, float | None]:
+    return {name: None if value is None else round(value, 1) for name, value in cost._asdict().items()}
+
+
+def _machine(run: Run) -> str | None:
+    """What a run was computed on: `cpu, 2 cores`, or the GPU's name."""
+    device, host = run.config.get("device"), run.config.get("host")
+    cores = f", {host.get('cpus')} cores" if device == "cpu" and isinstance(host, Mapping) else ""
+    return f"{device}{cores}" if device else None
+
+
+def budget(options: PaperOptions) -> str:
+    """What the set has taken so far, of what it may take."""
+    total = _total(_results(options.output / FIGURES))
+    most = SCALES[options.preset].minutes
+    bound = f" of {most:.0f} min" if most is not None and options.dataset is None and not options.fast else ""
+    return f"the set so far: {duration(total.processor_seconds)}{bound} of processor time"
+
+
+def _results(folder: Path) -> list[dict[str, Any]]:
+    """The facts of every figure and table in `folder`, in their order."""
+    return sorted(
+        (json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")),
+        key=lambda facts: (facts["kind"], facts["number"], facts["stem"]),
+    )
+
+
+def _runs(results: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The runs of all of them by their names; one that several use is there once."""
+    return {run["run"]: run for facts in results for run in facts["runs"]}
+
+
+def _total(results: list[dict[str, Any]]) -> Cost:
+    """What all of them took together, the drawing included, as far as it is known."""
+    return added([*_runs(results).values(), *(facts["drawing"] for facts in results)])
+
+
+def _command(options: PaperOptions) -> str:
+    """What one types to get this again."""
+    words = [f"bash exp_scripts/paper.sh --{options.kind} {options.number}"]
+    words += [f"--space {options.space}"] if options.space else []
+    words += ["--preset paper"] if options.preset == "paper" else []
+    words += [f"--dataset {options.dataset}"] if options.dataset else []
+    words += [f"--seeds {' '.join(map(str, options.seeds))}"] if options.seeds else []
+    return " ".join(words + (["--fast"] if options.fast else []))
+
+
+def page(folder: Path) -> str:
+    """paper.md out of the facts of every figure and table in `folder`, in their order."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    results = _results(folder)
+    total = _total(results)
+    made = {facts["stem"] for facts in results}
+    usual = [PaperOptions(**{kind: number}) for kind, number in DEFAULT_SPACES]  # pyright: ignore[reportArgumentType]
+    missing = [
+        (_label({"kind": options.kind, "number": options.number, "stem": options.stem}), _command(options))
+        for options in usual
+        if options.stem not in made
+    ]
+    for facts in results:
+        facts["label"] = _label(facts)
+        facts["anchor"] = re.sub(r"[^a-z0-9 -]", "", facts["label"].lower()).replace(" ", "-")
+        facts["time"] = _time(facts)
+        facts["commands"] = list(dict.fromkeys(run["command"] for run in facts["runs"] if run["command"]))
+    environment = Environment(  # Markdown, not HTML: nothing to escape
+        loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    text = environment.get_template("paper.md.j2").render(
+        results=results,
+        not_made=missing,
+        runs=len(_runs(results)),
+        uncounted=sum(run["processor_seconds"] is None for run in _runs(results).values()),
+        processor_time=duration(total.processor_seconds),
+        wall_time=duration(total.seconds),
+        machines=sorted({machine for facts in results for machine in facts["machines"]}),
+    )
+    return re.sub(r"\n{3,}", "\n\n", text)
+
+
+def _time(facts: dict[str, Any]) -> str:
+    """How long the runs took, in processor time where that was counted."""
+    if facts["processor_seconds"] is not None:
+        return duration(facts["processor_seconds"])
+    return f"{duration(facts['seconds'])} on the clock" if facts["seconds"] is not None else ""
+
+
+def _label(facts: dict[str, Any]) -> str:
+    """`Figure 3 (s2, digits)`."""
+    rest = facts["stem"].split("-")[2:]
+    return f"{facts['kind'].capitalize()} {facts['number']} ({', '.join(rest)})"

@@ -1,0 +1,136 @@
+"""The options of `python -m paper`, and what a figure or a table comes to."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from darts_pt.commands.command_line import Dataset, in_range
+from darts_pt.run.errors import UserError
+from darts_pt.run.provenance import PROJECT_ROOT
+
+if TYPE_CHECKING:
+    from report.style import Picture
+
+Space = Literal["nasbench201", "s1", "s2", "s3", "s4", "s5"]
+FIGURES, TABLES = range(1, 7), range(1, 5)
+DEFAULT_SPACES: dict[tuple[str, int], tuple[Space, ...]] = {
+    ("figure", 1): ("s5",),
+    ("figure", 2): ("s2",),
+    ("figure", 3): ("s2",),
+    ("figure", 4): ("nasbench201",),
+    ("figure", 5): ("s2",),
+    ("figure", 6): ("s2",),
+    ("table", 1): ("s5",),
+    ("table", 2): ("s5",),
+    ("table", 3): ("s1", "s2", "s3", "s4"),
+    ("table", 4): ("s5", "nasbench201", "s1", "s2", "s3", "s4"),
+}
+"""The spaces that the paper uses."""
+ORDER = [(kind, number) for (kind, number), spaces in DEFAULT_SPACES.items() if "nasbench201" not in spaces]
+ORDER += [item for item in DEFAULT_SPACES if item not in ORDER]
+"""The whole set as --all makes it: what is about S1–S5 alone first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperOptions:
+    """Make a figure (1 to 6) or a table (1 to 4) of the paper, or all of them: run what is missing, and draw it.
+
+    Existing experiments are reused, interrupted ones continued: stop and start it as you like. Files: OUTPUT/paper.md and
+    OUTPUT/figures/. The benchmark table is asked anew at every drawing.
+    """
+
+    figure: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """1: alpha against discretisation accuracy; 2: the same by edge; 3: skip connections as the supernet learns; 4:
+    what is selected from every snapshot; 5: the cells; 6: valid accuracy during selection."""
+    table: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """1: shuffled edges; 2: methods in the DARTS space; 3: S1–S4; 4: more spaces, alpha fixed or not."""
+    all: bool = False
+    """Every figure and table; with --space those that the space has."""
+    preset: Literal["digits", "paper"] = "digits"
+    """digits: minutes on a laptop; paper: the paper's own sizes, days on a GPU."""
+    dataset: Dataset | None = None
+    """Data set; by default the preset's (digits, or cifar10)."""
+    space: Space | None = None
+    """Another space than the paper uses there; for tables 3 and 4, one instead of all."""
+    seeds: tuple[int, ...] = ()
+    """Seeds of the runs; by default 1 (NAS-Bench-201) and 2 (S1–S5), with the paper's preset 0 1 2 3."""
+    run: bool = True
+    """Run what is missing; --no_run draws what there is and leaves the rest empty."""
+    dry_run: bool = False
+    """Print the commands of what is missing, in their order; run and draw nothing."""
+    gpu: str = "auto"
+    """Device: auto, the index of a GPU, or cpu."""
+    experiments: Annotated[Path, tyro.conf.arg(metavar="DIR")] = PROJECT_ROOT / "experiments"
+    """Where the experiment folders are and go."""
+    data_root: Annotated[Path, tyro.conf.arg(metavar="DIR")] = PROJECT_ROOT / "data"
+    """Where the data sets and benchmark files are."""
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="DIR")] = PROJECT_ROOT / "experiments" / "paper"
+    """Where paper.md and figures/ go."""
+    fast: bool = False
+    """Only try whether it runs: one batch per epoch and per evaluation."""
+
+    def __post_init__(self) -> None:
+        if (self.figure is not None) + (self.table is not None) + self.all != 1:
+            raise UserError("expected either --figure N (1 to 6), --table N (1 to 4) or --all")
+        if self.figure is not None:
+            in_range("figure", self.figure, FIGURES[0], FIGURES[-1])
+        if self.table is not None:
+            in_range("table", self.table, TABLES[0], TABLES[-1])
+        if self.dataset == "folder":
+            raise UserError("--dataset folder: the paper has no such data; make your own runs and use report.sh")
+        if self.space == "nasbench201" and (self.table in (2, 3) or self.figure == 5):
+            what = "figure 5 draws" if self.figure else f"table {self.table} is about"
+            raise UserError(f"--space nasbench201: {what} S1–S5; expected one of s1, s2, s3, s4, s5")
+        if self.space in ("s5", "nasbench201") and self.table == 3:
+            raise UserError(f"--space {self.space}: table 3 is about S1–S4; expected one of s1, s2, s3, s4")
+        if self.table == 2 and self.space not in (None, "s5"):
+            raise UserError(f"--space {self.space}: table 2 is about the DARTS space, s5")
+        if any(seed < 0 for seed in self.seeds):
+            raise UserError("--seeds: expected whole numbers from 0 on")
+
+    @property
+    def kind(self) -> str:
+        return "figure" if self.figure is not None else "table"
+
+    @property
+    def number(self) -> int:
+        return self.figure or self.table or 0
+
+    @property
+    def data(self) -> str:
+        return self.dataset or ("digits" if self.preset == "digits" else "cifar10")
+
+    @property
+    def spaces(self) -> tuple[Space, ...]:
+        return (self.space,) if self.space else DEFAULT_SPACES[self.kind, self.number]
+
+    @property
+    def stem(self) -> str:
+        """The beginning of the files' names."""
+        parts = [self.kind, str(self.number), *([self.spaces[0]] if len(self.spaces) == 1 else []), self.data]
+        return "-".join(parts + (["full"] if self.preset == "paper" else []) + (["fast"] if self.fast else []))
+
+
+@dataclass
+class Result:
+    """What a figure or a table comes to, before it is written."""
+
+    title: str
+    caption: str
+    pictures: list[Picture] = field(default_factory=list)
+    drawings: list[tuple[str, str]] = field(default_factory=list)
+    table: tuple[list[str], list[list[str]]] | None = None
+
+
+def today() -> str:
+    return datetime.now(timezone.utc).strftime("%Y-%m-%d")
+
+
+def plain_json(content: dict[str, Any]) -> str:
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"

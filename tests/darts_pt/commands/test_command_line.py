@@ -1,0 +1,300 @@
+"""The command line: what is accepted, and that whatever is not is told in one line with exit code 2."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import io
+import resource
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+import tyro
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from darts_pt.commands.command_line import RunOptions, one_of, parse, run_command
+from darts_pt.commands.options import SearchOptions, SelectionOptions, TrainOptions, with_preset
+from darts_pt.run.errors import UserError
+from darts_pt.run.provenance import PROJECT_ROOT
+
+COMMANDS = sorted(
+    ".".join(path.relative_to(PROJECT_ROOT).with_suffix("").parts)
+    for package in ("nasbench201", "sota")
+    for path in (PROJECT_ROOT / package).glob("*.py")
+    if "run_command(" in path.read_text(encoding="utf-8")
+)
+
+
+def run(options: type, *argv: str) -> Any:
+    """What a command gets from `argv`."""
+    got: list[Any] = []
+    run_command(options, got.append, argv, "a command")
+    return got[0]
+
+
+# Accepted --------------------------------------------------------------------------------------------------------
+
+
+def test_defaults_are_the_papers() -> None:
+    options = run(SearchOptions)
+    assert (options.dataset, options.gpu, options.seed, options.fast, options.overwrite) == (
+        "cifar10",
+        "auto",
+        1,
+        False,
+        False,
+    )
+    assert (options.learning_rate, options.learning_rate_min, options.momentum) == (0.025, 0.001, 0.9)
+    assert (options.weight_decay, options.grad_clip, options.train_portion) == (3e-4, 5.0, 0.5)
+    assert (options.arch_learning_rate, options.arch_weight_decay) == (3e-4, 1e-3)
+
+
+@pytest.mark.parametrize(
+    "form", [("--report_freq", "7"), ("--report-freq", "7"), ("--report_freq=7",), ("--report-freq=7",)]
+)
+def test_underscores_and_dashes_are_the_same(form: list[str]) -> None:
+    assert run(SearchOptions, *form).report_freq == 7
+
+
+def test_values_of_every_kind() -> None:
+    options = run(
+        SearchOptions, "--seed", "0", "--learning_rate", "1e-1", "--fast", "--dataset", "folder", "--data", "some where",
+        "--expid_tag", "try-1_b.c", "--resume_epoch", "-1",
+    )  # fmt: skip
+    assert options.seed == 0
+    assert options.learning_rate == 0.1
+    assert options.fast is True
+    assert options.data == Path("some where")
+    assert options.expid_tag == "try-1_b.c"
+    assert options.resume_epoch == -1
+    assert run(SearchOptions, "--no_fast").fast is False
+    assert run(SearchOptions, "--seed", "1", "--seed", "2").seed == 2, "the last one counts: scripts put theirs first"
+
+
+def test_presets_fill_only_what_was_left_open() -> None:
+    options = with_preset(run(SearchOptions, "--epochs", "3"), {"epochs": 50, "batch_size": 32, "seed": 9})
+    assert (options.epochs, options.batch_size, options.seed) == (3, 32, 1)
+
+
+def test_options_cannot_be_changed_later() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        run(SearchOptions).seed = 3
+
+
+# Refused ---------------------------------------------------------------------------------------------------------
+
+BAD_FOR_ALL = [
+    ("--sed", "1"), ("--seed",), ("--seed", "one"), ("--seed", "1.5"), ("--seed", "-1"), ("--seed", str(2**63)),
+    ("--seed", ""), ("--seed", "nan"), ("--gpus", "1"), ("stray",), ("--seed", "1", "stray"), ("-x",),
+    ("--dataset", "cifar"), ("--dataset", ""), ("--dataset", "CIFAR10"), ("--dataset", "folder"),
+    ("--dataset", "digits", "--data", "x"), ("--image_size", "0"), ("--image_size", "-8"), ("--image_size", "big"),
+    ("--cutout_length", "0"), ("--expid_tag", "a/b"), ("--expid_tag", ""),
+    ("--expid_tag", "x" * 65), ("--log_tag", "a b"), ("--log_tag", "a\nb"), ("--report_freq", "0"),
+    ("--fast", "perhaps"), ("--fast=perhaps",), ("--epochs", "0"), ("--epochs", "-3"), ("--epochs", "2.5"),
+    ("--batch_size", "0"), ("--batch_size", "many"), ("--learning_rate", "0"), ("--learning_rate", "-0.1"),
+    ("--learning_rate", "nan"), ("--learning_rate", "inf"), ("--momentum", "1"), ("--momentum", "-0.1"),
+    ("--momentum", "nan"), ("--weight_decay", "-1"), ("--weight_decay", "nan"), ("--weight_decay", "inf"),
+    ("--grad_clip", "-1"), ("--grad_clip", "nan"), ("--ckpt_interval", "0"), ("--resume_epoch", "-2"),
+    ("--resume_epoch", "last"), ("--", "--seed"), ("--seed", "1", "--help-me"), ("---seed", "1"),
+]  # fmt: skip
+BAD_FOR_SEARCH = [
+    ("--train_portion", "0"), ("--train_portion", "1"), ("--train_portion", "nan"), ("--train_portion", "-1"),
+    ("--grad_clip", "0"), ("--arch_learning_rate", "-1"), ("--arch_weight_decay", "inf"), ("--learning_rate_min", "-1"),
+    ("--method", "random"),
+]  # fmt: skip
+BAD_FOR_SELECTION = [
+    ("--proj_intv", "0"), ("--proj_intv", "often"), ("--selection", "best"), ("--edge_decision", "sorted"),
+    ("--resume_epoch", "-2"), ("--dev_resume_epoch", "-2"), ("--dev_resume_log", "x"), ("--proj_batches", "old"),
+]  # fmt: skip
+BAD_FOR_TRAINING = [("--precision", "fp8"), ("--ckpt_interval", "-1"), ("--resume_epoch", "-2")]
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize(
+    ("options", "argv"),
+    [(SearchOptions, argv) for argv in BAD_FOR_ALL + BAD_FOR_SEARCH]
+    + [(TrainOptions, argv) for argv in BAD_FOR_ALL + BAD_FOR_TRAINING]
+    + [(SelectionOptions, ("--resume_expid", "x", *argv)) for argv in BAD_FOR_SELECTION]
+    + [(SelectionOptions, ())],
+    ids=lambda value: " ".join(value)[:60] or "nothing" if isinstance(value, tuple) else value.__name__,
+)
+def test_bad_options_are_told_in_one_line(capsys: pytest.CaptureFixture[str], options: type, argv: Any) -> None:
+    with pytest.raises(SystemExit) as end:
+        run(options, *argv)
+    told = capsys.readouterr()
+    assert end.value.code == 2
+    assert told.out == ""
+    assert told.err.startswith("error: ")
+    assert told.err.count("\n") == 1
+    assert told.err.endswith("\n")
+    assert not set(told.err) & set("│╭╰"), "tyro's box has been taken off"
+    assert "Traceback" not in told.err
+    assert len(told.err) > len("error: ") + 10
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        (("--sed", "1"), "unknown option --sed, did you mean --seed"),
+        (("--batch-sise", "1"), "did you mean --batch_size?"),
+        (("--seed", "one"), "--seed: expected a whole number, got 'one'"),
+        (("--seed",), "--seed: a value is missing"),
+        (("--learning_rate", "fast"), "--learning_rate: expected a number, got 'fast'"),
+        (("--dataset", "cifar"), "Expected one of ('cifar10', 'cifar100'"),
+        (("--dataset", "folder"), "--dataset folder needs --data DIR"),
+        (("--batch_size", "0"), "--batch_size: expected a number above 0, got 0"),
+    ],
+)
+def test_messages_say_what_was_expected(argv: tuple[str, ...], expected: str) -> None:
+    with pytest.raises(UserError) as raised:
+        parse(SearchOptions, argv, "a command")
+    assert expected in str(raised.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_messages_are_the_same_on_every_terminal(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+    """Without UTF-8 the box around them has other lines."""
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding=encoding))
+    with pytest.raises(UserError, match=r"^--resume_expid is missing: it is required \("):
+        parse(SelectionOptions, (), "a command")
+    with pytest.raises(UserError, match=r"^--epochs: expected a whole number, got 'x' \("):
+        parse(SearchOptions, ("--epochs", "x"), "a command")
+
+
+FIELDS = [
+    (options, field.name)
+    for options in (SearchOptions, SelectionOptions, TrainOptions)
+    for field in dataclasses.fields(options)
+]
+
+
+@settings(max_examples=120)
+@given(st.sampled_from(FIELDS), st.text(max_size=12) | st.integers().map(str) | st.floats().map(str))
+def test_whatever_the_value_it_is_taken_or_refused(field: tuple[type, str], value: str) -> None:
+    options, name = field
+    required = ["--resume_expid", "x"] if options is SelectionOptions else []
+    try:
+        message = str(parse(options, [*required, f"--{name}={value}"], "a command"))[:0]
+    except UserError as error:
+        message = f"error: {error}"
+    assert "│" not in message or "│" in value
+
+
+@pytest.mark.parametrize("value", ["sgd", "Cifar10"])
+def test_one_of_a_list(value: str) -> None:
+    assert one_of("space", "s1", ["s1", "s2"]) == "s1"
+    with pytest.raises(UserError, match=r"--space: unknown .*expected s1, s2"):
+        one_of("space", value, ["s1", "s2"])
+
+
+# The frame of a command ------------------------------------------------------------------------------------------
+
+
+def ends(capsys: pytest.CaptureFixture[str], error: BaseException) -> tuple[Any, str]:
+    def main(options: RunOptions) -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as end:
+        run_command(RunOptions, main, [])
+    return end.value.code, capsys.readouterr().err
+
+
+def test_how_commands_end(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ends(capsys, UserError("two\nlines")) == (2, "error: two lines\n")
+    assert ends(capsys, KeyboardInterrupt()) == (130, "interrupted\n")
+    full = OSError(errno.ENOSPC, "No space left on device", "/data/checkpoint")
+    code, said = ends(capsys, full)
+    assert (code, said.count("\n")) == (2, 1)
+    assert said.startswith("error: No space left on device: /data/checkpoint; make room")
+    copied = OSError(errno.ENOSPC, "No space left on device", "/code/page.py", None, "/data/page.py")
+    assert ": /data/page.py;" in ends(capsys, copied)[1]
+    assert ends(capsys, OSError(errno.ENAMETOOLONG, "File name too long", "x" * 300))[0] == 2
+    assert ends(capsys, NotADirectoryError(errno.ENOTDIR, "Not a directory", "/file/x"))[0] == 2
+    assert ends(capsys, PermissionError(errno.EACCES, "Permission denied"))[0] == 2
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError(), OSError(errno.EIO, "broken"), RuntimeError("a defect")])
+def test_defects_keep_their_traceback(error: Exception) -> None:
+    def main(options: RunOptions) -> None:
+        raise error
+
+    with pytest.raises(type(error)):
+        run_command(RunOptions, main, [])
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithAlias(RunOptions):
+    """A command with a second name for an option."""
+
+    proj_crit: Annotated[str, tyro.conf.arg(aliases=["--crit"])] = "acc"
+    """What is compared."""
+
+
+def test_aliases_are_options_too() -> None:
+    assert run(WithAlias, "--crit", "loss").proj_crit == "loss"
+    assert run(WithAlias, "--proj_crit", "loss").proj_crit == "loss"
+    with pytest.raises(UserError, match="did you mean --crit"):
+        parse(WithAlias, ["--crt", "loss"], "a command")
+
+
+def test_help_says_what_a_script_has_given(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its defaults are the command's, which a script such as eval.sh changes."""
+    for arguments in ([], ["--crit", "loss"]):
+        with pytest.raises(SystemExit):
+            parse(WithAlias, [*arguments, "--help"], "a command")
+        assert ("by you: --crit loss\n" in capsys.readouterr().out) == bool(arguments)
+
+
+def test_commands_are_found() -> None:
+    assert {"nasbench201.train_search", "nasbench201.projection", "nasbench201.train"} <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_is_quick_and_explains_every_option(command: str) -> None:
+    code = (
+        "import runpy, sys; sys.argv[1:] = ['--help']\n"
+        f"try: runpy.run_module({command!r}, run_name='__main__', alter_sys=True)\n"
+        "finally: assert 'torch' not in sys.modules, 'torch was imported'"
+    )
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    ended = subprocess.run([sys.executable, "-c", code], cwd=PROJECT_ROOT, capture_output=True, text=True, check=False)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert ended.returncode == 0, ended.stderr
+    # Seconds of computing: how long one waits depends on what else the machine does.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.5
+    assert f"usage: python -m {command}" in ended.stdout
+    assert "{None}|" not in ended.stdout
+
+
+@dataclass(frozen=True, kw_only=True)
+class LongHelp(RunOptions):
+    """Options with much to say."""
+
+    number: int = 1
+    """One word after the other that stand in one sentence
+    which goes over several lines of the source: here
+    it ends."""
+    seed: int = 7
+    """Another seed."""
+
+
+def test_help_does_not_keep_the_lines_of_the_source(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(LongHelp, ["--help"], "a command")
+    lines = [line.strip("│ ") for line in capsys.readouterr().out.splitlines()]
+    said = " ".join(lines)
+    assert "one sentence which goes over several lines of the source: here it ends. (default: 1)" in said
+    assert "which goes over several lines of the source: here" not in lines
+    assert "Another seed. (default: 7)" in said
+
+
+def test_only_what_is_close_is_suggested() -> None:
+    with pytest.raises(UserError, match="unknown option --nosuch; --help lists them all"):
+        parse(LongHelp, ["--nosuch", "1"], "a command")
+    with pytest.raises(UserError, match="unknown option --report-frequ, did you mean --report_freq"):
+        parse(LongHelp, ["--report-frequ", "1"], "a command")

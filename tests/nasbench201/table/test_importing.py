@@ -1,0 +1,265 @@
+"""Importing published files: small ones of the same formats, made with the packages' own classes."""
+
+from __future__ import annotations
+
+import bz2
+import hashlib
+import io
+import os
+import pickle
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from darts_pt.run.errors import UserError
+from nasbench201.table import importing as table_import
+from nasbench201.table import isomorphism, official_files
+from nasbench201.table.importing import import_file
+from nasbench201.table.lookup import Table, find_table
+from nasbench201.table.official_unpickler import Memo, StreamingUnpickler
+
+NUMBERS = (7, 4321, 15000)
+ARCHITECTURES = [isomorphism.architecture_at(number) for number in NUMBERS]
+SETS = {
+    "cifar10-valid": ("x-valid", "ori-test"),
+    "cifar10": ("ori-test",),
+    "cifar100": ("x-valid", "x-test", "ori-test"),
+    "ImageNet16-120": ("x-valid", "x-test", "ori-test"),
+}
+LONG = 20
+"""Epochs of the larger budget: the published files have 200; the reader goes by what a training says of itself."""
+
+
+def content(package: Any, budgets: dict[str, int], shared: bool = False) -> dict[str, Any]:
+    """What a published file holds, with random results; `shared`: one dict of losses for all trainings."""
+    draw = random.Random(0)
+    same = dict.fromkeys(range(LONG), 0.5)
+    infos: dict[int, dict[str, Any]] = {}
+    for index, architecture in enumerate(ARCHITECTURES):
+        infos[index] = {}
+        for budget, epochs in budgets.items():
+            results = package.ArchResults(index, architecture)
+            for dataset, sets in SETS.items():
+                for seed in (777, 888)[: 1 + index % 2]:
+                    config = {"channel": 16, "num_cells": 5, "arch_str": architecture, "class_num": 10}
+                    weights = {"stem.0.weight": torch.ones(2, 2)} if index == 0 else None
+                    training = package.ResultsCount(dataset, weights, {}, {}, 0.5, 70.25, config, seed, epochs, None)
+                    training.update_train_info(
+                        {epoch: draw.uniform(10, 100) for epoch in range(epochs)},
+                        dict.fromkeys(range(epochs), 99.0),
+                        same if shared else {epoch: draw.random() for epoch in range(epochs)},
+                        dict.fromkeys(range(epochs), 1.5),
+                    )
+                    keys = [f"{name}@{epoch}" for name in sets for epoch in range(epochs)]
+                    training.update_eval(
+                        {key: draw.uniform(10, 100) for key in keys},
+                        {key: draw.random() for key in keys},
+                        dict.fromkeys(keys, 0.1),
+                    )
+                    training.update_latency([0.01])
+                    results.update(dataset, seed, training)
+            infos[index][budget] = results.state_dict()
+    return {"meta_archs": ARCHITECTURES, "arch2infos": infos, "evaluated_indexes": list(range(len(ARCHITECTURES)))}
+
+
+@pytest.fixture(scope="module")
+def nas_bench_201() -> dict[str, Any]:
+    from nas_201_api import api_utils
+
+    return content(api_utils, {"less": 12, "full": LONG})
+
+
+def agrees_with_its_own_api(opened: Table, api: Any, budgets: dict[str, int]) -> None:
+    """Every accuracy and loss, as means over the seeds, against what the package says of the same content."""
+    compared = 0
+    for number, architecture in zip(NUMBERS, ARCHITECTURES, strict=True):
+        for budget, epochs in budgets.items():
+            for dataset in SETS:
+                theirs = api.get_more_info(architecture, dataset, hp=budget, is_random=False)
+                for split in ("train", "valid", "test"):
+                    for metric in ("accuracy", "loss"):
+                        value = theirs.get(f"{split}-{metric}")
+                        ours = opened.values(dataset.lower(), f"{split}_{metric}", epochs)[number]
+                        if value is None or (dataset == "cifar10" and split == "valid"):
+                            assert ours != ours
+                        else:
+                            assert ours == pytest.approx(value, rel=1e-12)
+                            compared += 1
+                seconds = opened.values(dataset.lower(), "seconds", epochs)[number]
+                assert seconds == pytest.approx(theirs["train-all-time"])
+                assert opened.cost(dataset.lower(), "parameters")[number] == pytest.approx(0.5e6)
+    assert compared == 3 * 2 * 2 * (3 + 2 + 3 + 3)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("small", [True, False])
+def test_pth_files_say_what_their_package_says(
+    nas_bench_201: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zipped: bool, small: bool
+) -> None:
+    """Both of torch's file formats, by both ways of reading: at once, and piece by piece as the full file is."""
+    from nas_201_api import NASBench201API
+
+    path = tmp_path / "NAS-Bench-201-v1_1-096897.pth"
+    torch.save(nas_bench_201, path, _use_new_zipfile_serialization=zipped)
+    if not small:
+        monkeypatch.setattr(official_files, "SMALL", 0)
+    import_file(path, tmp_path / "table.parquet")
+    opened = Table(tmp_path / "table.parquet")
+    assert opened.seeds("cifar10") == ["777", "888"]
+    agrees_with_its_own_api(opened, NASBench201API(nas_bench_201, verbose=False), {"12": 12, "200": LONG})
+
+
+@pytest.mark.parametrize("folder", [True, False])
+def test_nats_bench_says_what_its_package_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: bool) -> None:
+    from nats_bench import api_utils
+    from nats_bench.api_topology import NATStopology
+
+    whole = content(api_utils, {"12": 12, "200": LONG})
+    source = tmp_path / "NATS-tss-v1_0-3ffb9-simple"
+    if folder:
+        source.mkdir()
+        api_utils.pickle_save({"meta_archs": ARCHITECTURES}, source / "meta.pickle")
+        for index, infos in whole["arch2infos"].items():
+            api_utils.pickle_save(infos, source / f"{index:06d}.pickle")
+    else:
+        source = source.with_name("NATS-tss-v1_0-3ffb9.pickle.pbz2")
+        api_utils.pickle_save(whole, source, ext="")
+        monkeypatch.setattr(official_files, "SMALL", 0)
+    import_file(source, tmp_path / "table.parquet")
+    agrees_with_its_own_api(
+        Table(tmp_path / "table.parquet"), NATStopology(whole, verbose=False), {"12": 12, "200": LONG}
+    )
+
+
+def test_objects_shared_between_trainings_are_read_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nas_201_api import NASBench201API, api_utils
+
+    whole = content(api_utils, {"less": 12, "full": LONG}, shared=True)
+    torch.save(whole, tmp_path / "shared.pth")
+    monkeypatch.setattr(official_files, "SMALL", 0)
+    import_file(tmp_path / "shared.pth", tmp_path / "table.parquet")
+    api = NASBench201API(whole, verbose=False)
+    agrees_with_its_own_api(Table(tmp_path / "table.parquet"), api, {"12": 12, "200": LONG})
+
+
+def test_memory_does_not_grow_with_the_file() -> None:
+    """What piecewise reading keeps of one training after another: names, and nothing else."""
+    kept = []
+    for count in (2, 20):
+        trainings = [
+            {"name": f"n{index}", "accuracies": {f"x@{epoch}": 1.5 for epoch in range(50)}} for index in range(count)
+        ]
+        memo = Memo(forgets=True)
+        stream = io.BytesIO(pickle.dumps(trainings, protocol=2))
+        StreamingUnpickler(stream, lambda value: "accuracies" in value, memo).load()
+        kept.append(dict.__len__(memo))
+    assert kept[1] - kept[0] == 18  # the name of each; not its 50 keys and its dicts
+
+
+class Hostile:
+    """Runs a command when unpickled."""
+
+    def __init__(self, touched: Path) -> None:
+        self.touched = touched
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, (f"touch {self.touched}",)
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize("small", [True, False])
+def test_a_file_that_wants_to_run_code_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small: bool) -> None:
+    torch.save({"arch2infos": Hostile(tmp_path / "touched")}, tmp_path / "hostile.pth")
+    if not small:
+        monkeypatch.setattr(official_files, "SMALL", 0)
+    with pytest.raises(UserError, match=r"posix\.system"):
+        import_file(tmp_path / "hostile.pth", tmp_path / "table.parquet")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["hostile.pth"]
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("truncated.pth", lambda whole: whole[: len(whole) // 2]),
+        ("foreign.pth", lambda whole: b"no pickle at all"),
+        ("empty.pth", lambda whole: b""),
+        ("other.pth", lambda whole: pickle.dumps({"state_dict": {}})),
+        ("other.pickle.pbz2", lambda whole: bz2.compress(pickle.dumps([1, 2]))),
+        ("truncated.pickle.pbz2", lambda whole: bz2.compress(whole)[:2000]),
+        ("empty.csv", lambda whole: b""),
+        ("foreign.csv", lambda whole: b"a,b\n1,2\n"),
+        ("no_results.csv", lambda whole: b"arch,b\n|none~0|,2\n"),
+        ("not_a_number.csv", lambda whole: f"arch,cifar10_test_200\n{ARCHITECTURES[0]},high\n".encode()),
+        ("truncated.csv", lambda whole: f"arch,cifar10_test_200\n{ARCHITECTURES[0]},9\n{ARCHITECTURES[1]}\n".encode()),
+        ("twice.csv", lambda whole: f"arch,cifar10_test_200\n{ARCHITECTURES[0]},9\n{ARCHITECTURES[0]},9\n".encode()),
+        ("truncated.csv.gz", lambda whole: b"\x1f\x8b\x08\x00\x00\x00"),
+    ],
+)
+@pytest.mark.parametrize("small", [True, False])
+def test_damaged_and_foreign_files_leave_nothing_behind(
+    nas_bench_201: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, damage: Any, small: bool
+) -> None:
+    if not small:
+        monkeypatch.setattr(official_files, "SMALL", 0)
+    torch.save(nas_bench_201, tmp_path / "whole.pth", _use_new_zipfile_serialization=False)
+    whole = (tmp_path / "whole.pth").read_bytes()
+    source, target = tmp_path / name, tmp_path / "out" / "table.parquet"
+    source.write_bytes(damage(whole))
+    with pytest.raises(UserError) as error:
+        import_file(source, target)
+    assert str(source) in str(error.value)
+    assert "\n" not in str(error.value)
+    assert not target.exists()
+    assert not target.parent.exists() or not list(target.parent.iterdir())
+
+
+def test_a_checksum_that_is_asked_for_are_compared(nas_bench_201: dict[str, Any], tmp_path: Path) -> None:
+    source, target = tmp_path / "whole.pth", tmp_path / "table.parquet"
+    torch.save(nas_bench_201, source)
+    right = hashlib.md5(source.read_bytes()).hexdigest()
+    with pytest.raises(UserError, match=right):
+        import_file(source, target, md5="0" * 32)
+    assert not target.exists()
+    import_file(source, target, md5=right.upper())
+    assert target.is_file()
+
+
+@pytest.mark.parametrize("algorithm", ["md5", "sha256"])
+def test_the_digits_in_the_name_of_a_published_file_are_compared(
+    nas_bench_201: dict[str, Any], tmp_path: Path, algorithm: str
+) -> None:
+    wrong, target = tmp_path / "NAS-Bench-201-v1_1-096897.pth", tmp_path / "table.parquet"
+    torch.save(nas_bench_201, wrong)
+    assert "none of the file's hashes begins or ends with the 096897 of its name" in import_file(wrong, target)
+    target.unlink()
+    digest = hashlib.new(algorithm, wrong.read_bytes()).hexdigest()
+    right = wrong.rename(tmp_path / f"NAS-Bench-201-v1_1-{digest[-6:]}.pth")
+    assert "hashes" not in import_file(right, target)
+    assert Table(target).file.facts[algorithm] == digest
+
+
+def test_a_search_finds_an_official_file_and_imports_it_once(
+    nas_bench_201: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = io.BytesIO()
+    torch.save(nas_bench_201, content)
+    name = f"NAS-Bench-201-v1_0-{hashlib.md5(content.getvalue()).hexdigest()[-6:]}.pth"
+    monkeypatch.setattr(table_import, "OFFICIAL", (name,))
+    (tmp_path / name).write_bytes(content.getvalue())
+    found = find_table(tmp_path, "cifar10")
+    assert found is not None
+    known = found.look_up(ARCHITECTURES[1])
+    assert {name: sorted(splits) for name, splits in known.items()} == {
+        "cifar10": ["test", "train"],
+        "cifar100": ["test", "train", "valid"],
+        "imagenet16-120": ["test", "train", "valid"],
+    }
+    assert found.look_up(isomorphism.architecture_at(11)) == {}  # the run goes on
+    (tmp_path / name).unlink()
+    again = find_table(tmp_path, "cifar100")
+    assert again is not None
+    assert again.look_up(ARCHITECTURES[1]) == known
