@@ -20,7 +20,8 @@ from nasbench201 import train_search
 from nasbench201.space import NasBench201SearchOptions
 from nasbench201.table import __main__ as table
 from nasbench201.table.file import write_table
-from tests.helpers.hostile import ARCHITECTURE, SEARCH, Harmful, cut, refused_unchanged, saved
+from tests.helpers.hostile import SEARCH, Harmful, cut, refused_unchanged, saved
+from tests.helpers.nasbench201 import ARCHITECTURE
 
 pytestmark = pytest.mark.hostile
 

@@ -27,7 +27,8 @@ from nasbench201.space import NasBench201SearchOptions, NasBench201SelectionOpti
 from nasbench201.table import __main__ as table
 from sota.genotypes import published
 from sota.visualize import VisualizeOptions
-from tests.helpers.hostile import ARCHITECTURE, SEARCH, Harmful, cut, refused_unchanged, saved
+from tests.helpers.hostile import SEARCH, Harmful, cut, refused_unchanged, saved
+from tests.helpers.nasbench201 import ARCHITECTURE
 
 pytestmark = pytest.mark.hostile
 

@@ -17,8 +17,8 @@ from darts_pt.methods import METHODS
 from darts_pt.registry import Registry
 from darts_pt.run.provenance import PROJECT_ROOT
 from darts_pt.selections import SELECTIONS
+from tests.helpers.nasbench201 import search, select
 from tests.helpers.toy import toy_architect
-from tests.nasbench201.test_commands import search, select
 
 PAGE = PROJECT_ROOT / "docs" / "extending.md"
 

@@ -58,6 +58,7 @@ class Saver:
         minutes: how often it is saved within epochs at least.
         keep: how many of the newest checkpoints stay; None keeps all.
         needed: epochs whose checkpoints stay in any case: something else starts there.
+        stop_requested: asked at every check besides the signals; the number of a signal to stop by, 0 to go on.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Saver:
         minutes: float = 10.0,
         keep: int | None = None,
         needed: Collection[int] = (),
+        stop_requested: Callable[[], int] = lambda: 0,
     ) -> None:
         self._training = training
         self._experiment = experiment
@@ -75,6 +77,7 @@ class Saver:
         self._seconds = 60.0 * minutes
         self._keep = keep
         self._needed = frozenset(needed)
+        self._stop_requested = stop_requested
         self._signal = 0
         self._due = False
         self._handlers: dict[int, Any] = {}
@@ -126,7 +129,7 @@ class Saver:
         """
         if self._training.ranks.is_apart:
             return
-        stop, due = self._training.ranks.largest(self._signal, self._due)
+        stop, due = self._training.ranks.largest(self._stop_requested() or self._signal, self._due)
         self._due = False
         if stop == 0:
             if due:

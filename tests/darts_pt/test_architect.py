@@ -10,33 +10,9 @@ from torch.nn import functional as F
 from darts_pt.architect import AlphaOptions, Architect, bilevel_step
 from darts_pt.methods.blank import FixedAlpha
 from darts_pt.supernet import Decisions
+from tests.helpers.bilevel import GRAD_CLIP, batch, double, same, sgd, weights
 from tests.helpers.oracle import mixing_weights
 from tests.helpers.toy import toy_architect
-
-GRAD_CLIP = 5.0
-
-
-def batch(seed: int, size: int = 8) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    images = torch.randn(size, 3, 8, 8, generator=generator, dtype=torch.float64)
-    return images, torch.randint(10, (size,), generator=generator)
-
-
-def double(architect: Architect, options: AlphaOptions | None = None) -> Architect:
-    alpha = {name: values.detach().double().requires_grad_() for name, values in architect.alpha.items()}
-    return type(architect)(architect.supernet.double(), alpha, options)
-
-
-def sgd(architect: Architect) -> torch.optim.SGD:
-    return torch.optim.SGD(architect.supernet.parameters(), lr=0.1, momentum=0.9, weight_decay=3e-4)
-
-
-def weights(module: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.detach().clone() for name, tensor in module.named_parameters()}
-
-
-def same(before: dict[str, Tensor], after: dict[str, Tensor]) -> bool:
-    return all(torch.equal(before[name], after[name]) for name in before)
 
 
 def alpha_gradient(architect: Architect, data: tuple[Tensor, Tensor]) -> Tensor:

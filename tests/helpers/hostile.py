@@ -17,7 +17,6 @@ SEARCH = ["--dataset", "digits", "--gpu", "cpu", "--fast", "--init_channels", "2
     "--epochs", "2", "--ckpt_interval", "1",
 ]  # fmt: skip
 """Arguments of a search of two batches."""
-ARCHITECTURE = "|nor_conv_3x3~0|+|nor_conv_3x3~0|skip_connect~1|+|skip_connect~0|none~1|avg_pool_3x3~2|"
 
 
 def contents(folder: Path) -> dict[str, bytes | None]:

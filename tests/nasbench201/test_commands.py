@@ -10,26 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from darts_pt.commands.command_line import run_command
 from darts_pt.run import checkpoint as checkpoints
-from nasbench201 import projection, train, train_search
-from nasbench201.space import NasBench201SearchOptions, NasBench201SelectionOptions
 from tests.helpers.command_line import refused
-
-TINY = ("--dataset", "digits", "--init_channels", "4", "--gpu", "cpu", "--batch_size", "128")
-ARCHITECTURE = "|nor_conv_3x3~0|+|nor_conv_3x3~0|skip_connect~1|+|skip_connect~0|none~1|avg_pool_3x3~2|"
-
-
-def search(root: Path, *arguments: str) -> None:
-    run_command(NasBench201SearchOptions, train_search.main, [*TINY, "--experiments", str(root), *arguments])
-
-
-def select(root: Path, *arguments: str) -> None:
-    run_command(NasBench201SelectionOptions, projection.main, ["--gpu", "cpu", "--experiments", str(root), *arguments])
-
-
-def evaluate(root: Path, *arguments: str) -> None:
-    run_command(train.NasBench201TrainOptions, train.main, [*TINY, "--experiments", str(root), *arguments])
+from tests.helpers.nasbench201 import ARCHITECTURE, evaluate, search, select
 
 
 @pytest.fixture(scope="module")

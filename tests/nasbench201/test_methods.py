@@ -11,7 +11,8 @@ from darts_pt.methods import METHODS, script_name, selection_script
 from darts_pt.run import checkpoint as checkpoints
 from darts_pt.selections import SELECTIONS
 from nasbench201.architecture import operations_of
-from tests.nasbench201.test_commands import refused, search, select
+from tests.helpers.command_line import refused
+from tests.helpers.nasbench201 import search, select
 
 FAST = ("--fast", "--cells_per_stage", "1")
 

@@ -14,32 +14,16 @@ from darts_pt.architect import Architect
 from darts_pt.commands.command_line import parse, run_command
 from darts_pt.run import checkpoint as checkpoints
 from darts_pt.supernet import Decisions, initial_alpha
-from sota import projection, train, train_search, visualize
+from sota import visualize
 from sota.genotypes import from_plain, published, read
 from sota.genotypes import parse as parse_genotype
 from sota.space import SotaSearchOptions, SotaSelectionOptions, SotaSpace
 from sota.supernet import SotaSupernet, sizes_of
 from tests.helpers.command_line import refused
+from tests.helpers.sota import evaluate, search, select
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "exp_scripts"
-TINY = ("--dataset", "digits", "--init_channels", "2", "--layers", "3", "--gpu", "cpu", "--batch_size", "128")
 NAME = "search-darts-sota-s4-2"
-
-
-def search(root: Path, *arguments: str) -> None:
-    run_command(SotaSearchOptions, train_search.main, [*TINY, "--experiments", str(root), *arguments])
-
-
-def select(root: Path, *arguments: str) -> None:
-    run_command(
-        SotaSelectionOptions,
-        projection.main,
-        ["--gpu", "cpu", "--proj_intv", "1", "--fast", "--experiments", str(root), *arguments],
-    )
-
-
-def evaluate(root: Path, *arguments: str) -> None:
-    run_command(train.SotaTrainOptions, train.main, [*TINY, "--experiments", str(root), *arguments])
 
 
 @pytest.fixture(scope="module")

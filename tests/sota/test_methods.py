@@ -10,16 +10,15 @@ import pytest
 from darts_pt.commands.command_line import run_command
 from darts_pt.methods import METHODS, script_name
 from darts_pt.run import checkpoint as checkpoints
-from sota import projection, train_search
+from sota import projection
 from sota.genotypes import from_plain
-from sota.space import SotaSearchOptions, SotaSelectionOptions
-from tests.sota.test_commands import select
-
-TINY = ("--dataset", "digits", "--init_channels", "4", "--layers", "3", "--batch_size", "64", "--fast", "--gpu", "cpu")
+from sota.space import SotaSelectionOptions
+from tests.helpers.sota import search as tiny_search
+from tests.helpers.sota import select
 
 
 def search(root: Path, *arguments: str) -> Path:
-    run_command(SotaSearchOptions, train_search.main, [*TINY, "--experiments", str(root), *arguments])
+    tiny_search(root, "--init_channels", "4", "--batch_size", "64", "--fast", *arguments)
     (folder,) = (root / "sota" / "digits").iterdir()
     return folder
 

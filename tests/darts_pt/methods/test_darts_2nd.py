@@ -11,7 +11,7 @@ from darts_pt.architect import Architect, WeightStep, bilevel_step
 from darts_pt.methods import darts_2nd
 from darts_pt.methods.darts_2nd import SecondOrder
 from darts_pt.supernet import Decisions
-from tests.darts_pt.test_architect import GRAD_CLIP, batch, double, same, sgd, weights
+from tests.helpers.bilevel import GRAD_CLIP, batch, double, same, sgd, weights
 from tests.helpers.toy import toy_architect
 
 

@@ -18,7 +18,7 @@ from darts_pt.run.saver import Saver
 from darts_pt.search import SupernetTraining, search
 from darts_pt.selection import Magnitude
 from darts_pt.supernet import Decisions
-from tests.darts_pt.run.test_saver import contents, run
+from tests.helpers.interrupted import contents, run
 from tests.helpers.toy import TWO_EDGES_EACH, toy_architect, toy_training
 
 

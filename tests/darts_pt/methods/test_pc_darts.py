@@ -18,7 +18,7 @@ from sota.partial import PartialCell as PartialCellSota
 from sota.spaces import cell_types
 from sota.supernet import Cell as CellSota
 from sota.supernet import SotaSupernet
-from tests.darts_pt.test_architect import batch
+from tests.helpers.bilevel import batch
 
 NORMAL = cell_types("s5")[0]
 

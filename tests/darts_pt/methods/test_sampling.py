@@ -8,7 +8,7 @@ import torch
 from darts_pt.methods.drnas import DirichletSampling, sample_dirichlet
 from darts_pt.methods.gdas import GumbelSampling
 from darts_pt.supernet import Decisions
-from tests.darts_pt.test_architect import batch, double
+from tests.helpers.bilevel import batch, double
 from tests.helpers.toy import toy_architect
 
 DRAWS = 20000

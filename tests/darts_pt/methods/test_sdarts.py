@@ -18,7 +18,7 @@ from darts_pt.methods.sdarts_rs import RandomSmoothing, projected
 from darts_pt.supernet import Decisions
 from sota.spaces import SPACES
 from sota.supernet import SotaSupernet
-from tests.darts_pt.test_architect import batch, double
+from tests.helpers.bilevel import batch, double
 from tests.helpers.toy import toy_architect
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +14,14 @@ import torch
 from darts_pt.data.data_set import DataSet
 from darts_pt.projection import project
 from darts_pt.run import checkpoint as checkpoints
-from darts_pt.run.errors import Stopped, UserError
+from darts_pt.run.errors import UserError
 from darts_pt.run.experiment import Experiment
 from darts_pt.run.saver import Saver
 from darts_pt.search import SupernetTraining, search
 from darts_pt.selection import Perturbation
 from tests.helpers.full_disk import disk_of
+from tests.helpers.interrupted import Loop, contents, run
 from tests.helpers.toy import EVERY_EDGE, TWO_EDGES_EACH, toy_training
-
-Loop = Callable[[SupernetTraining, Experiment, Saver], Any]
 
 
 def search_two_epochs(training: SupernetTraining, experiment: Experiment, saver: Saver) -> None:
@@ -35,44 +32,6 @@ def select(training: SupernetTraining, experiment: Experiment, saver: Saver) -> 
     criteria: Any = {cell.name: "loss" for cell in training.supernet.cell_types}
     rule = Perturbation(training.valid_batches, criteria, criteria)
     project(training, rule, experiment, saver, 1, "random", 100, lambda epoch: {})
-
-
-class StoppedAt:
-    """Sends this process a signal when the training looks whether it should stop for the n-th time."""
-
-    def __init__(self, saver: Saver, looks: int) -> None:
-        self.looks, self.original = looks, saver.check
-
-    def __call__(self) -> None:
-        self.looks -= 1
-        if self.looks == 0:
-            os.kill(os.getpid(), signal.SIGTERM)
-        self.original()
-
-
-def run(training: SupernetTraining, folder: Path, loop: Loop, stop_after: int | None = None, **options: Any) -> bool:
-    """Run a loop in an experiment folder, from its latest checkpoint if it has one; whether it came to its end."""
-    resume = folder.exists()
-    with (
-        Experiment(folder, {}, resume=resume, tensorboard=False) as experiment,
-        Saver(training, experiment, "--resume_epoch", **options) as saver,
-    ):
-        if resume:
-            path, checkpoint = checkpoints.load(folder, -1)
-            training.restore(checkpoint, path)
-            experiment.rewind(checkpoint["metrics_size"])
-        if stop_after is not None:
-            saver.check = training.between_batches = StoppedAt(saver, stop_after)  # type: ignore[method-assign]
-        try:
-            loop(training, experiment, saver)
-        except Stopped as stop:
-            return stop.signal_number != signal.SIGTERM
-    return True
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    names = [checkpoints.name(epoch) for epoch in checkpoints.epochs_in(folder)]
-    return {name: (folder / name).read_bytes() for name in [*names, "metrics.jsonl"]}
 
 
 @pytest.mark.parametrize("cell_types", [EVERY_EDGE, TWO_EDGES_EACH])
