@@ -72,7 +72,7 @@ def enlarged(data: DataSet) -> DataSet:
 def supernet(data: DataSet) -> SupernetTraining:
     """A supernet of S5 as it is tuned on digits."""
     from darts_pt.architect import Architect
-    from darts_pt.data.data_set import halves
+    from darts_pt.data.halves import halves
     from darts_pt.run.device import Generators, seeded
     from darts_pt.search import Halves, SupernetTraining, WeightOptions
     from darts_pt.supernet import initial_alpha
@@ -89,7 +89,8 @@ def supernet(data: DataSet) -> SupernetTraining:
 
 def pieces(ranks: Ranks) -> dict[str, Callable[[], object]]:
     """Name -> the work, ready to be done again and again."""
-    from darts_pt.data.data_set import in_batches, load, shuffled
+    from darts_pt.data.batches import in_batches, shuffled
+    from darts_pt.data.sources import load
     from darts_pt.selection import score_operations
     from darts_pt.supernet import Decisions
 

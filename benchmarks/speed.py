@@ -120,7 +120,7 @@ class Contest:
 
         from benchmarks import textbook
         from darts_pt.architect import Architect
-        from darts_pt.data.data_set import halves
+        from darts_pt.data.halves import halves
         from darts_pt.kernels.passes import replayed
         from darts_pt.run.device import Generators
         from darts_pt.search import Halves, SupernetTraining, WeightOptions
@@ -181,7 +181,7 @@ class Contest:
 
     def our_input(self) -> None:
         """Both batches of a step."""
-        from darts_pt.data.data_set import random_batch_indices
+        from darts_pt.data.batches import random_batch_indices
 
         for half in self.halves:
             self.training.batch(random_batch_indices(half, self.size.batch_size, self.training.generators["batches"]))
@@ -230,7 +230,9 @@ def _data(size: str, device: torch.device) -> DataSet:
     """The digits, or random images of CIFAR's size: the time does not depend on what they show."""
     import torch
 
-    from darts_pt.data.data_set import Augmentation, DataSet, Images, load
+    from darts_pt.data.augmentation import Augmentation
+    from darts_pt.data.data_set import DataSet, Images
+    from darts_pt.data.sources import load
 
     if size == "digits":
         return load("digits", device=device)

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from darts_pt.data.data_set import DataSet, in_batches, passes, shuffled
-from darts_pt.data.feed import Feed, Part, TensorFeed
+from darts_pt.data.batches import in_batches, passes, shuffled
+from darts_pt.data.data_set import DataSet
+from darts_pt.data.loaders import Loader, MicroBatch, TensorLoader
 from darts_pt.hyperparameters import Precision
 from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.device import Generators, autocast, use_precision
@@ -109,17 +110,17 @@ class NetworkTraining:
     def __init__(
         self,
         network: EvaluationNetwork,
-        data: DataSet | Feed,
+        data: DataSet | Loader,
         generators: Generators,
         options: TrainingOptions,
         fast: bool = False,
         ranks: Ranks = ONE,
     ) -> None:
-        self.feed = TensorFeed(data) if isinstance(data, DataSet) else data
-        if options.batch_size > self.feed.train_count:
+        self.loader = TensorLoader(data) if isinstance(data, DataSet) else data
+        if options.batch_size > self.loader.train_count:
             raise UserError(
-                f"--batch_size {options.batch_size} is larger than the training set ({self.feed.train_count} images): "
-                f"expected at most {self.feed.train_count}"
+                f"--batch_size {options.batch_size} is larger than the training set ({self.loader.train_count} images): "
+                f"expected at most {self.loader.train_count}"
             )
         self.network = network
         self.network.draw_from(generators)
@@ -158,7 +159,7 @@ class NetworkTraining:
 
     # Steps -------------------------------------------------------------------------------------------------------
 
-    def step(self, parts: Sequence[Part], drop_path_prob: float) -> StepResult | None:
+    def step(self, parts: Sequence[MicroBatch], drop_path_prob: float) -> StepResult | None:
         """One step of SGD on a batch, of which every rank has a share in each of `parts`.
 
         Returns:
@@ -184,7 +185,7 @@ class NetworkTraining:
         self.optimizer.step()
         return result
 
-    def _forward(self, part: Part, drop_path_prob: float) -> tuple[Tensor, Tensor, Tensor]:
+    def _forward(self, part: MicroBatch, drop_path_prob: float) -> tuple[Tensor, Tensor, Tensor]:
         """The loss to follow, its main part alone (detached), and how many images are classified correctly."""
         smoothing = self.options.label_smoothing
         self.network.computes(part.share)
@@ -213,7 +214,7 @@ class NetworkTraining:
     def begin_epoch(self) -> EpochProgress:
         """The progress of the epoch that is under way, or of a new one: a pass over the training set in random order."""
         if self.progress is None:
-            every = torch.arange(self.feed.train_count, device=self.device)
+            every = torch.arange(self.loader.train_count, device=self.device)
             self.progress = EpochProgress(order=shuffled(every, self.generators["batches"]))
         return self.progress
 
@@ -230,9 +231,10 @@ class NetworkTraining:
     def _steps(self, batches: list[Tensor]) -> Iterator[tuple[int, StepResult | None]]:
         drop_path_prob = self.options.drop_path_prob * self.epoch / self.options.epochs
         steps = [self._forward_passes(batch) for batch in batches]
-        fed = self.feed.train(steps, self.epoch, self.ranks, self.generators, self.dtype)
-        for parts, batch in zip(fed, batches, strict=True):
-            yield len(batch), self.step(parts, drop_path_prob)
+        micro_batches = [indices for step in steps for indices in step]
+        loaded = self.loader.train(micro_batches, self.epoch, self.ranks, self.generators, self.dtype)
+        for step, batch in zip(steps, batches, strict=True):
+            yield len(batch), self.step([next(loaded) for _ in step], drop_path_prob)
 
     def _forward_passes(self, batch: Tensor) -> tuple[Tensor, ...]:
         """The batch as it is split for accumulation; an epoch's last one may be too small for so many parts."""
@@ -248,11 +250,11 @@ class NetworkTraining:
     def test(self) -> Tested:
         """Accuracy and loss on the whole test set in eval mode; every rank classifies its share."""
         self.network.eval()
-        count = self.feed.test_count
+        count = self.loader.test_count
         order = torch.arange(count, device=self.device)
         batches = list(passes(order, min(self.options.batch_size, count), None))[: 1 if self.fast else None]
         sums, wide = [0.0, 0.0, 0.0], torch.promote_types(self.dtype, torch.float32)
-        for part in self.feed.test(batches, self.ranks, self.generators, self.dtype):
+        for part in self.loader.test(batches, self.ranks, self.generators, self.dtype):
             self.between_batches()
             self.network.computes(part.share)
             with autocast(self.device, self.options.precision):

@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from darts_pt.architect import Architect, Batch, bilevel_step
-from darts_pt.data.data_set import DataSet, in_batches, passes, random_batch_indices, shuffled
+from darts_pt.data.batches import in_batches, passes, random_batch_indices, shuffled
+from darts_pt.data.data_set import DataSet
 from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.device import Generators
 from darts_pt.run.epoch import EpochProgress, Metrics, StepResult, next_learning_rate, run_epoch

@@ -138,7 +138,7 @@ def _train(options: ReferenceOptions, folder: Path, again: dict[str, Any]) -> No
 def _restored(options: ReferenceOptions, folder: Path) -> Any:
     """The training as it ended."""
     from darts_pt.commands.training import training_options
-    from darts_pt.data.data_set import load
+    from darts_pt.data.sources import load
     from darts_pt.evaluation import CHECKPOINT_KEYS, NetworkTraining
     from darts_pt.run import checkpoint as checkpoints
     from darts_pt.run.device import Generators, pick_device

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from darts_pt.data.feed import Part
 from darts_pt.data.image_folder import in_colour, list_images
+from darts_pt.data.loaders import MicroBatch
 from darts_pt.run.device import Generators, stream_seed
 from darts_pt.run.errors import UserError
 from darts_pt.run.processes import Ranks
@@ -32,7 +32,7 @@ JITTER = (0.4, 0.4, 0.4, 0.2)
 """Largest changes of brightness, contrast, saturation and hue in training, after DARTS."""
 
 
-class ImageNetFeed:
+class ImageNetLoader:
     """Images in `folder`/train/CLASS/* and `folder`/val/CLASS/*.
 
     Args:
@@ -76,42 +76,29 @@ class ImageNetFeed:
         cut = v2.Compose([v2.Resize(round(RESIZE * image_size), antialias=True), v2.CenterCrop(image_size), *finish])
         self._train = Decoded(train, train_labels, augment, seed)
         self._test = Decoded(test, test_labels, cut, seed)
+        self.classes, self.train_count, self.test_count = len(self.class_names), len(train), len(test)
         self._image_size = image_size
         self._workers = workers
         self._device = device
 
-    @property
-    def classes(self) -> int:
-        return len(self.class_names)
-
-    @property
-    def train_count(self) -> int:
-        return len(self._train)
-
-    @property
-    def test_count(self) -> int:
-        return len(self._test)
-
     def train(
-        self, steps: Sequence[Sequence[Tensor]], epoch: int, ranks: Ranks, generators: Generators, dtype: torch.dtype
-    ) -> Iterator[list[Part]]:
-        decoded = self._decode(self._train, [indices for step in steps for indices in step], epoch, ranks, dtype)
-        for step in steps:
-            yield [next(decoded) for _ in step]
+        self, batches: Sequence[Tensor], epoch: int, ranks: Ranks, generators: Generators, dtype: torch.dtype
+    ) -> Iterator[MicroBatch]:
+        return self._decode(self._train, batches, epoch, ranks, dtype)
 
     def test(
-        self, passes: Sequence[Tensor], ranks: Ranks, generators: Generators, dtype: torch.dtype
-    ) -> Iterator[Part]:
-        return self._decode(self._test, passes, 0, ranks, dtype)
+        self, batches: Sequence[Tensor], ranks: Ranks, generators: Generators, dtype: torch.dtype
+    ) -> Iterator[MicroBatch]:
+        return self._decode(self._test, batches, 0, ranks, dtype)
 
     def _decode(
-        self, images: Decoded, passes: Sequence[Tensor], epoch: int, ranks: Ranks, dtype: torch.dtype
-    ) -> Iterator[Part]:
-        """This rank's share of every forward pass, in order; workers are some passes ahead."""
-        shares = [ranks.share(len(indices)) for indices in passes]
+        self, images: Decoded, batches: Sequence[Tensor], epoch: int, ranks: Ranks, dtype: torch.dtype
+    ) -> Iterator[MicroBatch]:
+        """This rank's share of every batch, in order; workers are some batches ahead."""
+        shares = [ranks.share(len(indices)) for indices in batches]
         mine = [
             [(epoch, index) for index in indices[share.place].tolist()]
-            for indices, share in zip(passes, shares, strict=True)
+            for indices, share in zip(batches, shares, strict=True)
         ]
         loader = DataLoader(
             images,
@@ -126,7 +113,7 @@ class ImageNetFeed:
             if isinstance(batch, str):
                 raise UserError(batch)
             pixels, labels = batch
-            yield Part(pixels.to(self._device, dtype, non_blocking=True), labels.to(self._device), share)
+            yield MicroBatch(pixels.to(self._device, dtype, non_blocking=True), labels.to(self._device), share)
 
 
 class Decoded(Dataset):

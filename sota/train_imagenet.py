@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from darts_pt.evaluation import EvaluationNetwork
-    from sota.imagenet import ImageNetFeed
+    from sota.imagenet import ImageNetLoader
 
 PROTOCOL = {
     "epochs": 250,
@@ -87,13 +87,13 @@ def main(options: ImageNetOptions) -> dict[str, Any]:
         top5=True,
     )
 
-    def network(data: ImageNetFeed) -> EvaluationNetwork:
+    def network(data: ImageNetLoader) -> EvaluationNetwork:
         from sota.network import ImageNetNetwork
 
         sizes = given(options.init_channels), given(options.layers)
         return ImageNetNetwork(choice.genotype, *sizes, data.classes, options.auxiliary)
 
-    def describe(model: EvaluationNetwork, data: ImageNetFeed) -> dict[str, Any]:
+    def describe(model: EvaluationNetwork, data: ImageNetLoader) -> dict[str, Any]:
         size = given(options.image_size)
         found = describe_network(options.arch, choice, model, network(data), size, size)
         return found | {"classes": data.classes, "train_images": data.train_count, "test_images": data.test_count}
@@ -101,10 +101,10 @@ def main(options: ImageNetOptions) -> dict[str, Any]:
     return run_training(options, how, folder_of(options, choice.name), network, describe, _read)
 
 
-def _read(options: ImageNetOptions, device: torch.device) -> ImageNetFeed:
-    from sota.imagenet import ImageNetFeed
+def _read(options: ImageNetOptions, device: torch.device) -> ImageNetLoader:
+    from sota.imagenet import ImageNetLoader
 
-    return ImageNetFeed(given(options.data), given(options.image_size), options.workers, options.seed, device)
+    return ImageNetLoader(given(options.data), given(options.image_size), options.workers, options.seed, device)
 
 
 if __name__ == "__main__":

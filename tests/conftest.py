@@ -10,8 +10,8 @@ import pytest
 import torch
 from hypothesis import settings
 
-from darts_pt.data import data_set as data
 from darts_pt.data.data_set import DataSet, Images
+from darts_pt.data.sources import load
 from darts_pt.run.experiment import Experiment
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, print_blob=True)
@@ -25,7 +25,7 @@ GOLDEN = Path(__file__).resolve().parents[1].parent / "shared" / "golden"
 @pytest.fixture(scope="session")
 def digits() -> DataSet:
     """scikit-learn's 1,797 handwritten digits, all of them."""
-    return data.load("digits")
+    return load("digits")
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,9 @@ from darts_pt.architect import AlphaOptions
 from darts_pt.commands.command_line import RunOptions
 from darts_pt.commands.method_options import settings_of
 from darts_pt.commands.options import SupernetOptions, given
-from darts_pt.data.data_set import DataSet, halves, load
+from darts_pt.data.data_set import DataSet
+from darts_pt.data.halves import halves
+from darts_pt.data.sources import load
 from darts_pt.hyperparameters import Precision
 from darts_pt.kernels.passes import replayed
 from darts_pt.methods import METHODS

@@ -12,7 +12,7 @@ import torch
 from darts_pt.commands.common import begin, data_on, open_experiment, saver_of
 from darts_pt.commands.options import TrainOptions, given
 from darts_pt.data.data_set import DataSet
-from darts_pt.data.feed import Feed
+from darts_pt.data.loaders import Loader
 from darts_pt.evaluation import (
     CHECKPOINT_KEYS,
     EvaluationNetwork,
@@ -51,7 +51,7 @@ def run_training(
     folder: Path,
     network: Callable[[Any], EvaluationNetwork],
     describe: Callable[[EvaluationNetwork, Any], dict[str, Any]],
-    read: Callable[[Any, torch.device], DataSet | Feed] = data_on,
+    read: Callable[[Any, torch.device], DataSet | Loader] = data_on,
 ) -> dict[str, Any]:
     """Train a derived network, in one process or in those that torchrun has started; the summary is also written.
 

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from darts_pt.data.sources import Source, stratified_order
+from darts_pt.data.data_set import Images, Source
+from darts_pt.data.halves import stratified_order
 from darts_pt.run.errors import UserError
 
 if TYPE_CHECKING:
@@ -56,12 +57,12 @@ def read_image_folder(folder: Path, image_size: int | None = None, seed: int = 0
             raise UserError(
                 f"the class folder {folder / names[rare]} has only 1 image: add some to train and to test on"
             )
-        pixels = _decode(files, _common_size(files[0], image_size), image_size)
+        images = Images(_decode(files, _common_size(files[0], image_size), image_size), labels)
         order = stratified_order(labels, torch.Generator().manual_seed(seed))
         cut = int(TRAIN_PORTION * len(order))
         # Both parts stay sorted by class, as they would be in folders of their own.
         train, test = order[:cut].sort().values, order[cut:].sort().values
-        return Source(pixels[train], labels[train], pixels[test], labels[test], names)
+        return Source(images[train], images[test], names)
 
     test_folder = next((folder / name for name in ("test", "val") if (folder / name).is_dir()), None)
     if test_folder is None:
@@ -73,7 +74,10 @@ def read_image_folder(folder: Path, image_size: int | None = None, seed: int = 0
         lacking = test_folder if name in names else folder / "train"
         raise UserError(f"{lacking} lacks the class '{name}': train and test must have the same class folders")
     size = _common_size(files[0], image_size)
-    return Source(_decode(files, size, image_size), labels, _decode(test_files, size, image_size), test_labels, names)
+    train, test = (
+        Images(_decode(paths, size, image_size), of) for paths, of in ((files, labels), (test_files, test_labels))
+    )
+    return Source(train, test, names)
 
 
 def _subfolders(folder: Path) -> list[str]:

@@ -7,7 +7,7 @@ import hashlib
 import importlib.util
 import logging
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from darts_pt.data.augmentation import Augmentation
+from darts_pt.data.data_set import DataSet, Images, Source, channel_statistics
+from darts_pt.data.halves import stratified_order
+from darts_pt.data.image_folder import read_image_folder
 from darts_pt.data.safe_pickle import load_pickle
 from darts_pt.run.errors import UserError
 
@@ -29,35 +33,10 @@ DIGITS_TRAIN = 1197
 DOWNLOAD_TIMEOUT = 30.0
 """Seconds without an answer after which a server counts as unreachable."""
 
+DATA_ROOT = Path(__file__).resolve().parents[2] / "data"
+"""Where the data sets are unless told otherwise."""
+
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, eq=False)
-class Source:
-    """A data set as read: pixels uint8 [N, 3, H, W], labels int64 [N], the names of the classes in label order."""
-
-    train_pixels: Tensor
-    train_labels: Tensor
-    test_pixels: Tensor
-    test_labels: Tensor
-    class_names: tuple[str, ...]
-
-
-def stratified_order(labels: Tensor, generator: torch.Generator) -> Tensor:
-    """A random order (int64 [N]) of which every beginning holds the classes in the proportions of the whole.
-
-    Cutting it anywhere is a stratified split. Labels and generator are on the CPU.
-    """
-    shuffled = torch.randperm(len(labels), generator=generator)
-    by_class = shuffled[torch.argsort(labels[shuffled], stable=True)]
-    counts = torch.bincount(labels)
-    first = torch.cumsum(counts, 0) - counts
-    of_class = labels[by_class]
-    rank = torch.arange(len(labels)) - first[of_class]
-    # An image's place within its class, from 0 to 1; images at one place (one per class) follow in random order.
-    place = torch.empty(len(labels), dtype=torch.float64)
-    place[by_class] = (rank.double() + 0.5) / counts[of_class]
-    return shuffled[torch.argsort(place[shuffled], stable=True)]
 
 
 def read_cifar10(root: Path) -> Source:
@@ -129,9 +108,8 @@ def read_digits() -> Source:
 
 def _source(parts: Sequence[tuple[Tensor, Tensor]], class_names: tuple[str, ...]) -> Source:
     """The last part is the test set, all before it are the training set."""
-    train, (test_pixels, test_labels) = parts[:-1], parts[-1]
-    pixels = torch.cat([pixels for pixels, _ in train])
-    return Source(pixels, torch.cat([labels for _, labels in train]), test_pixels, test_labels, class_names)
+    train = Images(*(torch.cat(tensors) for tensors in zip(*parts[:-1], strict=True)))
+    return Source(train, Images(*parts[-1]), class_names)
 
 
 def _downloaded(name: str, root: Path, folder: str, files: Sequence[str], url: str, md5: str) -> list[Path]:
@@ -220,3 +198,95 @@ def _matlab_images(path: Path, url: str) -> tuple[Tensor, Tensor]:
 def _reason(error: Exception) -> str:
     """An error of a library in one short line."""
     return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+@dataclass(frozen=True)
+class _BuiltIn:
+    """How a published data set is read, normalised (None: as measured) and augmented."""
+
+    read: Callable[[Path], Source]
+    mean: tuple[float, ...] | None
+    std: tuple[float, ...] | None
+    augmentation: Augmentation
+
+
+_BUILT_IN = {
+    "cifar10": _BuiltIn(
+        read_cifar10,
+        (0.49139968, 0.48215827, 0.44653124),
+        (0.24703233, 0.24348505, 0.26158768),
+        Augmentation(crop_padding=4, flip=True),
+    ),
+    "cifar100": _BuiltIn(
+        read_cifar100,
+        (0.5071, 0.4865, 0.4409),
+        (0.2673, 0.2564, 0.2762),
+        Augmentation(crop_padding=4, flip=True),
+    ),
+    "svhn": _BuiltIn(
+        read_svhn,
+        (0.4377, 0.4438, 0.4728),
+        (0.1980, 0.2010, 0.1970),
+        Augmentation(crop_padding=4, flip=True),  # mirrored digits are odd, but that is how the original trains
+    ),
+    "imagenet16-120": _BuiltIn(
+        read_imagenet16_120,
+        (122.68 / 255, 116.66 / 255, 104.01 / 255),
+        (63.22 / 255, 61.26 / 255, 65.09 / 255),
+        Augmentation(crop_padding=2, flip=True),
+    ),
+    # At 8 pixels a shift by one is as much as by four at 32; a mirrored digit is no digit, or another one.
+    "digits": _BuiltIn(lambda root: read_digits(), None, None, Augmentation(crop_padding=1, flip=False)),
+}
+DATA_SETS = (*_BUILT_IN, "folder")
+"""The names that :func:`load` knows."""
+
+
+def load(
+    name: str,
+    root: Path | str = DATA_ROOT,
+    device: torch.device | str = "cpu",
+    image_size: int | None = None,
+    folder: Path | str | None = None,
+    seed: int = 0,
+) -> DataSet:
+    """Read a data set and put it on the device.
+
+    Args:
+        name: one of :data:`DATA_SETS`.
+        root: where the built-in data sets lie, or are downloaded to.
+        image_size: for 'folder' only: the side to which its images are resized; None takes them as they are.
+        folder: for 'folder' only: where the images are (see :mod:`darts_pt.data.image_folder`).
+        seed: for 'folder' only: of the test set that is set aside where the folder has none. Give all commands of an
+            experiment the same one, not the run's seed: the test set must stay unseen from search to evaluation.
+
+    Raises:
+        UserError: for an unknown name, and for data that is missing, broken or of the wrong shape.
+    """
+    if name not in DATA_SETS:
+        raise UserError(f"unknown data set '{name}': expected one of {', '.join(DATA_SETS)}")
+    if name == "folder":
+        if folder is None:
+            raise UserError("--dataset folder needs --data DIR, a folder with train/CLASS/ and test/CLASS/ in it")
+        source = read_image_folder(Path(folder), image_size, seed)
+        # An eighth of the shorter side, as 4 pixels are of CIFAR's.
+        recipe = _BuiltIn(lambda root: source, None, None, Augmentation(min(source.train.pixels.shape[2:]) // 8, True))
+    else:
+        if image_size is not None:
+            raise UserError(f"--image_size goes with --dataset folder only: the images of {name} have their own size")
+        recipe = _BUILT_IN[name]
+        source = recipe.read(Path(root))
+    mean, std = recipe.mean, recipe.std
+    if mean is None or std is None:
+        mean, std = channel_statistics(source.train.pixels)
+    return DataSet(
+        name=name,
+        classes=len(source.class_names),
+        train=source.train.to(device),
+        test=source.test.to(device),
+        mean=mean,
+        std=std,
+        augmentation=recipe.augmentation,
+        class_names=source.class_names,
+        sorted_by_class=name == "folder",
+    )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from darts_pt.architect import Architect
-from darts_pt.data.data_set import random_batch_indices
+from darts_pt.data.batches import random_batch_indices
 from darts_pt.run.processes import ONE, Ranks
 from darts_pt.selection import EdgesChoice, OperationChoice, drop_least_missed
 from darts_pt.selections import Circumstances, SelectionMethod

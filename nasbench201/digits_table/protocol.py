@@ -6,7 +6,10 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from darts_pt.data.data_set import Augmentation, DataSet, Images, halves, load
+from darts_pt.data.augmentation import Augmentation
+from darts_pt.data.data_set import DataSet, Images
+from darts_pt.data.halves import halves
+from darts_pt.data.sources import load
 from darts_pt.evaluation import TrainingOptions
 from darts_pt.run.device import Generators, dtype_of, seeded
 from nasbench201.network import NasBench201Network

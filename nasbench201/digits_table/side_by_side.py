@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from darts_pt.data.data_set import DataSet, Images, passes
+from darts_pt.data.batches import passes
+from darts_pt.data.data_set import DataSet, Images
 from darts_pt.evaluation import TrainingOptions
 from darts_pt.run.device import Generators
 from nasbench201.network import ChosenCell, NasBench201Network

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from darts_pt.data.data_set import DataSet, passes
-from darts_pt.data.feed import Part
+from darts_pt.data.batches import passes
+from darts_pt.data.data_set import DataSet
+from darts_pt.data.loaders import MicroBatch
 from darts_pt.evaluation import CHECKPOINT_KEYS, EvaluationNetwork, NetworkTraining, TrainingOptions, train_network
 from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.device import Generators, seeded
@@ -105,7 +106,7 @@ def test_a_step_is_sgds_on_both_losses(few_digits: DataSet, auxiliary_weight: fl
     training, twin = training_of(few_digits, options=options), training_of(few_digits, options=options)
     indices = next(passes(torch.arange(96), 40, training.generators["batches"]))
     images, labels = few_digits.batch(few_digits.train, indices, None, training.generators)
-    result = training.step([Part(images, labels, ONE.share(40))], 0.0)
+    result = training.step([MicroBatch(images, labels, ONE.share(40))], 0.0)
     assert result is not None
     loss, correct = result
     logits, auxiliary_logits = twin.network(images)
@@ -126,7 +127,7 @@ def test_gradients_are_clipped_if_asked_for(few_digits: DataSet) -> None:
     for clip in (0.0, 0.01):
         training = training_of(few_digits, options=dataclasses.replace(OPTIONS, grad_clip=clip))
         images, labels = few_digits.batch(few_digits.train, torch.arange(40), None, training.generators)
-        training.step([Part(images, labels, ONE.share(40))], 0.0)
+        training.step([MicroBatch(images, labels, ONE.share(40))], 0.0)
         gradients = [parameter.grad.flatten() for parameter in training.network.parameters()]  # type: ignore[union-attr]
         norms[clip] = float(torch.cat(gradients).norm())
     assert norms[0.0] > 0.1

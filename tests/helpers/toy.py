@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from darts_pt.architect import Architect
-from darts_pt.data.data_set import DataSet, halves
+from darts_pt.data.data_set import DataSet
+from darts_pt.data.halves import halves
 from darts_pt.kernels.mixed import BatchNorm2d
 from darts_pt.run.device import Generators, seeded
 from darts_pt.search import Halves, SupernetTraining, WeightOptions

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from darts_pt.architect import Architect
 from darts_pt.commands.common import open_experiment
-from darts_pt.data import data_set as data_sets
-from darts_pt.data.data_set import DataSet, Images, halves
+from darts_pt.data.data_set import DataSet, Images
+from darts_pt.data.halves import halves
+from darts_pt.data.sources import load
 from darts_pt.evaluation import CHECKPOINT_KEYS, NetworkTraining, TrainingOptions, train_network
 from darts_pt.kernels.synchronised import synchronise
 from darts_pt.projection import project, select_at_once
@@ -40,7 +41,7 @@ Scenario = Callable[[Ranks, Path], Any]
 
 @cache
 def few_digits() -> DataSet:
-    digits = data_sets.load("digits")
+    digits = load("digits")
     train, test = (
         Images(images.pixels[:count], images.labels[:count])
         for images, count in ((digits.train, 96), (digits.test, 41))

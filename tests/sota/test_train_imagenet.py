@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
-from itertools import chain
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
 from darts_pt.commands.command_line import run_command
 from darts_pt.complexity import count_multiply_adds, count_parameters
+from darts_pt.data.loaders import MicroBatch
 from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.device import Generators
 from darts_pt.run.processes import ONE, Ranks
 from sota import train_imagenet
 from sota.genotypes import parse, published
-from sota.imagenet import ImageNetFeed
+from sota.imagenet import ImageNetLoader
 from sota.network import ImageNetNetwork
 from tests.helpers.command_line import refused
 
@@ -84,45 +85,46 @@ def test_maps_of_7_pixels_are_pooled_to_2_for_the_auxiliary_head() -> None:
     assert (logits.shape, auxiliary_logits.shape, sizes) == ((2, 10), (2, 10), [(2, 2)])
 
 
-class TestFeed:
+class TestLoader:
     """Images decoded by worker processes."""
 
-    STEPS = ((torch.tensor([3, 1, 4]), torch.tensor([2, 0])), (torch.tensor([5, 6, 9]),))
+    BATCHES = (torch.tensor([3, 1, 4]), torch.tensor([2, 0]), torch.tensor([5, 6, 9]))
 
-    def parts(self, images: Path, steps: object, epoch: int = 1, ranks: Ranks = ONE, workers: int = 0) -> list[list]:
-        feed = ImageNetFeed(images, 32, workers, 7, torch.device("cpu"))
-        return list(feed.train(steps, epoch, ranks, Generators(0, "cpu"), torch.float32))  # type: ignore[arg-type]
+    def loaded(
+        self, images: Path, batches: Sequence[Tensor], epoch: int = 1, ranks: Ranks = ONE, workers: int = 0
+    ) -> list[MicroBatch]:
+        loader = ImageNetLoader(images, 32, workers, 7, torch.device("cpu"))
+        return list(loader.train(batches, epoch, ranks, Generators(0, "cpu"), torch.float32))
 
-    def check_same(self, found: list[list], expected: list[list]) -> None:
-        assert [len(step) for step in found] == [len(step) for step in expected]
-        for ours, theirs in zip(chain(*found), chain(*expected), strict=True):
+    def check_same(self, found: list[MicroBatch], expected: list[MicroBatch]) -> None:
+        for ours, theirs in zip(found, expected, strict=True):
             assert torch.equal(ours.images, theirs.images)
             assert torch.equal(ours.labels, theirs.labels)
             assert ours.share == theirs.share
 
     def test_augmentation_depends_on_image_epoch_and_seed_only(self, images: Path) -> None:
         state = torch.get_rng_state()
-        whole = self.parts(images, self.STEPS)
+        whole = self.loaded(images, self.BATCHES)
         assert torch.equal(torch.get_rng_state(), state), "the global generator is left alone"
-        assert [[len(part.labels) for part in step] for step in whole] == [[3, 2], [3]]
-        self.check_same(self.parts(images, self.STEPS, workers=2), whole)
-        self.check_same(self.parts(images, self.STEPS[1:]), whole[1:])  # resumed there
-        assert not torch.equal(self.parts(images, self.STEPS, epoch=2)[0][0].images, whole[0][0].images)
+        assert [len(batch.labels) for batch in whole] == [3, 2, 3]
+        self.check_same(self.loaded(images, self.BATCHES, workers=2), whole)
+        self.check_same(self.loaded(images, self.BATCHES[2:]), whole[2:])  # resumed there
+        assert not torch.equal(self.loaded(images, self.BATCHES, epoch=2)[0].images, whole[0].images)
 
     def test_ranks_get_shares_of_it(self, images: Path) -> None:
-        whole = self.parts(images, self.STEPS)[0][1]
-        shares = [self.parts(images, self.STEPS, ranks=Ranks(rank, 3))[0][1] for rank in range(3)]
+        whole = self.loaded(images, self.BATCHES)[1]
+        shares = [self.loaded(images, self.BATCHES, ranks=Ranks(rank, 3))[1] for rank in range(3)]
         assert [len(share.images) for share in shares] == [0, 1, 1]
         assert torch.equal(torch.cat([share.images for share in shares]), whole.images)
         assert torch.equal(torch.cat([share.labels for share in shares]), whole.labels)
 
     def test_labels_are_the_class_folders_in_order(self, images: Path) -> None:
-        feed = ImageNetFeed(images, 32, 0, 7, torch.device("cpu"))
-        assert (feed.class_names, feed.train_count, feed.test_count) == (CLASSES, 15, 7)
-        (part,) = feed.test([torch.arange(7)], ONE, Generators(0, "cpu"), torch.float32)
-        assert part.images.shape == (7, 3, 32, 32)
-        brightest = part.images.mean(dim=(2, 3)).argmax(dim=1)
-        assert torch.equal(brightest, part.labels)
+        loader = ImageNetLoader(images, 32, 0, 7, torch.device("cpu"))
+        assert (loader.class_names, loader.train_count, loader.test_count) == (CLASSES, 15, 7)
+        (batch,) = loader.test([torch.arange(7)], ONE, Generators(0, "cpu"), torch.float32)
+        assert batch.images.shape == (7, 3, 32, 32)
+        brightest = batch.images.mean(dim=(2, 3)).argmax(dim=1)
+        assert torch.equal(brightest, batch.labels)
 
 
 def test_it_trains_and_goes_on_exactly(images: Path, tmp_path: Path) -> None:

@@ -13,9 +13,11 @@ import pytest
 import torch
 from PIL import Image
 
-from darts_pt.data import data_set as data
 from darts_pt.data import image_folder
+from darts_pt.data.augmentation import Augmentation
+from darts_pt.data.halves import halves
 from darts_pt.data.image_folder import read_image_folder
+from darts_pt.data.sources import load
 from darts_pt.run.errors import UserError
 
 
@@ -55,23 +57,23 @@ def test_folders_of_their_own_for_training_and_test(tmp_path: Path, test_name: s
     fill(tmp_path / test_name, ("cat", "dog"), 2, offset=50)
     source = read_image_folder(tmp_path)
     assert source.class_names == ("cat", "dog"), "in alphabetical order"
-    assert source.train_labels.tolist() == [0] * 4 + [1] * 4
-    assert source.test_labels.tolist() == [0, 0, 1, 1]
-    assert source.train_pixels.dtype == torch.uint8
+    assert source.train.labels.tolist() == [0] * 4 + [1] * 4
+    assert source.test.labels.tolist() == [0, 0, 1, 1]
+    assert source.train.pixels.dtype == torch.uint8
     for index, number in enumerate([100, 101, 102, 103, 0, 1, 2, 3]):
         expected = torch.from_numpy(np.asarray(image_of(number)).copy()).permute(2, 0, 1)
-        assert torch.equal(source.train_pixels[index], expected)
+        assert torch.equal(source.train.pixels[index], expected)
 
 
 def test_a_fifth_of_one_folder_becomes_the_test_set(tmp_path: Path) -> None:
     fill(tmp_path, each=10)
     source = read_image_folder(tmp_path, seed=3)
-    assert torch.bincount(source.train_labels).tolist() == [8, 8]
-    assert torch.bincount(source.test_labels).tolist() == [2, 2]
+    assert torch.bincount(source.train.labels).tolist() == [8, 8]
+    assert torch.bincount(source.test.labels).tolist() == [2, 2]
     again, other = read_image_folder(tmp_path, seed=3), read_image_folder(tmp_path, seed=4)
-    assert torch.equal(source.test_pixels, again.test_pixels)
-    assert not torch.equal(source.test_pixels, other.test_pixels)
-    together = torch.cat([source.train_pixels, source.test_pixels])
+    assert torch.equal(source.test.pixels, again.test.pixels)
+    assert not torch.equal(source.test.pixels, other.test.pixels)
+    together = torch.cat([source.train.pixels, source.test.pixels])
     assert len({pixels.numpy().tobytes() for pixels in together}) == 20, "every image is in one part"
 
 
@@ -84,14 +86,14 @@ def test_class_folders_are_searched_at_every_depth_and_other_files_passed_over(t
     (tmp_path / "readme.txt").write_text("not a class")
     source = read_image_folder(tmp_path)
     assert source.class_names == ("cat", "dog")
-    assert len(source.train_labels) + len(source.test_labels) == 11
+    assert len(source.train.labels) + len(source.test.labels) == 11
 
 
 def test_links_that_lead_in_circles_count_once(tmp_path: Path) -> None:
     fill(tmp_path)
     (tmp_path / "cat" / "again").symlink_to(tmp_path / "cat", target_is_directory=True)
     source = read_image_folder(tmp_path)
-    assert len(source.train_labels) + len(source.test_labels) == 10
+    assert len(source.train.labels) + len(source.test.labels) == 10
 
 
 def test_linked_folders_are_followed(tmp_path: Path) -> None:
@@ -99,18 +101,18 @@ def test_linked_folders_are_followed(tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
     for name in ("a", "b"):
         (tmp_path / "set" / name).symlink_to(tmp_path / "elsewhere" / name, target_is_directory=True)
-    assert len(read_image_folder(tmp_path / "set").train_labels) == 8
+    assert len(read_image_folder(tmp_path / "set").train.labels) == 8
 
 
 def test_a_folder_as_a_data_set(tmp_path: Path) -> None:
     fill(tmp_path, each=10, width=16, height=24)
-    dataset = data.load("folder", folder=tmp_path)
+    dataset = load("folder", folder=tmp_path)
     assert dataset.sorted_by_class
     assert (dataset.classes, dataset.class_names) == (2, ("cat", "dog"))
     assert dataset.train.pixels.shape == (16, 3, 24, 16)
-    assert dataset.augmentation == data.Augmentation(crop_padding=2, flip=True), "an eighth of the shorter side"
+    assert dataset.augmentation == Augmentation(crop_padding=2, flip=True), "an eighth of the shorter side"
     assert dataset.mean == pytest.approx((0.5,) * 3, abs=0.05)
-    train, valid = data.halves(dataset, 0.5, seed=0)
+    train, valid = halves(dataset, 0.5, seed=0)
     for half in (train, valid):
         assert torch.bincount(dataset.train.labels[half]).tolist() == [4, 4]
 
@@ -125,8 +127,8 @@ def test_images_are_resized_by_their_shorter_side_and_cropped_in_the_centre(tmp_
         for index in range(5):
             save(tmp_path / name / f"{index}.png", picture)
     source = read_image_folder(tmp_path, 10)
-    assert source.train_pixels.shape == (8, 3, 10, 10)
-    inside = source.train_pixels[0, :, :, 2:8]
+    assert source.train.pixels.shape == (8, 3, 10, 10)
+    inside = source.train.pixels[0, :, :, 2:8]
     assert torch.equal(inside, torch.tensor([0, 0, 255], dtype=torch.uint8).view(3, 1, 1).expand_as(inside))
 
 
@@ -143,7 +145,7 @@ def test_images_of_every_mode_become_three_channels(tmp_path: Path, mode: str) -
     for name in ("a", "b"):
         for index in range(5):
             save(tmp_path / name / f"{index}.{suffix}", picture)
-    pixels = read_image_folder(tmp_path).train_pixels[0]
+    pixels = read_image_folder(tmp_path).train.pixels[0]
     assert pixels.shape == (3, 8, 8)
     if mode != "1":
         assert (pixels.int() - torch.from_numpy(grey).int()).abs().max() <= 3
@@ -154,7 +156,7 @@ def test_jpegs_of_any_size_are_read_at_the_size_asked_for(tmp_path: Path) -> Non
         for index in range(5):
             picture = Image.new("RGB", (200 + 50 * index, 300), (30, 60, 90))
             save(tmp_path / name / f"{index}.jpg", picture)
-    pixels = read_image_folder(tmp_path, 16).train_pixels
+    pixels = read_image_folder(tmp_path, 16).train.pixels
     assert pixels.shape == (8, 3, 16, 16)
     assert (pixels.int() - torch.tensor([30, 60, 90]).view(3, 1, 1)).abs().max() <= 3
 
@@ -168,7 +170,7 @@ def test_many_files_keep_their_labels(tmp_path: Path, monkeypatch: pytest.Monkey
         for index in range(10):
             expected[np.asarray(image_of(100 * number + index)).tobytes(), number] += 1
     found = Counter()
-    for pixels, labels in ((source.train_pixels, source.train_labels), (source.test_pixels, source.test_labels)):
+    for pixels, labels in ((source.train.pixels, source.train.labels), (source.test.pixels, source.test.labels)):
         for image, label in zip(pixels.permute(0, 2, 3, 1).contiguous(), labels, strict=True):
             found[image.numpy().tobytes(), int(label)] += 1
     assert found == expected
@@ -248,7 +250,7 @@ def test_images_of_several_sizes_need_a_common_one(tmp_path: Path) -> None:
     told = complaint(tmp_path)
     assert "dog/wide.png is 9x8 pixels, the first image 8x8" in told
     assert "--image_size" in told
-    assert len(read_image_folder(tmp_path, 8).train_labels) == 8
+    assert len(read_image_folder(tmp_path, 8).train.labels) == 8
 
 
 def test_sizes_without_sense_are_refused(tmp_path: Path) -> None:

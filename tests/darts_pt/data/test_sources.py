@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import scipy.io
 import torch
-from torch import Tensor
 
-from darts_pt.data import data_set as data
-from darts_pt.data.sources import CIFAR10, SVHN_TEST, SVHN_TRAIN, stratified_order
+from darts_pt.data import sources as data
+from darts_pt.data.data_set import DataSet, Images
+from darts_pt.data.sources import CIFAR10, SVHN_TEST, SVHN_TRAIN
 from darts_pt.run.errors import UserError
 
 
@@ -75,7 +75,7 @@ def write_imagenet16(root: Path, each: int = 6) -> tuple[np.ndarray, np.ndarray]
     return pixels, labels
 
 
-def same(images: data.Images, pixels: Any, labels: Any) -> bool:
+def same(images: Images, pixels: Any, labels: Any) -> bool:
     return torch.equal(images.pixels, torch.as_tensor(pixels)) and torch.equal(images.labels, torch.as_tensor(labels))
 
 
@@ -290,15 +290,52 @@ def test_matlab_files_of_the_wrong_kind_are_refused(tmp_path: Path, content: Any
         data.load("svhn", tmp_path)
 
 
-# Stratified orders -----------------------------------------------------------------------------------------------
+# Loading
 
 
-def test_every_beginning_of_a_stratified_order_holds_the_classes_alike() -> None:
-    labels: Tensor = torch.tensor([0] * 40 + [1] * 20 + [2] * 20)[torch.randperm(80, generator=torch.Generator())]
-    order = stratified_order(labels, torch.Generator().manual_seed(1))
-    assert torch.equal(order.sort().values, torch.arange(80))
-    for cut in range(4, 81, 4):
-        counts = torch.bincount(labels[order[:cut]], minlength=3)
-        assert (counts - torch.tensor([0.5, 0.25, 0.25]) * cut).abs().max() <= 1
-    other = stratified_order(labels, torch.Generator().manual_seed(2))
-    assert not torch.equal(order, other)
+def test_published_normalisations_are_those_of_the_original() -> None:
+    known = data._BUILT_IN
+    assert known["cifar10"].mean == (0.49139968, 0.48215827, 0.44653124)
+    assert known["cifar10"].std == (0.24703233, 0.24348505, 0.26158768)
+    assert known["cifar100"].mean == (0.5071, 0.4865, 0.4409)
+    assert known["cifar100"].std == (0.2673, 0.2564, 0.2762)
+    assert known["svhn"].mean == (0.4377, 0.4438, 0.4728)
+    assert known["svhn"].std == (0.1980, 0.2010, 0.1970)
+    assert known["imagenet16-120"].mean == pytest.approx((0.48109804, 0.45749020, 0.40788235))
+    assert known["imagenet16-120"].std == pytest.approx((0.24792157, 0.24023529, 0.25525490))
+    paddings = {name: builtin.augmentation.crop_padding for name, builtin in known.items()}
+    assert paddings == {"cifar10": 4, "cifar100": 4, "svhn": 4, "imagenet16-120": 2, "digits": 1}
+
+
+def test_digits_are_scikit_learns(digits: DataSet) -> None:
+    assert (len(digits.train), len(digits.test), digits.classes) == (1197, 600, 10)
+    assert digits.train.pixels.shape == (1197, 3, 8, 8)
+    pixels = torch.cat([digits.train.pixels, digits.test.pixels])
+    labels = torch.cat([digits.train.labels, digits.test.labels])
+    assert torch.equal(pixels[:, 0], pixels[:, 1])
+    assert torch.equal(pixels[:, 0], pixels[:, 2])
+    # What load_digits() gives: 16 shades of grey with this sum, and these counts of the ten digits.
+    assert (pixels[:, 0].double() * 16 / 255).round().sum().item() == 561718
+    assert torch.bincount(labels).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+    assert len({image.numpy().tobytes() for image in pixels}) == 1797
+
+
+def test_digits_are_stratified_in_every_part(digits: DataSet) -> None:
+    share = torch.bincount(torch.cat([digits.train.labels, digits.test.labels])) / 1797
+    for labels in (digits.train.labels, digits.test.labels, digits.train.labels[:598], digits.train.labels[598:]):
+        assert (torch.bincount(labels) - share * len(labels)).abs().max() <= 1.5
+
+
+def test_digits_are_always_the_same(digits: DataSet) -> None:
+    again = data.load("digits", seed=5)
+    assert torch.equal(again.train.pixels, digits.train.pixels)
+    assert torch.equal(again.test.labels, digits.test.labels)
+
+
+def test_unknown_data_sets_and_stray_options_are_refused(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with pytest.raises(UserError, match=r"unknown data set 'mnist': expected one of cifar10, .*folder"):
+        data.load("mnist")
+    with pytest.raises(UserError, match="--image_size goes with --dataset folder only"):
+        data.load("digits", image_size=8)
+    with pytest.raises(UserError, match="--dataset folder needs --data DIR"):
+        data.load("folder")

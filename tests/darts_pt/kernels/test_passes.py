@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from darts_pt.data.data_set import DataSet, halves
+from darts_pt.data.data_set import DataSet
+from darts_pt.data.halves import halves
 from darts_pt.kernels.passes import DIRECT_RUNS, MOST_RECORDINGS, Outputs, Pass, Recording, Replayed, replayed
 from darts_pt.methods import METHODS
 from darts_pt.run.device import Generators, seeded

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from darts_pt.data.data_set import DataSet, Images
-from darts_pt.data.feed import TensorFeed
+from darts_pt.data.loaders import TensorLoader
 from darts_pt.evaluation import NetworkTraining, TrainingOptions
 from darts_pt.run.device import Generators, seeded
 from darts_pt.run.experiment import Experiment
@@ -75,7 +75,7 @@ def test_training_together_is_training_each_alone(few_digits: DataSet, experimen
         with Saver(alone, experiment, "--resume_epoch") as saver:
             train = [train_epoch(alone, experiment, saver) for _ in range(OPTIONS.epochs)][-1]
         tested = alone.test()
-        alone.feed = TensorFeed(dataclasses.replace(data, test=valid))
+        alone.loader = TensorLoader(dataclasses.replace(data, test=valid))
         validated = alone.test()
         assert outcome.train_accuracy == pytest.approx(train.accuracy, abs=1e-9), index
         assert (outcome.test_accuracy, outcome.valid_accuracy) == pytest.approx((tested.accuracy, validated.accuracy))

@@ -1,0 +1,58 @@
+"""The train half and the valid half of a training set, as indices; stratified where its images are sorted by class."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from darts_pt.data.data_set import DataSet
+from darts_pt.run.device import stream_seed
+from darts_pt.run.errors import UserError
+
+
+def halves(data: DataSet, train_portion: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Indices (int64, on the device) of the training images in the train half and in the valid half.
+
+    The train half is the first floor(train_portion · N) images in the data set's own order, as in the original. A
+    data set that is sorted by class gets a stratified split drawn from `seed` instead; its halves are ascending.
+
+    Raises:
+        UserError: for a portion outside (0, 1), an empty half, or a half that lacks a class.
+    """
+    if not 0 < train_portion < 1:
+        raise UserError(f"train_portion {train_portion} leaves an empty half: expected a number between 0 and 1")
+    labels = data.train.labels.cpu()
+    count = len(labels)
+    cut = int(train_portion * count)
+    if cut == 0:
+        raise UserError(f"train_portion {train_portion} of {count} images leaves the train half empty: raise it")
+    order = torch.arange(count)
+    if data.sorted_by_class:
+        order = stratified_order(labels, torch.Generator().manual_seed(stream_seed(seed, "halves")))
+    train, valid = order[:cut].sort().values, order[cut:].sort().values
+    for half, name in ((train, "train"), (valid, "valid")):
+        absent = set(labels.tolist()) - set(labels[half].tolist())
+        if absent:
+            label = data.class_names[min(absent)] if data.class_names else min(absent)
+            raise UserError(
+                f"with train_portion {train_portion} the {name} half ({len(half)} of {count} images) has no image of "
+                f"the class '{label}': add images of it, or choose a train_portion closer to 0.5"
+            )
+    return train.to(data.train.labels.device), valid.to(data.train.labels.device)
+
+
+def stratified_order(labels: Tensor, generator: torch.Generator) -> Tensor:
+    """A random order (int64 [N]) of which every beginning holds the classes in the proportions of the whole.
+
+    Cutting it anywhere gives a stratified split. Labels and generator are on the CPU.
+    """
+    shuffled = torch.randperm(len(labels), generator=generator)
+    by_class = shuffled[torch.argsort(labels[shuffled], stable=True)]
+    counts = torch.bincount(labels)
+    first = torch.cumsum(counts, 0) - counts
+    of_class = labels[by_class]
+    rank = torch.arange(len(labels)) - first[of_class]
+    # An image's place within its class, from 0 to 1; images at one place (one per class) follow in random order.
+    place = torch.empty(len(labels), dtype=torch.float64)
+    place[by_class] = (rank.double() + 0.5) / counts[of_class]
+    return shuffled[torch.argsort(place[shuffled], stable=True)]
