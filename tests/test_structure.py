@@ -165,7 +165,6 @@ LONGER = {
     "darts_pt/run/experiment.py": 326,
     "darts_pt/run/processes.py": 311,
     "darts_pt/search.py": 380,
-    "tests/darts_pt/data/test_sources.py": 341,
     "tests/darts_pt/test_search.py": 331,
     "tests/darts_pt/test_selection.py": 328,
     "tests/sota/test_commands.py": 308,
