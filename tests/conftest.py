@@ -19,7 +19,9 @@ settings.load_profile("repeatable")
 torch.set_num_threads(1)
 
 GOLDEN = Path(__file__).resolve().parents[1].parent / "shared" / "golden"
-"""Where the original's records are, on the machines that have them."""
+"""Where the originals of the records and their checkpoints are, on the machines that have them."""
+RECORDS = Path(__file__).with_name("records")
+"""Smaller ones that come with the code."""
 
 
 @pytest.fixture(scope="session")
@@ -43,6 +45,12 @@ def experiment(tmp_path: Path) -> Iterator[Experiment]:
     """An open experiment in an empty folder, without TensorBoard (whose import takes seconds)."""
     with Experiment(tmp_path / "experiment", {"seed": 0}, tensorboard=False) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def records() -> Path:
+    """The folder of the records that come with the code."""
+    return RECORDS
 
 
 @pytest.fixture

@@ -11,8 +11,10 @@ import torch
 from torch.nn import functional as F
 
 from benchmarks import parity
+from benchmarks.repetition import TOLERANCE, relative_error
 from benchmarks.textbook import TextbookSota
 from darts_pt.architect import Architect, bilevel_step
+from darts_pt.commands.command_line import run_command
 from darts_pt.methods.blank import FixedAlpha
 from darts_pt.search import WeightOptions
 from darts_pt.supernet import Decisions, initial_alpha
@@ -23,30 +25,64 @@ from sota.spaces import SPACES
 from sota.supernet import SotaSupernet
 from tests.helpers.oracle import mixing_weights
 
-RECORD = Path(__file__).with_name("nasbench201_darts.pt")
-"""A copy of the original's small NAS-Bench-201 record."""
-
 
 @pytest.fixture(scope="module")
-def record() -> dict[str, Any]:
-    return torch.load(RECORD, weights_only=True)
+def record(records: Path) -> dict[str, Any]:
+    return parity.read(records / "nasbench201_darts.pt")
+
+
+def code(*arguments: object) -> int:
+    """What the command exits with."""
+    try:
+        run_command(parity.ParityOptions, parity.main, [str(argument) for argument in arguments])
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def code_for(record: Any, path: Path) -> int:
+    """The same for a record, which is written to a file."""
+    torch.save(record, path)
+    return code(path)
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
     return [line for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
 
 
-def test_nasbench201_agrees_with_the_original(capsys: pytest.CaptureFixture[str]) -> None:
-    assert parity.main([str(RECORD), "--device", "cpu"]) == 0
+STEPS = [f"bilevel_steps {number}: {what}" for number in (1, 2) for what in ("alpha", "training loss")]
+FORWARD = [
+    "train-mode logits", "train-mode loss", "gradient by alpha", "norm of the gradient by the weights", "eval-mode logits",
+]  # fmt: skip
+HELD = {
+    "nasbench201_darts": [
+        *FORWARD, *STEPS, "state after the steps", "cell operation scores, none decided: accuracy",
+        "cell operation scores, after decisions: loss", "tune_steps 2: alpha", "genotype",
+    ],
+    "sota_s2_sdarts": [*FORWARD, *STEPS, "random perturbation", "adversarial perturbation"],
+    "sota_s5_darts": [
+        *FORWARD, *STEPS, "normal operation scores, none decided: accuracy", "reduce operation scores, none decided: loss",
+        *(f"{cell} edge scores, node {node}: loss" for cell in ("normal", "reduce") for node in range(3)), "genotype",
+    ],
+    "derived_network": ["train-mode logits", "eval-mode logits"],
+}  # fmt: skip
+"""Record -> quantities that must be among what is compared."""
+
+
+def test_every_record_that_comes_with_the_code_is_tested(records: Path) -> None:
+    assert {path.stem for path in records.glob("*.pt")} == set(HELD)
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_the_arithmetic_is_the_authors(records: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert code(records / f"{name}.pt", "--device", "cpu") == 0
     found = lines(capsys)
     assert all(line.startswith("  ok ") for line in found)
-    for quantity in (
-        "train-mode logits", "train-mode loss", "gradient by alpha", "norm of the gradient by the weights",
-        "eval-mode logits", "bilevel_steps 1: alpha", "bilevel_steps 2: training loss", "state after the steps",
-        "cell operation scores, none decided: accuracy", "cell operation scores, after decisions: loss",
-        "tune_steps 2: alpha", "genotype",
-    ):  # fmt: skip
-        assert any(line.endswith(f"  {quantity}") for line in found), quantity
+    assert set(HELD[name]) <= {line[18:] for line in found}
+
+
+def test_the_auxiliary_head_and_the_gradient_of_a_derived_network_are_the_authors(golden: Path) -> None:
+    assert code(golden / "eval_network.pt") == 0
 
 
 def nudged(value: Any) -> Any:
@@ -75,8 +111,7 @@ def test_every_quantity_of_a_record_that_differs_fails(
         changed["perturbation_scores"][stage] = nudged(record["perturbation_scores"][stage])
     if "genotype" in record:
         changed["genotype"] = record["genotype"].replace("nor_conv", "none")
-    torch.save(changed, tmp_path / "changed.pt")
-    assert parity.main([str(tmp_path / "changed.pt")]) == 1
+    assert code_for(changed, tmp_path / "changed.pt") == 1
     found = lines(capsys)
     assert len(found) > 15
     assert [line for line in found if not line.startswith("  FAIL")] == []
@@ -88,8 +123,7 @@ def test_one_wrong_number_is_enough(record: dict[str, Any], tmp_path: Path, caps
     logits.view(-1)[3] += 1e-8 * logits.abs().max()
     for key in ("perturbation_scores", "tune_steps", "state_dict_after_steps", "genotype"):
         changed.pop(key, None)  # the rest, to be quick
-    torch.save(changed, tmp_path / "changed.pt")
-    assert parity.main([str(tmp_path / "changed.pt")]) == 1
+    assert code_for(changed, tmp_path / "changed.pt") == 1
     assert [line.split("  ")[-1] for line in lines(capsys) if "FAIL" in line] == ["eval-mode logits"]
 
 
@@ -132,18 +166,16 @@ def made(method: str, classes: int) -> dict[str, Any]:
 @pytest.mark.parametrize(("method", "classes"), [("darts", 7), ("blank", 3)])
 def test_records_of_other_sizes_and_methods_are_handled(tmp_path: Path, method: str, classes: int) -> None:
     record = made(method, classes)
-    torch.save(record, tmp_path / "record.pt")
-    assert parity.main([str(tmp_path / "record.pt")]) == 0
+    assert code_for(record, tmp_path / "record.pt") == 0
     record["bilevel_steps"][1]["alpha_after"] += 1e-8
-    torch.save(record, tmp_path / "record.pt")
-    assert parity.main([str(tmp_path / "record.pt")]) == 1
+    assert code_for(record, tmp_path / "record.pt") == 1
 
 
 def test_a_rest_of_rounding_is_no_difference(tmp_path: Path) -> None:
     """Averages over maps of 2 pixels of what was normalised are 0 but for rounding; so are their running means."""
     rest = torch.tensor([1e-18, -3e-19], dtype=torch.float64)
-    assert parity.relative_error(-rest, rest) < parity.TOLERANCE
-    assert parity.relative_error(rest + 1e-13, rest) > parity.TOLERANCE
+    assert relative_error(-rest, rest) < TOLERANCE
+    assert relative_error(rest + 1e-13, rest) > TOLERANCE
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         supernet = SotaSupernet("s5", 2, 3).double()
@@ -154,7 +186,7 @@ def test_a_rest_of_rounding_is_no_difference(tmp_path: Path) -> None:
     mixing = mixing_weights(supernet.cell_types, alpha, Decisions())
     supernet.train()(images, mixing)
     textbook.train()(images, dict(mixing.values))
-    assert parity.relative_error(supernet.state_dict(), textbook.state_dict()) < parity.TOLERANCE
+    assert relative_error(supernet.state_dict(), textbook.state_dict()) < TOLERANCE
 
 
 def test_what_cannot_be_compared_is_said(
@@ -163,12 +195,10 @@ def test_what_cannot_be_compared_is_said(
     changed = {**record, "unrolled_gradient": torch.zeros(2)}
     for key in ("perturbation_scores", "tune_steps", "genotype"):
         changed.pop(key, None)  # to be quick
-    torch.save(changed, tmp_path / "more.pt")
-    assert parity.main([str(tmp_path / "more.pt")]) == 0
+    assert code_for(changed, tmp_path / "more.pt") == 0
     assert "unrolled_gradient: not compared" in capsys.readouterr().out
     del changed["eval_forward"]
-    torch.save(changed, tmp_path / "less.pt")
-    assert parity.main([str(tmp_path / "less.pt")]) == 2
+    assert code_for(changed, tmp_path / "less.pt") == 2
     told = capsys.readouterr().err
     assert told.startswith("error: ")
     assert told.count("\n") == 1
@@ -179,8 +209,7 @@ def test_a_record_with_noise_is_refused(
     record: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = {"space": "s4", "init_channels": 2, "layers": 3, "num_classes": 10}
-    torch.save({**record, "config": config}, tmp_path / "noise.pt")
-    assert parity.main([str(tmp_path / "noise.pt")]) == 2
+    assert code_for({**record, "config": config}, tmp_path / "noise.pt") == 2
     assert "the operation noise" in capsys.readouterr().err
 
 
@@ -201,30 +230,26 @@ def test_the_network_for_imagenet_is_told_by_its_stems(tmp_path: Path, capsys: p
     loss.backward()
     norm = torch.stack([weight.grad.square().sum() for weight in network.parameters() if weight.grad is not None])
     record |= {"train_logits": logits.detach(), "train_aux_logits": auxiliary.detach(), "train_loss": loss.item()}
-    torch.save(record | {"grad_norm": norm.sum().sqrt().item()}, tmp_path / "imagenet.pt")
-    assert parity.main([str(tmp_path / "imagenet.pt")]) == 0
+    assert code_for(record | {"grad_norm": norm.sum().sqrt().item()}, tmp_path / "imagenet.pt") == 0
     assert len(lines(capsys)) == 5
-
-
-@pytest.mark.parametrize("name", ["sota_s2_sdarts.pt", "eval_network.pt"])
-def test_the_s_spaces_agree_with_the_original(golden: Path, name: str) -> None:
-    assert parity.main([str(golden / name)]) == 0
 
 
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
         ({}, "lacks config, state_dict"),
-        ({"config": {}, "state_dict": {}}, "is no golden record"),
-        ({"config": {}, "state_dict": {}, "batches": [], "alpha": 1, "train_forward": 1, "bilevel_steps": 1}, "record"),
+        ({"config": {}, "state_dict": {}}, "cannot be repeated"),
+        (
+            {"config": {}, "state_dict": {}, "batches": [], "alpha": 1, "train_forward": 1, "bilevel_steps": 1},
+            "cannot be repeated",
+        ),
         ([1], "holds a list"),
     ],
 )
 def test_what_is_no_record_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: Any, complaint: str
 ) -> None:
-    torch.save(content, tmp_path / "other.pt")
-    assert parity.main([str(tmp_path / "other.pt")]) == 2
+    assert code_for(content, tmp_path / "other.pt") == 2
     told = capsys.readouterr().err
     assert told.startswith("error: ")
     assert told.count("\n") == 1
@@ -232,18 +257,17 @@ def test_what_is_no_record_is_told(
 
 
 def test_a_missing_file_and_no_file_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert parity.main([str(tmp_path / "nowhere.pt")]) == 2
+    assert code(tmp_path / "nowhere.pt") == 2
     assert "no checkpoint" in capsys.readouterr().err
-    assert parity.main([str(RECORD), "--device", "tpu"]) == 2
-    assert parity.main([]) == 2
-    assert "python -m benchmarks.parity FILE" in capsys.readouterr().out
-    assert parity.main(["--help"]) == 0
+    assert code("record.pt", "--device", "tpu") == 2
+    assert code() == 2
+    assert "python -m benchmarks.parity FILE" in capsys.readouterr().err
 
 
 def test_errors_are_relative_to_the_largest_magnitude() -> None:
     theirs = torch.tensor([0.0, 2.0, -4.0])
-    assert parity.relative_error(theirs, theirs) == 0.0
-    assert parity.relative_error(theirs + torch.tensor([0.4, 0.0, 0.0]), theirs) == pytest.approx(0.1)
-    assert parity.relative_error(torch.zeros(2), theirs) == float("inf")
-    assert parity.relative_error(torch.full((3,), float("nan")), theirs) == float("inf")
-    assert parity.relative_error({"a": 1.0, "b": 3.0}, {"a": 1.0, "b": 2.0}) == pytest.approx(0.5)
+    assert relative_error(theirs, theirs) == 0.0
+    assert relative_error(theirs + torch.tensor([0.4, 0.0, 0.0]), theirs) == pytest.approx(0.1)
+    assert relative_error(torch.zeros(2), theirs) == float("inf")
+    assert relative_error(torch.full((3,), float("nan")), theirs) == float("inf")
+    assert relative_error({"a": 1.0, "b": 3.0}, {"a": 1.0, "b": 2.0}) == pytest.approx(0.5)

@@ -190,8 +190,8 @@ def test_per_node_the_two_edges_with_the_largest_weights_are_read_off() -> None:
     assert genotype(values, types).reduce[2:4] == (("skip_connect", 0), ("skip_connect", 1))
 
 
-def test_the_candidates_of_every_edge_are_those_of_the_record(golden: Path) -> None:
-    record = json.loads((golden / "spaces.json").read_text())
+def test_the_candidates_of_every_edge_are_those_of_the_record(records: Path) -> None:
+    record = json.loads((records / "spaces.json").read_text())
     for name, cells in record.items():
         for cell in cell_types(name):
             recorded = cells[cell.name]

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from benchmarks.parity import comparisons
+from benchmarks.parity import comparisons, read
 from benchmarks.textbook import TextbookSota
 from darts_pt.architect import Architect
 from darts_pt.methods import METHODS
@@ -22,10 +22,10 @@ from tests.helpers.bilevel import batch, double
 from tests.helpers.toy import toy_architect
 
 
-def test_both_perturbations_agree_with_the_originals(golden: Path) -> None:
+def test_both_perturbations_agree_with_the_originals(records: Path) -> None:
     checked = {
         comparison.quantity: comparison.error
-        for comparison in comparisons(golden / "sota_s2_sdarts.pt")
+        for comparison in comparisons(read(records / "sota_s2_sdarts.pt"))
         if "perturbation" in comparison.quantity
     }
     assert set(checked) == {"random perturbation", "adversarial perturbation"}
