@@ -5,8 +5,7 @@
 
 `run` does, seed by seed, what is not done yet: a search per method, then the selections from it. Stop and start it as you
 like. `report` writes the table (methods.md, methods.csv) and the figure (methods.svg, .png, .pdf) of what has been run.
-True accuracies, ranks and regrets are those of the embedded table; where it is not there, the selected architectures are
-trained as the table's are (nasbench201/digits_protocol.py), and ranks and regrets stay open.
+True accuracies, ranks and regrets are those of the table of digits that comes with the code.
 """
 
 from __future__ import annotations
@@ -54,8 +53,6 @@ UNTRAINED: dict[str, dict[str, Any]] = {
 """Selections that train nothing: no search method has a part in them, so they are run once a seed."""
 NO_METHOD = "none"
 NAN = float("nan")
-TOGETHER = 12
-"""Architectures trained side by side where there is no table."""
 
 
 class Result(NamedTuple):
@@ -154,39 +151,18 @@ def rows(experiments: Path) -> Iterator[Row]:
     groups: dict[tuple[str, str], list[Result]] = {}
     for result in results(experiments):
         groups.setdefault((result.method, result.selection), []).append(result)
-    known = worth({result.genotype for result in results(experiments)}, experiments)
+    known = looked_up(experiments)
     order = [*VARIANTS, *UNTRAINED]
     for (method, selection), group in sorted(groups.items(), key=lambda item: (item[0][0], order.index(item[0][1]))):
-        accuracy, rank, regret = (
-            _spread([known[result.genotype].get(name, NAN) for result in group]) for name in KNOWN
-        )
+        accuracy, rank, regret = (_spread([known[result.genotype][name] for result in group]) for name in KNOWN)
         seconds = statistics.mean(result.search_seconds + result.selection_seconds for result in group)
         yield Row(method, selection, len(group), accuracy, rank, regret, seconds)
 
 
-def worth(genotypes: set[str], experiments: Path) -> dict[str, dict[str, float]]:
-    """Genotype -> what KNOWN names of it, from the embedded table or, without one, from training it now."""
-    from nasbench201.architecture import operations_of
-    from nasbench201.build_table import RESULTS, Partial, train_chunk
-    from nasbench201.digits_table.protocol import PROTOCOL, SEEDS
-    from nasbench201.table import isomorphism
-
+def looked_up(experiments: Path) -> dict[str, dict[str, float]]:
+    """Selected genotype -> what KNOWN names of it."""
     space = NasBench201Space(PROJECT_ROOT / "data")
-    known = {genotype: space.look_up(genotype, "digits") for genotype in sorted(genotypes)}
-    if all(known.values()):
-        return known
-    representatives = isomorphism.representatives()
-    numbers = {genotype: int(representatives[isomorphism.code(operations_of(genotype))]) for genotype in known}
-    done = Partial(experiments / "truth.jsonl", json.loads(json.dumps(PROTOCOL)))
-    for seed in SEEDS:
-        missing = sorted({number for number in numbers.values() if (seed, number) not in done.results})
-        for start in range(0, len(missing), TOGETHER):
-            done.add(*train_chunk((seed, missing[start : start + TOGETHER])))
-    column = RESULTS.index("test_accuracy")
-    return {
-        genotype: {KNOWN[0]: statistics.mean(done.results[seed, number][column] for seed in SEEDS)}
-        for genotype, number in numbers.items()
-    }
+    return {result.genotype: space.look_up(result.genotype, "digits") for result in results(experiments)}
 
 
 def _spread(values: list[float]) -> tuple[float, float]:
@@ -215,7 +191,7 @@ def report(experiments: Path, output: Path) -> None:
         lines.append(
             f"| {row.method} | {row.selection} | {row.seeds} | {accuracy} | {rank} | {regret} | {row.seconds:.0f} |"
         )
-    known = worth({result.genotype for result in results(experiments)}, experiments)
+    known = looked_up(experiments)
     points = [Point(*result[:3], known[result.genotype][KNOWN[0]]) for result in results(experiments)]
     seen = draw(sorted(points), [*VARIANTS, *UNTRAINED], output / "methods")
     lines += ["", f"![{seen}](methods.svg)", "", *gains(points)]

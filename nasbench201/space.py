@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -38,9 +37,6 @@ PRESETS: dict[str, dict[str, Any]] = {
     "digits": {"epochs": 50, "batch_size": 32, "train_portion": 0.5, "init_channels": 8, "cells_per_stage": 1}
 }
 """Data set -> what is smaller there: digits has 8 pixels a side and 1,197 training images."""
-
-BENCHMARKED = ("cifar10", "cifar100", "imagenet16-120")
-"""The data sets of the published benchmark files; for others there is no file to get."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,18 +151,16 @@ class NasBench201Space(SearchSpace[NasBench201SearchOptions, NasBench201Selectio
             f"{name} {split}": accuracy for name, splits in found.items() for split, accuracy in splits.items()
         }
         if "test" in found.get(dataset, {}):
-            standing = table.standing(genotype, dataset)
-            known |= {"rank": standing.rank, "regret": standing.regret}
+            ranking = table.ranking(genotype, dataset)
+            known |= {"rank": ranking.rank, "regret": ranking.regret}
         return known
 
     def _table(self, dataset: str) -> Table | None:
-        """The benchmark table for a data set; that there is none is said once."""
+        """The benchmark table for a data set, opened once."""
         if dataset not in self._tables:
-            from nasbench201.table.lookup import TABLE_HINT, find_table
+            from nasbench201.table.lookup import find_table
 
             self._tables[dataset] = find_table(self._data_root, dataset)
-            if self._tables[dataset] is None and dataset in BENCHMARKED:
-                logging.getLogger(__name__).info(TABLE_HINT)
         return self._tables[dataset]
 
     def plain(self, genotype: str) -> dict[str, Any]:

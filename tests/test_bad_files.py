@@ -29,20 +29,11 @@ pytestmark = pytest.mark.hostile
 # Tables ----------------------------------------------------------------------------------------------------------
 
 
-def flip_anywhere(seed: int) -> Callable[[bytes], bytes]:
-    def flipped(whole: bytes) -> bytes:
-        position = random.Random(seed).randrange(8 * len(whole))
-        return whole[: position // 8] + bytes([whole[position // 8] ^ 1 << position % 8]) + whole[position // 8 + 1 :]
-
-    return flipped
-
-
 TABLES: dict[str, Callable[[bytes], bytes]] = {
     **{f"cut at {share}": cut(share) for share in (0, 0.01, 0.5, 0.9, 0.999)},
-    **{f"flipped bit {seed}": flip_anywhere(seed) for seed in range(12)},
     "text": lambda _: b"arch,cifar10_test_200\n",
-    "only its magic": lambda _: b"PAR1" * 3,
-    "an endless footer": lambda whole: whole[:-8] + b"\xff\xff\xff\x7fPAR1",
+    "only its magic": lambda _: b"PK\3\4" * 30,
+    "a table of an earlier version": lambda _: b"PAR1" * 3,
     "a pickle": lambda _: pickle.dumps(Harmful()),
     "doubled": lambda whole: whole[: len(whole) // 2] + whole,
 }
@@ -53,10 +44,10 @@ def test_files_that_are_no_tables(
     tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    path = tmp_path / "table.parquet"
-    write_table(path, [ARCHITECTURE], {"cifar10/200/test_accuracy/mean": np.array([50.0])}, {})
+    path = tmp_path / "table.npz"
+    write_table(path, np.array([7]), {"cifar10/200/test_accuracy/mean": np.array([50.0])}, {})
     path.write_bytes(TABLES[name](path.read_bytes()))
-    assert "table.parquet" in refused_unchanged(capsys, tmp_path, table.main, ["stats", "--table", str(path)])
+    assert "table.npz" in refused_unchanged(capsys, tmp_path, table.main, ["stats", "--table", str(path)])
 
 
 def archive_of(kind: str) -> bytes:
@@ -107,7 +98,7 @@ def test_files_that_are_no_benchmarks(
     monkeypatch.chdir(tmp_path)
     file, content = IMPORTS[name]
     (tmp_path / file).write_bytes(content)
-    refused_unchanged(capsys, tmp_path, table.main, ["import", file, "-o", "table.parquet"])
+    refused_unchanged(capsys, tmp_path, table.main, ["import", file, "-o", "table.npz"])
 
 
 # Data sets -------------------------------------------------------------------------------------------------------

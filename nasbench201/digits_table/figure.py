@@ -12,7 +12,7 @@ import tyro
 from darts_pt.commands.command_line import run_command
 from darts_pt.run.provenance import PROJECT_ROOT
 from nasbench201.architecture import OPERATIONS
-from nasbench201.table import isomorphism
+from nasbench201.table.isomorphism import operations_at, representatives
 from nasbench201.table.lookup import DIGITS_TABLE, Table
 
 
@@ -49,18 +49,18 @@ FEATURES = {
     "poolings": lambda operations: operations.count("avg_pool_3x3"),
     "edges of none": lambda operations: operations.count("none"),
 }
-"""What is counted in a cell."""
+"""Counts in a cell, by what they are called in the output."""
 
 
 def main(options: FigureOptions) -> None:
     """Draw and save; the numbers that the documentation quotes are printed."""
     table = Table(options.table)
-    unique = np.unique(isomorphism.representatives())
+    unique = np.unique(representatives())
     mean = table.values(options.dataset, "test_accuracy")[unique]
     seeds = np.stack(
         [table.values(options.dataset, "test_accuracy", seed=seed)[unique] for seed in table.seeds(options.dataset)]
     )
-    cells = [isomorphism.operations_at(number) for number in unique.tolist()]
+    cells = [operations_at(number) for number in unique.tolist()]
     say_numbers(mean, seeds, cells)
     draw(mean, seeds, cells, options.output)
     print(options.output)

@@ -1,7 +1,6 @@
 """The benchmark table: an architecture's true accuracy, its rank and its regret, in milliseconds and without training.
 
 Commands: `import` turns a published benchmark file into a compact table; `query`, `top` and `stats` look things up.
-For code: :func:`find_table` and :class:`Table`.
 """
 
 from __future__ import annotations
@@ -18,11 +17,9 @@ import tyro
 from darts_pt.commands.command_line import positive, run_command
 from darts_pt.run.errors import UserError
 from darts_pt.run.suggestions import did_you_mean, listed
-from nasbench201.table import isomorphism
 from nasbench201.table.file import SPLITS
-from nasbench201.table.lookup import DATA_ROOT, TABLE_HINT, TABLE_NAME, Standing, Table, find_table
-
-__all__ = ["TABLE_HINT", "Standing", "Table", "find_table"]
+from nasbench201.table.isomorphism import architecture_at, isomorphic, representatives
+from nasbench201.table.lookup import DATA_ROOT, MEANS_TABLE, TABLE_NAME, Table, find_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,37 +36,35 @@ class ImportOptions:
     """The table to write."""
     md5: str | None = None
     """Refuse the file unless this is its MD5."""
+    note: str = ""
+    """A sentence to keep in the table; `stats` shows it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _LookUpOptions:
     table: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """The table to look into; by default the imported one, or else the embedded one of digits."""
+    """The table to look into; by default the imported one, else the means that come with the code; for digits its own."""
     dataset: str | None = None
-    """The data set; by default all of the table."""
+    """The data set; by default all that the table has."""
     epochs: int | None = None
     """The budget of epochs; by default the largest."""
 
     def open(self) -> Table:
-        """The table that is meant."""
+        """The table to look into."""
         if self.table is not None:
             return Table(self.table)
-        found = find_table(DATA_ROOT, self.dataset or "")
-        found = found or find_table(DATA_ROOT, "digits")
-        if found is None:
-            raise UserError(TABLE_HINT)
-        return found
+        found = find_table(DATA_ROOT, self.dataset.lower() if self.dataset else None)
+        return found or Table(MEANS_TABLE)  # which says that it lacks the data set, and where to get more
 
     def datasets(self, table: Table) -> tuple[str, ...]:
-        """The data sets that are meant; UserError if the table lacks them or the budget."""
-        chosen = (self.dataset.lower(),) if self.dataset else table.datasets
+        """The data sets to look at; UserError if the table lacks them or the budget."""
         if self.dataset:
-            table.budget(chosen[0], self.epochs)
-            return chosen
-        having = tuple(name for name in chosen if self.epochs is None or self.epochs in table.budgets(name))
-        if not having:
-            table.budget(chosen[0], self.epochs)  # says which there are
-        return having
+            table.budget(self.dataset.lower(), self.epochs)
+            return (self.dataset.lower(),)
+        found = tuple(name for name in table.datasets if self.epochs is None or self.epochs in table.budgets(name))
+        if not found:
+            table.budget(table.datasets[0], self.epochs)  # says which there are
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,46 +91,38 @@ class StatsOptions(_LookUpOptions):
 
 
 def run_import(options: ImportOptions) -> None:
-    """Convert, and say what was found."""
     from nasbench201.table.importing import import_file
 
-    print(f"{options.output}: {import_file(options.file, options.output, options.md5)}")
+    print(f"{options.output}: {import_file(options.file, options.output, options.md5, options.note)}")
 
 
 def run_query(options: QueryOptions) -> None:
-    """Print what the table knows of an architecture."""
     table = options.open()
-    number, datasets = table.number_of(options.arch), options.datasets(table)
-    same = [isomorphism.architecture_at(other) for other in isomorphism.isomorphic(number) if other != number]
-    print(f"architecture  {isomorphism.architecture_at(number)}")
+    number, datasets = table.number(options.arch), options.datasets(table)
+    same = [architecture_at(other) for other in isomorphic(number) if other != number]
+    print(f"architecture  {architecture_at(number)}")
     print(f"table         {table.path}")
     print(f"isomorphic    {listed(same, 3) if same else 'none other'}")
     for dataset in datasets:
         budget = table.budget(dataset, options.epochs)
-        print(f"{dataset}, {budget} epochs, {_seeds(table.seeds(dataset, budget))}")
+        seeds = table.seeds(dataset, budget)
+        print(f"{dataset}, {budget} epochs, " + (f"mean over the seeds {listed(seeds)}" if seeds else "mean"))
         known = table.accuracies(options.arch, dataset, budget)
         print("  accuracy    " + (", ".join(f"{split} {value:.2f} %" for split, value in known.items()) or "unknown"))
         for split in ("test", "valid"):
             if split in known:
-                standing = table.standing(options.arch, dataset, budget, split)
+                ranking = table.ranking(options.arch, dataset, budget, split)
                 print(
-                    f"  by {split:<5}    rank {standing.rank} of {standing.total}, among unique ones "
-                    f"{standing.rank_unique} of {standing.total_unique}, percentile {standing.percentile:.2f}, "
-                    f"regret {standing.regret:.2f} points"
+                    f"  by {split:<5}    rank {ranking.rank} of {ranking.total}, among unique ones "
+                    f"{ranking.rank_unique} of {ranking.total_unique}, percentile {ranking.percentile:.2f}, "
+                    f"regret {ranking.regret:.2f} points"
                 )
         costs = {name: table.cost(dataset, name)[number] for name in ("parameters", "flops")}
-        told = [f"{name} {value:,.0f}" for name, value in costs.items() if value == value]
-        if told:
+        if told := [f"{name} {value:,.0f}" for name, value in costs.items() if not np.isnan(value)]:
             print(f"  cost        {', '.join(told)}")
 
 
-def _seeds(seeds: list[str]) -> str:
-    """Whose mean the accuracies are."""
-    return f"mean over the seeds {listed(seeds)}" if len(seeds) > 1 else f"seed {seeds[0]}" if seeds else "mean"
-
-
 def run_top(options: TopOptions) -> None:
-    """Print the best architectures."""
     positive("n", options.n)
     table = options.open()
     datasets = options.datasets(table)
@@ -143,48 +130,39 @@ def run_top(options: TopOptions) -> None:
         raise UserError(f"top needs --dataset: expected one of {listed(datasets)}")
     (dataset,) = datasets
     values = table.values(dataset, "test_accuracy", options.epochs)
-    if np.isnan(values).all():
+    order = np.argsort(-values, kind="stable")[: np.count_nonzero(~np.isnan(values))]  # NaN comes last
+    if not len(order):
         raise UserError(f"{table.path.name} has no test accuracies on {dataset}")
-    order = np.argsort(-np.where(np.isnan(values), -np.inf, values), kind="stable")
-    shown: set[int] = set()
-    rank = 0
-    for number in order.tolist():
-        representative = int(isomorphism.representatives()[number])
-        if np.isnan(values[number]) or rank == options.n:
-            break
-        if options.unique and representative in shown:
-            continue
-        shown.add(representative)
-        rank += 1
-        print(f"{rank:>5}  {values[number]:.2f} %  {isomorphism.architecture_at(number)}")
+    if options.unique:
+        _, first = np.unique(representatives()[order], return_index=True)
+        order = order[np.sort(first)]
+    for rank, number in enumerate(order[: options.n].tolist(), start=1):
+        print(f"{rank:>5}  {values[number]:.2f} %  {architecture_at(number)}")
 
 
 def run_stats(options: StatsOptions) -> None:
-    """Print what the table holds."""
     table = options.open()
-    datasets = options.datasets(table)
     print(f"table  {table.path}")
-    for name, fact in table.file.facts.items():
+    for name, fact in table.facts.items():
         print(f"{name}  {fact}")
-    for dataset in datasets:
+    for dataset in options.datasets(table):
         for budget in table.budgets(dataset) if options.epochs is None else (options.epochs,):
             for split in SPLITS:
-                _print_spread(table, dataset, budget, split)
+                _print_spread(table, dataset, budget, f"{split}_accuracy")
 
 
-def _print_spread(table: Table, dataset: str, budget: int, split: str) -> None:
-    quantity = f"{split}_accuracy"
+def _print_spread(table: Table, dataset: str, budget: int, quantity: str) -> None:
     values = table.values(dataset, quantity, budget)
     values = values[~np.isnan(values)]
     if not len(values):
         return
     low, middle, high = np.percentile(values, (0, 50, 100))
-    line = (
-        f"{dataset}, {budget} epochs, {split}: {len(values)} architectures, {low:.2f} to {high:.2f} %, median "
-        f"{middle:.2f}, standard deviation {values.std():.2f}"
-    )
     noise = table.noise(dataset, quantity, budget)
-    print(line + (f", of one architecture's seeds {noise:.2f}" if noise is not None else ""))
+    print(
+        f"{dataset}, {budget} epochs, {quantity.partition('_')[0]}: {len(values)} architectures, {low:.2f} to "
+        f"{high:.2f} %, median {middle:.2f}, standard deviation {values.std():.2f}"
+        + (f", of one architecture's seeds {noise:.2f}" if noise is not None else "")
+    )
 
 
 COMMANDS: dict[str, tuple[type[Any], Callable[[Any], None]]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,37 +13,39 @@ import numpy as np
 from darts_pt.run.errors import UserError
 from darts_pt.run.provenance import PROJECT_ROOT
 from darts_pt.run.suggestions import did_you_mean, listed
-from nasbench201.architecture import operations_of
-from nasbench201.table import isomorphism
-from nasbench201.table.file import MEAN, SPLITS, ResultColumn, TableFile, result_column
+from nasbench201.table.file import MEAN, SPLITS, ResultColumn, read_table, result_column
+from nasbench201.table.isomorphism import COUNT, number_of, representatives
 
 log = logging.getLogger(__name__)
 
 DATA_ROOT = PROJECT_ROOT / "data"
-TABLE_NAME = "nasbench201.parquet"
+TABLE_NAME = "nasbench201.npz"
 """The imported table's name under the data root."""
 
-DIGITS_TABLE = Path(__file__).resolve().parents[1] / "digits_table" / "table.parquet"
+MEANS_TABLE = Path(__file__).with_name("means.npz")
+"""NAS-Bench-201's mean accuracies, which come with the code (docs/benchmark-table.md)."""
+
+DIGITS_TABLE = Path(__file__).resolve().parents[1] / "digits_table" / "table.npz"
 """NAS-Bench-201-Digits, which comes with the code (docs/digits-table.md)."""
 
-BENCHMARK_DATASETS = ("cifar10", "cifar10-valid", "cifar100", "imagenet16-120")
-"""What the published benchmark files tell of."""
+PUBLISHED = ("NAS-Bench-201-v1_1-096897.pth", "NAS-Bench-201-v1_0-e61699.pth", "NATS-tss-v1_0-3ffb9-simple")
+"""Names of published files and folders, the richest first."""
 
 TABLE_HINT = (
-    "no benchmark table for this data set, so true accuracies are not shown: get NAS-Bench-201-v1_1-096897.pth "
+    "the tables that come with the code have mean accuracies only; for more get NAS-Bench-201-v1_1-096897.pth "
     "(github.com/D-X-Y/NAS-Bench-201) and run: python -m nasbench201.table import FILE"
 )
 
 
 @dataclass(frozen=True)
-class Standing:
-    """How good an architecture is among all others of a table, by test accuracy.
+class Ranking:
+    """How good an architecture is among all others of a table.
 
     Attributes:
         rank: 1 is the best of `total` architectures; equally good ones share a rank.
-        rank_unique: likewise with isomorphic architectures counted once, by the mean over them, of `total_unique`.
+        rank_unique: the rank among `total_unique` classes of isomorphic architectures, by the mean over each class.
         percentile: 100 is the best, 0 the worst.
-        regret: what it lacks to the best accuracy, in percentage points.
+        regret: how far it is below the best accuracy, in percentage points.
         accuracy: its own, in percent.
     """
 
@@ -56,47 +59,41 @@ class Standing:
 
 
 class Table:
-    """A benchmark table.
+    """A benchmark table. What takes an architecture raises UserError if the text is not one.
 
     Raises:
         UserError: the file is missing or damaged; below, for what it does not hold.
     """
 
     def __init__(self, path: Path) -> None:
-        self.file = TableFile(path)
-        self.results = [column for name in self.file.names if (column := result_column(name)) is not None]
+        self.path = path
+        self.facts, self._stored = read_table(path)
+        self.results = [column for name in self._stored if (column := result_column(name)) is not None]
         self.datasets: tuple[str, ...] = tuple(dict.fromkeys(column.dataset for column in self.results))
         self._columns: dict[str, np.ndarray] = {}
-
-    @property
-    def path(self) -> Path:
-        return self.file.path
 
     @cached_property
     def _rows(self) -> np.ndarray:
         """int64 [15625]: the row of every architecture by its number; -1 where the table lacks it."""
-        rows = np.full(isomorphism.COUNT, -1)
-        numbers = self.file.values("number").astype(np.int64)
+        rows = np.full(COUNT, -1)
+        numbers = self._stored["number"]
         rows[numbers] = np.arange(len(numbers))
-        if self.file.facts.get("rows") == "isomorphism classes":
-            rows = rows[isomorphism.representatives()]
-        return rows
+        return rows[representatives()] if self.facts.get("rows") == "isomorphism classes" else rows
 
     def budgets(self, dataset: str) -> tuple[int, ...]:
-        """The numbers of epochs for which there are results, ascending.
-
-        Raises:
-            UserError: there are none for that data set.
-        """
+        """The numbers of epochs for which there are results, ascending; UserError if there are none."""
         budgets = sorted({column.epochs for column in self.results if column.dataset == dataset})
         if not budgets:
-            close = did_you_mean(dataset, self.datasets)
-            if self.path == DIGITS_TABLE and dataset in BENCHMARK_DATASETS:
-                raise UserError(f"{dataset}: {TABLE_HINT}")
+            close, hint = did_you_mean(dataset, self.datasets), f"; {TABLE_HINT}" if self.is_built_in else ""
             raise UserError(
-                f"{self.path.name} has no data set {dataset!r}{close}: expected {listed(self.datasets) or 'none'}"
+                f"{self.path.name} has no data set {dataset!r}{close}: expected {listed(self.datasets) or 'none'}{hint}"
             )
         return tuple(budgets)
+
+    @property
+    def is_built_in(self) -> bool:
+        """Whether the table comes with the code."""
+        return self.path in (MEANS_TABLE, DIGITS_TABLE)
 
     def budget(self, dataset: str, epochs: int | None) -> int:
         """`epochs`, or by default the largest budget; UserError if the table lacks it."""
@@ -108,7 +105,11 @@ class Table:
 
     def values(self, dataset: str, quantity: str, epochs: int | None = None, seed: str = MEAN) -> np.ndarray:
         """float64 [15625]: a quantity of every architecture by number; NaN where the table lacks it."""
-        name = ResultColumn(dataset, self.budget(dataset, epochs), quantity, seed).name
+        budget = self.budget(dataset, epochs)
+        name = ResultColumn(dataset, budget, quantity, seed).name
+        if seed == MEAN and name not in self._columns and name not in self._stored:
+            seeds = [self.values(dataset, quantity, budget, each) for each in self.seeds(dataset, budget)]
+            self._columns[name] = _mean(np.stack(seeds or [np.full(COUNT, np.nan)]))
         return self._column(name)
 
     def cost(self, dataset: str, quantity: str) -> np.ndarray:
@@ -117,21 +118,19 @@ class Table:
 
     def _column(self, name: str) -> np.ndarray:
         if name not in self._columns:
-            values = np.full(isomorphism.COUNT, np.nan)
-            if name in self.file.names:
+            values = np.full(COUNT, np.nan)
+            if name in self._stored:
                 present = self._rows >= 0
-                values[present] = self.file.values(name)[self._rows[present]]
+                values[present] = self._stored[name][self._rows[present]]
             self._columns[name] = values
         return self._columns[name]
 
-    def number_of(self, architecture: str) -> int:
-        """The architecture's number; UserError if it is none, or if the table lacks it."""
-        number = isomorphism.code(operations_of(architecture))
+    def number(self, architecture: str) -> int:
+        """The architecture's number; UserError if the table lacks it."""
+        number = number_of(architecture)
         if self._rows[number] < 0:
-            raise UserError(
-                f"{self.path.name} lacks the architecture {architecture}: it holds "
-                f"{int((self._rows >= 0).sum())} of {isomorphism.COUNT}"
-            )
+            held = int((self._rows >= 0).sum())
+            raise UserError(f"{self.path.name} lacks the architecture {architecture}: it holds {held} of {COUNT}")
         return number
 
     def seeds(self, dataset: str, epochs: int | None = None) -> list[str]:
@@ -143,15 +142,13 @@ class Table:
     def noise(self, dataset: str, quantity: str, epochs: int | None = None) -> float | None:
         """The standard deviation of a quantity between seeds of one architecture, over all; None without seeds."""
         seeds = [self.values(dataset, quantity, epochs, seed) for seed in self.seeds(dataset, epochs)]
-        if len(seeds) < 2:
-            return None
-        stacked = np.stack(seeds)
+        stacked = np.stack(seeds) if seeds else np.empty((0, COUNT))
         several = (~np.isnan(stacked)).sum(axis=0) > 1
         return float(np.sqrt(np.nanvar(stacked[:, several], axis=0, ddof=1).mean())) if several.any() else None
 
     def accuracies(self, architecture: str, dataset: str, epochs: int | None = None) -> dict[str, float]:
         """Split -> mean accuracy over the seeds, percent, of the splits that the table has."""
-        number = self.number_of(architecture)
+        number = self.number(architecture)
         found = {split: float(self.values(dataset, f"{split}_accuracy", epochs)[number]) for split in SPLITS}
         return {split: value for split, value in found.items() if not np.isnan(value)}
 
@@ -160,35 +157,32 @@ class Table:
 
         Empty if the table lacks the architecture: a search goes on. CIFAR-10 is as trained on its whole training set;
         what the benchmark trained on the train half (`cifar10-valid`) is left to :meth:`accuracies`.
-
-        Raises:
-            UserError: the text is no architecture.
         """
-        if self._rows[isomorphism.code(operations_of(architecture))] < 0:
+        if self._rows[number_of(architecture)] < 0:
             return {}
         datasets = [dataset for dataset in self.datasets if dataset != "cifar10-valid"]
         found = {dataset: self.accuracies(architecture, dataset) for dataset in datasets}
         return {dataset: accuracies for dataset, accuracies in found.items() if accuracies}
 
-    def standing(self, architecture: str, dataset: str, epochs: int | None = None, split: str = "test") -> Standing:
-        """Where the architecture stands among all that the table has, by its mean accuracy.
+    def ranking(self, architecture: str, dataset: str, epochs: int | None = None, split: str = "test") -> Ranking:
+        """Rank and regret of an architecture among all that the table has, by mean accuracy.
 
         Raises:
-            UserError: the text is no architecture; the table lacks it, the data set, the epochs or the split.
+            UserError: the table lacks the architecture, the data set, the epochs or the split.
         """
-        number = self.number_of(architecture)
+        number = self.number(architecture)
         values = self.values(dataset, f"{split}_accuracy", epochs)
         own = values[number]
         if np.isnan(own):
             raise UserError(f"{self.path.name} has no {split} accuracy of {architecture} on {dataset}")
         known = ~np.isnan(values)
-        classes = isomorphism.representatives()
-        sums = np.bincount(classes[known], weights=values[known], minlength=isomorphism.COUNT)
-        counts = np.bincount(classes[known], minlength=isomorphism.COUNT)
+        classes = representatives()
+        sums = np.bincount(classes[known], weights=values[known], minlength=COUNT)
+        counts = np.bincount(classes[known], minlength=COUNT)
         means = sums[counts > 0] / counts[counts > 0]
         class_mean = sums[classes[number]] / counts[classes[number]]
         rank, total = 1 + int((values > own).sum()), int(known.sum())
-        return Standing(
+        return Ranking(
             rank=rank,
             rank_unique=1 + int((means > class_mean + 1e-9).sum()),
             total=total,
@@ -199,26 +193,48 @@ class Table:
         )
 
 
-def find_table(data_root: Path, dataset: str) -> Table | None:
-    """The table that tells true accuracies on a data set.
+def _mean(stacked: np.ndarray) -> np.ndarray:
+    """The mean over the first dimension of what is known; NaN where nothing is."""
+    known = ~np.isnan(stacked)
+    with np.errstate(invalid="ignore"):
+        return np.where(known, stacked, 0.0).sum(axis=0) / known.sum(axis=0)
 
-    For digits the embedded one. For the others the imported table in `data_root`; failing that, an official file
-    there is imported first, once, which is logged. None where there is neither: say :data:`TABLE_HINT` then.
+
+def find_table(data_root: Path, dataset: str | None = None) -> Table | None:
+    """The table that has true accuracies on a data set; None if there is none.
+
+    A table that was imported into `data_root` comes first; a published file that lies there is imported once. Next are
+    the tables that come with the code; digits is only there.
+
+    Args:
+        dataset: None takes the first table, whatever it holds.
 
     Raises:
         UserError: a file is there, but damaged.
     """
-    if dataset == "digits":
-        return Table(DIGITS_TABLE) if DIGITS_TABLE.is_file() else None
-    path = data_root / TABLE_NAME
-    if path.is_file():
-        return Table(path)
-    from nasbench201.table.importing import OFFICIAL, import_file
+    tables = (Table(path) for path in ([DIGITS_TABLE] if dataset == "digits" else _paths(data_root)))
+    return next((table for table in tables if dataset is None or dataset in table.datasets), None)
 
-    for name in OFFICIAL:
-        official = data_root / name
-        if official.exists():
-            log.info("importing %s into %s, once; the full file takes some ten minutes", official, path)
-            log.info("%s: %s", path.name, import_file(official, path))
-            return Table(path)
-    return None
+
+def _paths(data_root: Path) -> Iterator[Path]:
+    imported = data_root / TABLE_NAME
+    if imported.is_file() or _import_published(data_root, imported):
+        yield imported
+    elif imported.with_suffix(".parquet").is_file():
+        log.warning(
+            "%s was made by an earlier version and is not read: import the published file again (python -m "
+            "nasbench201.table import FILE); until then %s is used", imported.with_suffix(".parquet"), MEANS_TABLE.name
+        )  # fmt: skip
+    yield MEANS_TABLE
+
+
+def _import_published(data_root: Path, target: Path) -> bool:
+    """Import a published file that lies in `data_root`; whether there is one."""
+    for source in (data_root / name for name in PUBLISHED):
+        if source.exists():
+            from nasbench201.table.importing import import_file
+
+            log.info("importing %s into %s, once; the full file takes some ten minutes", source, target)
+            log.info("%s: %s", target.name, import_file(source, target))
+            return True
+    return False

@@ -10,9 +10,9 @@ import pytest
 
 from darts_pt.run.errors import UserError
 from nasbench201 import build_table
-from nasbench201.build_table import RESULTS, BuildOptions, Partial
-from nasbench201.table import isomorphism
-from nasbench201.table.lookup import Table
+from nasbench201.build_table import BuildOptions, ResultsFile
+from nasbench201.digits_table.protocol import RESULTS
+from nasbench201.table import Table, isomorphism, lookup
 
 FEW = (0, 701, 9_000)
 
@@ -22,27 +22,27 @@ def few_classes(monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
     """A space of three classes of architectures: every number stands for one of them."""
     classes = np.array(FEW)[np.arange(isomorphism.COUNT) % len(FEW)]
     classes[list(FEW)] = FEW
-    monkeypatch.setattr(isomorphism, "representatives", lambda: classes)
+    for module in (isomorphism, lookup):
+        monkeypatch.setattr(module, "representatives", lambda: classes)
     return classes
 
 
 def options(tmp_path: Path, **others: object) -> BuildOptions:
-    return BuildOptions(output=tmp_path / "t.parquet", partial=tmp_path / "p.jsonl", workers=1, seeds=2, **others)  # type: ignore[arg-type]
+    return BuildOptions(output=tmp_path / "t.npz", results=tmp_path / "p.jsonl", workers=1, seeds=2, **others)  # type: ignore[arg-type]
 
 
 def test_an_interrupted_build_goes_on_and_ends_in_the_table(
-    few_classes: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    few_classes: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(build_table, "TOGETHER", 2)
     build_table.main(options(tmp_path, minutes=1e-9))
     assert "stopped" in capsys.readouterr().out
-    assert not (tmp_path / "t.parquet").exists()
+    assert not (tmp_path / "t.npz").exists()
     lines = (tmp_path / "p.jsonl").read_text().splitlines()
-    assert len(lines) == 2  # the protocol, and one chunk
+    assert len(lines) == 2  # the protocol, and one entry
     with (tmp_path / "p.jsonl").open("a") as file:
         file.write('{"seed": 0, "resu')  # a run that was killed while it wrote
     build_table.main(options(tmp_path))
-    table = Table(tmp_path / "t.parquet")
+    table = Table(tmp_path / "t.npz")
     first = json.loads(lines[1])
     for number, values in first["results"].items():
         for quantity, value in list(zip(RESULTS, values, strict=True))[:-1]:
@@ -64,6 +64,6 @@ def test_an_interrupted_build_goes_on_and_ends_in_the_table(
 
 
 def test_results_of_another_protocol_are_not_mixed_in(tmp_path: Path) -> None:
-    Partial(tmp_path / "p.jsonl", {"epochs": 4})
+    ResultsFile(tmp_path / "p.jsonl", {"epochs": 4})
     with pytest.raises(UserError, match="another protocol"):
-        Partial(tmp_path / "p.jsonl", {"epochs": 5})
+        ResultsFile(tmp_path / "p.jsonl", {"epochs": 5})

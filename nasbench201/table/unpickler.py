@@ -20,24 +20,8 @@ _GLOBALS: dict[tuple[str, str], Any] = {
     ("torch._utils", "_rebuild_parameter"): _nothing,
     ("torch.storage", "_load_from_bytes"): _nothing,
     **{(module, name): set for module in ("builtins", "__builtin__") for name in ("set", "frozenset")},
-    **{(module, name): dict for module in ("builtins", "__builtin__") for name in ("dict",)},
+    **{(module, "dict"): dict for module in ("builtins", "__builtin__")},
 }
-
-
-def _global(module_name: str, global_name: str) -> Any:
-    if module_name == "torch" and global_name.endswith("Storage"):
-        return _nothing
-    return _GLOBALS.get((module_name, global_name)) or stand_in(module_name, global_name)
-
-
-class SmallUnpickler(pickle.Unpickler):
-    """The C unpickler; only the globals above can be named."""
-
-    def find_class(self, module_name: str, global_name: str) -> Any:
-        return _global(module_name, global_name)
-
-    def persistent_load(self, pid: Any) -> None:
-        return None
 
 
 class Forgotten(Exception):
@@ -48,8 +32,8 @@ class Memo(dict[int, Any]):
     """The objects a pickle may refer to again, by number.
 
     Args:
-        forgets: keep only strings, each text once, beyond the training they occur in. The published files share
-            nothing else between trainings: names of attributes and data sets.
+        forgets: beyond the training they occur in keep only strings, each text once. The published files share nothing
+            else between trainings: names of attributes and data sets.
     """
 
     def __init__(self, forgets: bool) -> None:
@@ -86,7 +70,7 @@ class StreamingUnpickler(pickle._Unpickler):
     """Python's own unpickler in Python, which lets dicts be looked at the moment they are complete.
 
     Args:
-        complete: is shown every dict of two items or more; if it returns True, what was read so far but for strings
+        complete: is shown every dict of two items or more; if it returns True, all that was read so far except strings
             may be forgotten.
     """
 
@@ -98,7 +82,9 @@ class StreamingUnpickler(pickle._Unpickler):
         self._complete = complete
 
     def find_class(self, module_name: str, global_name: str) -> Any:
-        return _global(module_name, global_name)
+        if module_name == "torch" and global_name.endswith("Storage"):
+            return _nothing
+        return _GLOBALS.get((module_name, global_name)) or stand_in(module_name, global_name)
 
     def persistent_load(self, pid: Any) -> None:
         return None
