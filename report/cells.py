@@ -13,7 +13,7 @@ from report.edges import edge_of, edge_pairs
 from report.run import Record, Run
 
 if TYPE_CHECKING:
-    from networkx import MultiDiGraph
+    from darts_pt.drawing import Cell
 
 UNDECIDED = "?"
 """What stands on an edge that no event has decided yet."""
@@ -87,19 +87,17 @@ def _frame(run: Run, cells: list[str], event: int, last: int) -> Drawing:
         return Drawing(f"cells-event-{event + 1:02d}", caption, f"Drawing of the cell. {caption}.", path.read_bytes())
 
 
-def _graph(run: Run, cell: str, before: list[Record]) -> MultiDiGraph:
-    from darts_pt.drawing import cell_graph
-
+def _graph(run: Run, cell: str, before: list[Record]) -> Cell:
     pairs = edge_pairs(run, cell)
     operations, dropped = _decided(before, cell, pairs)
     edges = [
         (*pair, operations.get(index, UNDECIDED)) for index, pair in enumerate(pairs) if index not in dropped
     ]  # fmt: skip
     if run.space == "nasbench201":
-        return cell_graph(edges, {0: "input", 3: "output"})
-    from sota.genotypes import CONCAT
-
-    return cell_graph(edges, {0: "$c_{k-2}$", 1: "$c_{k-1}$"}, CONCAT, output="$c_k$")
+        from nasbench201.visualize import cell as drawn
+    else:
+        from sota.visualize import cell as drawn
+    return drawn(edges)
 
 
 def _decided(before: list[Record], cell: str, pairs: list[tuple[int, int]]) -> tuple[Mapping[int, str], set[int]]:

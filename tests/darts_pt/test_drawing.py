@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
-from darts_pt.drawing import _figure, cell_graph, save_drawing
+from darts_pt.drawing import Cell, _figure, save_drawing
 from darts_pt.run.errors import UserError
 
-CELL = cell_graph(
+CELL = Cell(
     [(0, 2, "sep_conv_3x3"), (1, 2, "skip_connect"), (2, 3, "max_pool_3x3"), (0, 3, "none")], {0: "in", 1: "in"}
 )
 
@@ -28,7 +28,7 @@ def cells(draw: st.DrawFn):  # type: ignore[no-untyped-def]
         for target in range(2, 6)
         for source in draw(st.sets(st.integers(0, target - 1), min_size=1))
     ]
-    return cell_graph(edges, {0: "$c_{k-2}$", 1: "$c_{k-1}$"}, (2, 3, 4, 5), "$c_k$")
+    return Cell(edges, {0: "$c_{k-2}$", 1: "$c_{k-1}$"}, (2, 3, 4, 5), "$c_k$")
 
 
 @given(cells(), cells())
@@ -69,4 +69,4 @@ def test_an_unknown_format_is_refused_and_leaves_nothing(tmp_path: Path) -> None
 
 def test_an_edge_back_is_refused() -> None:
     with pytest.raises(ValueError, match="later one"):
-        cell_graph([(2, 1, "skip_connect")], {})
+        Cell([(2, 1, "skip_connect")], {})
