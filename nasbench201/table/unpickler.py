@@ -32,8 +32,8 @@ class Memo(dict[int, Any]):
     """The objects a pickle may refer to again, by number.
 
     Args:
-        forgets: beyond the training they occur in keep only strings, each text once. The published files share nothing
-            else between trainings: names of attributes and data sets.
+        forgets: beyond the training they occur in keep only stand-ins for functions, and strings, each text once. The
+            published files share nothing else between trainings: names of attributes and data sets.
     """
 
     def __init__(self, forgets: bool) -> None:
@@ -48,12 +48,13 @@ class Memo(dict[int, Any]):
 
     def __setitem__(self, key: int, value: Any) -> None:
         self._count += 1
-        if self._forgets and (type(value) is not str or value in self._texts):
-            self._recent[key] = value
-        else:
+        is_new_text = type(value) is str and value not in self._texts
+        if is_new_text:
+            self._texts.add(value)
+        if is_new_text or callable(value) or not self._forgets:
             super().__setitem__(key, value)
-            if type(value) is str:
-                self._texts.add(value)
+        else:
+            self._recent[key] = value
 
     def __missing__(self, key: int) -> Any:
         try:
