@@ -1,69 +1,230 @@
-"""What the commands ask of a search space."""
+"""Search spaces: what one tells the commands, and the registry of those there are.
+
+A space is a folder: its supernet, its networks, and a `space.py` whose `SPACES` maps the names of its spaces to them.
+docs/extending.md shows one. Nothing else names a space.
+"""
 
 from __future__ import annotations
 
+import importlib
+import importlib.metadata
+import os.path
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
 
-from darts_pt.commands.options import SearchOptions, SelectionOptions
+from darts_pt.methods import script_name
+from darts_pt.run.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from torch import Tensor
 
+    from darts_pt.commands.command_line import RunOptions
+    from darts_pt.commands.options import SearchOptions, SelectionOptions
+    from darts_pt.drawing import Cell
     from darts_pt.run.device import Generators
     from darts_pt.selection import Criterion
     from darts_pt.supernet import Supernet
 
-Search = TypeVar("Search", bound=SearchOptions)
-Selection = TypeVar("Selection", bound=SelectionOptions)
+Search = TypeVar("Search", bound="SearchOptions")
+Selection = TypeVar("Selection", bound="SelectionOptions")
+Kind = Literal["search", "selection", "training"]
+Preset = Mapping[str, Any]
+
+USUAL_DATASET = "cifar10"
+"""The data set whose presets stand for those that have none, and that folder names leave out."""
+
+
+class Command(NamedTuple):
+    """The options of a command, and the module that `python -m` runs; without one it is `python -m runs KIND SPACE`."""
+
+    options: type[RunOptions]
+    module: str | None = None
 
 
 class SearchSpace(ABC, Generic[Search, Selection]):
-    """A space in the hands of a command: where its experiments are, its supernets, what is known of its genotypes."""
+    """A search space as the commands see it.
 
-    evaluates_test = False
-    """Whether a search evaluates the test set after each epoch."""
+    Attributes:
+        name: what `--space` and plans take.
+        title: the name that reports show.
+        commands: search, selection and, where architectures can be trained from scratch, training.
+        search_presets, training_presets: data set -> the values of options that the user leaves open.
+        paper_training: options that the paper's training from scratch adds to the command's defaults.
+        paper_epochs: epochs of the paper's search: checkpoints of the original, which come without options, are of it.
+        evaluates_test: whether a search evaluates the test set after each epoch.
+        scripts: the last part of the names of its scripts, as in darts-201.sh; empty if it has none.
+        folder_per_dataset: whether experiments lie in a folder for each data set; else its name is part of theirs.
+        drawings: the formats in which a search and a selection draw their genotype.
+    """
+
+    name: str
+    title: str
+    commands: ClassVar[Mapping[Kind, Command]]
+    search_presets: ClassVar[Mapping[str, Preset]]
+    training_presets: ClassVar[Mapping[str, Preset]] = {}
+    paper_training: ClassVar[Preset] = {}
     paper_epochs: int
-    """Epochs of the paper's search: what the original's checkpoints, which come without options, are selected from."""
+    evaluates_test = False
+    scripts = ""
+    folder_per_dataset = False
+    drawings: tuple[str, ...] = ()
 
-    @abstractmethod
+    @property
+    def family(self) -> str:
+        """The spaces that share their commands and networks: the name of their folder of experiments."""
+        return self.name
+
+    @property
+    def label(self) -> str:
+        """The space in the name of a search's folder."""
+        return self.scripts or self.name
+
+    @property
+    def default_seed(self) -> int:
+        """The seed of its commands where the user gives none."""
+        return self.commands["search"].options.__dataclass_fields__["seed"].default
+
+    def at(self, data_root: Path) -> SearchSpace[Search, Selection]:
+        """The same space, with its files looked for under `data_root`."""
+        return self
+
+    def command(self, kind: Kind, dataset: str | None = None) -> Command:
+        """The command for a data set."""
+        return self.commands[kind]
+
+    # Where runs are --------------------------------------------------------------------------------------------------
+
+    def experiments(self, options: Any) -> Path:
+        """The folder in which experiments are looked for by name."""
+        folder = options.experiments / self.family
+        return folder / (options.dataset or USUAL_DATASET) if self.folder_per_dataset else folder
+
     def search_folder(self, options: Search) -> Path:
         """The experiment folder of a search."""
+        parts = ["search", script_name(options.method), self.label, str(options.seed)]
+        parts += [] if self.folder_per_dataset or options.dataset == USUAL_DATASET else [options.dataset]
+        parts += [options.expid_tag] if options.expid_tag else []
+        return self.experiments(options) / "-".join(parts)
 
-    @abstractmethod
-    def experiments(self, options: Search | Selection) -> Path:
-        """The folder in which `--resume_expid` is looked for."""
+    def training_folder(self, options: Any) -> Path | None:
+        """The experiment folder of a training from scratch; None while its architecture has not been selected."""
+        return None
 
-    @abstractmethod
-    def supernet(self, options: Search | Selection, num_classes: int, generators: Generators) -> Supernet:
-        """A fresh supernet; whatever is random in it draws from `generators`."""
+    def with_dataset(self, options: Selection) -> Selection:
+        """`options` with the data set of the search that they name, where only its folder tells it."""
+        return options
 
-    @abstractmethod
-    def preset(self, options: Search | Selection) -> Mapping[str, Any]:
+    def recognises(self, arch: str, experiments: Path) -> bool:
+        """Whether `--arch` or `--resume_expid` names an architecture or an experiment of this family."""
+        return os.path.exists(experiments / self.family / arch) or bool(self.scripts and f"-{self.scripts}-" in arch)
+
+    # What the options mean -------------------------------------------------------------------------------------------
+
+    def preset(self, options: Any) -> Preset:
         """The values of the options that neither the user nor the search has set; they depend on the data set."""
+        presets = self.training_presets if hasattr(options, "arch") else self.search_presets
+        return presets.get(options.dataset or USUAL_DATASET, presets[USUAL_DATASET])
 
-    @abstractmethod
-    def sizes(self, state_dict: Mapping[str, Tensor], path: Path) -> dict[str, Any]:
-        """The size options of the supernet that a checkpoint holds, for checkpoints that come without a configuration.
-
-        Raises:
-            UserError: the checkpoint is of another space.
-        """
+    def training_options(self, dataset: str) -> Preset:
+        """Options with which plans and paper.sh train on a data set, where the command's defaults are others."""
+        return {}
 
     @abstractmethod
     def criteria(self, options: Selection) -> tuple[dict[str, Criterion], dict[str, Criterion]]:
         """Per cell type, what PT compares in operation events and in topology events."""
 
+    # Supernets and genotypes -----------------------------------------------------------------------------------------
+
     @abstractmethod
+    def supernet(self, options: Search | Selection, num_classes: int, generators: Generators) -> Supernet:
+        """A fresh supernet; whatever is random in it draws from `generators`."""
+
+    def sizes(self, state_dict: Mapping[str, Tensor], path: Path) -> dict[str, Any]:
+        """The size options of the supernet in a checkpoint that comes without a configuration.
+
+        Raises:
+            UserError: the checkpoint is of another space.
+        """
+        return {}
+
     def plain(self, genotype: Any) -> dict[str, Any]:
         """A genotype as the content of genotype.json."""
+        return {"space": self.name, "genotype": str(genotype)}
 
     def look_up(self, genotype: Any, dataset: str) -> dict[str, Any]:
         """What a benchmark table knows of a genotype, as named numbers; empty where there is no table."""
         return {}
 
+    def has_table(self, dataset: str) -> bool:
+        """Whether a benchmark table knows the accuracies of architectures on a data set."""
+        return False
+
+    def train(self, options: Any) -> dict[str, Any]:
+        """Train an architecture from scratch; the summary."""
+        raise UserError(f"{self.title}: its architectures cannot be trained from scratch")
+
+    # Drawings --------------------------------------------------------------------------------------------------------
+
+    def draw(self, genotype: Any, path: Path) -> None:
+        """Draw a genotype, or its text, into `path` (SVG, PNG or PDF).
+
+        Raises:
+            UserError: it cannot be drawn.
+        """
+        raise UserError(f"{self.title}: its genotypes cannot be drawn")
+
+    def cell(self, edges: Sequence[tuple[int, int, str]]) -> Cell:
+        """A cell to draw, of (source, target, operation)."""
+        from darts_pt.drawing import Cell
+
+        targets = {target for _, target, _ in edges}
+        inputs = {source: "input" for source, _, _ in edges if source not in targets}
+        return Cell(edges, inputs | {max(targets): "output"})
+
     def finish(self, genotype: Any, folder: Path) -> None:
         """Called when a search or a selection has its genotype and has written it into `folder`."""
+        for suffix in self.drawings:
+            self.draw(genotype, folder / f"cells.{suffix}")
+
+
+# The registry --------------------------------------------------------------------------------------------------------
+
+ENTRY_POINTS = "darts_pt.spaces"
+"""Installed packages name their module with `SPACES` here."""
+
+
+class Spaces(Mapping[str, "SearchSpace[Any, Any]"]):
+    """The spaces by name: of every folder beside darts_pt that has a space.py, and of installed packages."""
+
+    @cached_property
+    def _found(self) -> dict[str, SearchSpace[Any, Any]]:
+        checkout = Path(__file__).resolve().parents[1]
+        folders = checkout.glob("*/space.py") if (checkout / "pyproject.toml").is_file() else ()
+        modules = [name for path in sorted(folders) if (name := f"{path.parent.name}.space") != __name__]
+        modules += [point.module for point in importlib.metadata.entry_points(group=ENTRY_POINTS)]
+        found: dict[str, SearchSpace[Any, Any]] = {}
+        for name in dict.fromkeys(modules):
+            found |= getattr(importlib.import_module(name), "SPACES", {})
+        return found
+
+    def __getitem__(self, name: str) -> SearchSpace[Any, Any]:
+        return self._found[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def families(self) -> dict[str, SearchSpace[Any, Any]]:
+        """Family -> one of its spaces: for what they share."""
+        found: dict[str, SearchSpace[Any, Any]] = {}
+        for space in self.values():
+            found.setdefault(space.family, space)
+        return found
+
+
+SPACES = Spaces()

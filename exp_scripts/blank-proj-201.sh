@@ -3,8 +3,4 @@
 # For a supernet of S1–S5 (with --space, or an experiment of blank-sota.sh) it does what blank-proj-sota.sh does.
 # Usage: bash blank-proj-201.sh [--key value]…; --help lists the keys.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-if [[ -n "$(value_of space "$@")" || "$(value_of resume_expid "$@")" == *-sota-* ]]; then
-    run_module sota.projection --method blank "$@"
-else
-    run_module nasbench201.projection --method blank "$@"
-fi
+run_module runs selection nasbench201 --method blank "$@"

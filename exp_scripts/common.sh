@@ -91,17 +91,3 @@ run_python() {
 run_module() {
     run_python -m "$@"
 }
-
-# The value that `--NAME value` or `--NAME=value` gives; the last one counts. Arguments: NAME, then the arguments.
-value_of() {
-    local name="$1" value="" previous="" argument
-    for argument in "${@:2}"; do
-        if [[ "${previous//-/_}" == "__$name" ]]; then value="$argument"; fi
-        if [[ "$argument" == --*=* ]]; then
-            previous="${argument%%=*}"
-            if [[ "${previous//-/_}" == "__$name" ]]; then value="${argument#*=}"; fi
-        fi
-        previous="$argument"
-    done
-    printf '%s' "$value"
-}

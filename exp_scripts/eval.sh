@@ -3,10 +3,4 @@
 # Usage: bash eval.sh --arch ARCHITECTURE [--key value]…; --help lists the keys. ARCHITECTURE is of S1–S5 (a published name, a
 # genotype file, an experiment) or of NAS-Bench-201 ('|op~0|+|op~0|op~1|+|op~0|op~1|op~2|', an experiment).
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-arch="$(value_of arch "$@")"
-experiments="$(value_of experiments "$@")"
-if [[ "$arch" == *"|"* || (-n "$arch" && -d "${experiments:-$PROJECT_ROOT/experiments}/nasbench201/$arch") ]]; then
-    run_module nasbench201.train "$@"
-else
-    run_module sota.train --script eval --cutout --auxiliary "$@"
-fi
+run_module runs training s5 "$@"

@@ -1,30 +1,33 @@
-"""NAS-Bench-201 as the commands see it: options, presets, folders, look-ups."""
+"""NAS-Bench-201 as the commands see it: options, presets, look-ups."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import tyro
 
 from darts_pt.commands.command_line import RunOptions, positive
-from darts_pt.commands.options import PresetInt, SearchOptions, SelectionOptions, given
-from darts_pt.methods import script_name
+from darts_pt.commands.options import PresetInt, SearchOptions, SelectionOptions, TrainOptions, given
 from darts_pt.run.errors import UserError
-from darts_pt.space import SearchSpace
+from darts_pt.run.provenance import PROJECT_ROOT
+from darts_pt.space import Command, SearchSpace
+from nasbench201.architecture import OPERATIONS, chosen_architecture, operations_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from darts_pt.run.device import Generators
     from darts_pt.selection import Criterion
+    from darts_pt.space import Kind
     from nasbench201.supernet import NasBench201Supernet
     from nasbench201.table.lookup import Table
 
 PAPER: dict[str, Any] = {
+    "ckpt_interval": 20,
     "epochs": 100,
     "batch_size": 64,
     "train_portion": 0.5,
@@ -33,10 +36,28 @@ PAPER: dict[str, Any] = {
 }
 """The search of the paper on NAS-Bench-201."""
 
-PRESETS: dict[str, dict[str, Any]] = {
-    "digits": {"epochs": 50, "batch_size": 32, "train_portion": 0.5, "init_channels": 8, "cells_per_stage": 1}
+PRESETS = {
+    "cifar10": PAPER,
+    "digits": PAPER | {"epochs": 50, "batch_size": 32, "init_channels": 8, "cells_per_stage": 1},
 }
-"""Data set -> what is smaller there: digits has 8 pixels a side and 1,197 training images."""
+"""Data set -> search. Smaller on digits, which has 8 pixels a side and 1,197 training images."""
+
+PROTOCOL: dict[str, Any] = {
+    "epochs": 200,
+    "batch_size": 256,
+    "learning_rate": 0.1,
+    "weight_decay": 5e-4,
+    "grad_clip": 0.0,
+    "ckpt_interval": 20,
+    "init_channels": 16,
+    "cells_per_stage": 5,
+}
+"""How NAS-Bench-201 trains its architectures (Dong & Yang, ICLR 2020, table 1)."""
+
+TRAINING_PRESETS = {
+    "cifar10": PROTOCOL,
+    "digits": PROTOCOL | {"epochs": 40, "batch_size": 64, "init_channels": 8, "cells_per_stage": 1},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,26 +111,60 @@ class NasBench201SelectionOptions(SelectionOptions, SizeOptions):
         return [self.proj_crit]
 
 
+@dataclass(frozen=True, kw_only=True)
+class NasBench201TrainOptions(TrainOptions, SizeOptions):
+    """Train an architecture of NAS-Bench-201 from scratch on the whole training set, by the benchmark's protocol.
+
+    SGD with Nesterov momentum, cosine to 0, random crop and flip. The benchmark trains 16 channels and 5 cells per stage
+    for 200 epochs in batches of 256 (digits: 8, 1, 40 and 64), at a learning rate of 0.1, with weight decay 5e-4 and
+    gradients not clipped; a checkpoint every 20 epochs.
+    """
+
+    arch: str
+    """The architecture: |op~0|+|op~0|op~1|+|op~0|op~1|op~2|, a genotype file, or an experiment that has selected one."""
+
+
 class NasBench201Space(SearchSpace[NasBench201SearchOptions, NasBench201SelectionOptions]):
-    """The commands' view of NAS-Bench-201."""
+    """NAS-Bench-201, with benchmark tables under `data_root`."""
 
+    name = "nasbench201"
+    title = "NAS-Bench-201"
+    commands: ClassVar[Mapping[Kind, Command]] = {
+        "search": Command(NasBench201SearchOptions, "nasbench201.train_search"),
+        "selection": Command(NasBench201SelectionOptions, "nasbench201.projection"),
+        "training": Command(NasBench201TrainOptions, "nasbench201.train"),
+    }
+    search_presets = PRESETS
+    training_presets = TRAINING_PRESETS
     paper_epochs = PAPER["epochs"]
+    scripts = "201"
+    drawings = ("svg",)
 
-    def __init__(self, data_root: Path) -> None:
+    def __init__(self, data_root: Path = PROJECT_ROOT / "data") -> None:
         self._data_root = data_root
         self._tables: dict[str, Table | None] = {}
 
-    def experiments(self, options: NasBench201SearchOptions | NasBench201SelectionOptions) -> Path:
-        return options.experiments / "nasbench201"
+    def at(self, data_root: Path) -> NasBench201Space:
+        return _at(data_root)
 
-    def search_folder(self, options: NasBench201SearchOptions) -> Path:
-        parts = [f"search-{script_name(options.method)}-201-{options.seed}"]
-        parts += [options.dataset] if options.dataset != "cifar10" else []
-        parts += [options.expid_tag] if options.expid_tag else []
-        return self.experiments(options) / "-".join(parts)
+    def training_folder(self, options: NasBench201TrainOptions) -> Path | None:
+        """The architecture is named by its operations' numbers, 0 (none) to 4 (avg_pool_3x3)."""
+        folder = self.experiments(options)
+        try:
+            architecture = chosen_architecture(options.arch, folder)
+        except UserError:
+            return None
+        digits = "".join(str(OPERATIONS.index(name)) for name in operations_of(architecture))
+        tag = f"-{options.expid_tag}" if options.expid_tag else ""
+        return folder / "eval" / f"{options.dataset}-{digits}-{options.seed}{tag}"
 
-    def preset(self, options: NasBench201SearchOptions | NasBench201SelectionOptions) -> dict[str, Any]:
-        return PRESETS.get(options.dataset or "", PAPER) | {"ckpt_interval": 20}
+    def train(self, options: NasBench201TrainOptions) -> dict[str, Any]:
+        from nasbench201.train import main
+
+        return main(options)
+
+    def recognises(self, arch: str, experiments: Path) -> bool:
+        return "|" in arch or super().recognises(arch, experiments)
 
     def supernet(
         self,
@@ -163,10 +218,19 @@ class NasBench201Space(SearchSpace[NasBench201SearchOptions, NasBench201Selectio
             self._tables[dataset] = find_table(self._data_root, dataset)
         return self._tables[dataset]
 
-    def plain(self, genotype: str) -> dict[str, Any]:
-        return {"space": "nasbench201", "genotype": genotype}
+    def has_table(self, dataset: str) -> bool:
+        return self._table(dataset) is not None
 
-    def finish(self, genotype: str, folder: Path) -> None:
+    def draw(self, genotype: str, path: Path) -> None:
         from nasbench201.visualize import draw
 
-        draw(genotype, folder / "cells.svg")
+        draw(genotype, path)
+
+
+@cache
+def _at(data_root: Path) -> NasBench201Space:
+    """One for each folder: what it has found there is not looked for again."""
+    return NasBench201Space(data_root)
+
+
+SPACES = {"nasbench201": NasBench201Space()}

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from darts_pt.commands.command_line import run_command
 from darts_pt.run.errors import UserError
 from paper.options import ORDER, PaperOptions
 
 if TYPE_CHECKING:
-    from runs.making import Maker
+    from paper.study import Study
+    from runs.make import Runner
 
 
 def items(options: PaperOptions) -> list[PaperOptions]:
@@ -27,19 +28,15 @@ def items(options: PaperOptions) -> list[PaperOptions]:
     return found
 
 
-def makers(options: PaperOptions, **changes: Any) -> list[Maker]:
-    """One per space; `changes` are attributes of theirs."""
-    from paper.scales import SCALES
-    from runs.making import Maker
+def studies(options: PaperOptions, runner: Runner) -> list[Study]:
+    """One per space."""
+    from paper.study import SCALES, Study
 
     scale = SCALES[options.preset]
     if options.seeds:
-        scale = dataclasses.replace(scale, seeds_201=options.seeds, seeds_sota=options.seeds)
-    common: dict[str, Any] = {
-        "dataset": options.data, "scale": scale, "experiments": options.experiments, "data_root": options.data_root,
-        "gpu": options.gpu, "fast": options.fast, **changes,
-    }  # fmt: skip
-    return [Maker(space, **common) for space in options.spaces]
+        scale = dataclasses.replace(scale, seeds=options.seeds)
+    common = {name: getattr(options, name) for name in ("gpu", "experiments", "data_root", "fast")}
+    return [Study(space, options.data, scale, common, runner) for space in options.spaces]
 
 
 def main(options: PaperOptions) -> Path | None:
@@ -51,7 +48,7 @@ def main(options: PaperOptions) -> Path | None:
         return None
     for item in items(options):
         try:
-            made(item)
+            make(item)
         except UserError as error:
             if options.run or not options.all:
                 raise
@@ -61,29 +58,29 @@ def main(options: PaperOptions) -> Path | None:
     return options.output / PAGE
 
 
-def made(options: PaperOptions) -> None:
+def make(options: PaperOptions) -> None:
     """One figure or table: run what it lacks, then draw and write it."""
-    from paper import files as paper_files
-    from paper import plan
-    from paper import results as paper_results
+    from paper import files
+    from paper.results import RESULTS
+    from runs.make import Runner
 
-    if options.run:
-        plan.make(options.kind, options.number, makers(options))
-    with paper_files.measured() as drawing:
-        every = makers(options, run=False)
-        result = paper_results.DRAW[options.kind, options.number](options, every)
-        images = paper_files.draw(options, result)
-    paper_files.write(options, result, images, every, drawing)
+    runner = Runner(options.run)
+    draw = RESULTS[options.kind, options.number](studies(options, runner))
+    with files.measured() as drawing:
+        result = draw()
+        images = files.draw(options, result)
+    files.write(options, result, images, runner.used, drawing)
 
 
 def planned(options: PaperOptions) -> list[str]:
     """The commands that would be run, in their order; what has none of its own stands after a #."""
-    from paper import plan
+    from paper.results import RESULTS
+    from runs.make import Runner
 
     lines: list[str] = []
     for item in items(options):
         before = len(lines)
-        plan.make(item.kind, item.number, makers(item, planned=lines))
+        RESULTS[item.kind, item.number](studies(item, Runner(planned=lines)))
         lines.insert(before, f"# {item.kind} {item.number} ({', '.join((*item.spaces, item.data))})")
         lines += [] if len(lines) > before + 1 else ["# nothing is missing"]
     return lines

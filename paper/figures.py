@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from paper.discretisation import Strength
 from report.edges import edge_of, mixing_weights
-from report.run import Run
 from report.style import COLUMN, WIDE, Picture, Theme, new_figure, operation_look, whole_epochs
+from runs.recorded import Recorded
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,7 +60,7 @@ def rank_correlation(row: Sequence[Strength]) -> float | None:
     return None if math.isnan(value) else value
 
 
-def alpha_against_strength(run: Run, strengths: Sequence[Strength]) -> Picture:
+def alpha_against_strength(run: Recorded, strengths: Sequence[Strength]) -> Picture:
     """Figure 1: a panel per edge, a mark per operation: its mixing weight, and the accuracy with it alone."""
     edges = by_edge(strengths)
 
@@ -91,7 +91,7 @@ def alpha_against_strength(run: Run, strengths: Sequence[Strength]) -> Picture:
     return Picture("figure", "Alpha against discretisation accuracy", f"{words}.", draw, wide=True)
 
 
-def alpha_beside_strength(run: Run, strengths: Sequence[Strength]) -> Picture:
+def alpha_beside_strength(run: Recorded, strengths: Sequence[Strength]) -> Picture:
     """Figure 2: for every edge the operations' mixing weights above, their strengths below; filled: the largest."""
     edges = by_edge(strengths)
 
@@ -134,7 +134,7 @@ def alpha_beside_strength(run: Run, strengths: Sequence[Strength]) -> Picture:
 # Figure 3: skip connections take over -----------------------------------------------------------------------------
 
 
-def skip_gap(run: Run) -> tuple[list[int], list[float]]:
+def skip_gap(run: Recorded) -> tuple[list[int], list[float]]:
     """Epochs, and mean mixing weight of skip_connect minus that of the convolutions, over edges that have both.
 
     All cell types count; on an edge with several convolutions their mean stands for them.
@@ -152,7 +152,7 @@ def skip_gap(run: Run) -> tuple[list[int], list[float]]:
     return sorted(sums), [statistics.fmean(sums[epoch]) for epoch in sorted(sums)]
 
 
-def gap_against_accuracy(runs: Sequence[Run]) -> Picture | None:
+def gap_against_accuracy(runs: Sequence[Recorded]) -> Picture | None:
     """Figure 3: the gap and the supernet's accuracy over the epochs, and one against the other."""
     series = []
     for run in runs:
@@ -248,7 +248,7 @@ def _curve(axes: Axes, label: str, by_epoch: Mapping[int, Sequence[float]], colo
 # Figure 6: the supernet while it is decided -----------------------------------------------------------------------
 
 
-def accuracy_during_selection(runs: Mapping[str, Sequence[Run]]) -> Picture:
+def accuracy_during_selection(runs: Mapping[str, Sequence[Recorded]]) -> Picture:
     """Figure 6: valid accuracy after every tuning epoch, a curve per run; dots: the events."""
 
     def draw(theme: Theme) -> Figure:

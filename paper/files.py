@@ -8,22 +8,20 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from darts_pt.run.files import atomic_write
-from paper.options import DEFAULT_SPACES, PaperOptions, Result, plain_json, today
-from paper.scales import SCALES
-from report.cells import draw_architecture
+from darts_pt.space import SPACES
+from paper.options import DEFAULT_SPACES, PaperOptions, Result
+from paper.study import SCALES
 from report.content import duration
-from report.reading import read_run
-from report.run import Run
 from report.style import FORMATS, save
 from runs.commands import repeat_command
 from runs.costs import Cost, added, costs, name_of
-
-if TYPE_CHECKING:
-    from runs.making import Maker
+from runs.reading import read_run
+from runs.recorded import Recorded
 
 FIGURES, PAGE = "figures", "paper.md"
 
@@ -45,19 +43,18 @@ def draw(options: PaperOptions, result: Result) -> list[dict[str, str]]:
     for picture in result.pictures:
         save(dataclasses.replace(picture, name=options.stem), folder)
         images.append({"file": f"{FIGURES}/{options.stem}.png", "alt": picture.alt})
-    for index, (label, architecture) in enumerate(result.drawings, start=1):
+    for index, (label, space, architecture) in enumerate(result.drawings, start=1):
         folder.mkdir(parents=True, exist_ok=True)
         for fmt in FORMATS:
-            draw_architecture(architecture, folder / f"{options.stem}-{index}.{fmt}")
+            SPACES[space].draw(architecture, folder / f"{options.stem}-{index}.{fmt}")
         images.append({"file": f"{FIGURES}/{options.stem}-{index}.png", "alt": f"{label}: {architecture}"})
     return images
 
 
 def write(
-    options: PaperOptions, result: Result, images: list[dict[str, str]], makers: list[Maker], drawing: dict[str, float]
+    options: PaperOptions, result: Result, images: list[dict[str, str]], folders: list[Path], drawing: dict[str, float]
 ) -> None:
-    """The facts of one figure or table as JSON, and paper.md of all of them."""
-    folders = [folder for maker in makers for folder in maker.folders]
+    """The facts of one figure or table as JSON, and paper.md of all of them; `folders` are of the runs it used."""
     spent = costs(folders, options.experiments)
     runs = {name_of(folder, options.experiments): read_run(folder) for folder in folders}
     facts: dict[str, Any] = {
@@ -76,10 +73,10 @@ def write(
         **_rounded(added(cost._asdict() for cost in spent.values())),
         "drawing": drawing,
         "machines": sorted({machine for run in runs.values() if (machine := _machine(run))}),
-        "date": today(),
+        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
     }
     folder = options.output / FIGURES
-    atomic_write(folder / f"{options.stem}.json", plain_json(facts))
+    atomic_write(folder / f"{options.stem}.json", json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
     atomic_write(options.output / PAGE, page(folder))
 
 
@@ -87,7 +84,7 @@ def _rounded(cost: Cost) -> dict[str, float | None]:
     return {name: None if value is None else round(value, 1) for name, value in cost._asdict().items()}
 
 
-def _machine(run: Run) -> str | None:
+def _machine(run: Recorded) -> str | None:
     """What a run was computed on: `cpu, 2 cores`, or the GPU's name."""
     device, host = run.config.get("device"), run.config.get("host")
     cores = f", {host.get('cpus')} cores" if device == "cpu" and isinstance(host, Mapping) else ""

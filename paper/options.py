@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from darts_pt.commands.command_line import Dataset, in_range
+from darts_pt.commands.command_line import Dataset, in_range, one_of
 from darts_pt.run.errors import UserError
 from darts_pt.run.provenance import PROJECT_ROOT
+from darts_pt.run.suggestions import listed
+from darts_pt.space import SPACES
 
 if TYPE_CHECKING:
     from report.style import Picture
 
-Space = Literal["nasbench201", "s1", "s2", "s3", "s4", "s5"]
 FIGURES, TABLES = range(1, 7), range(1, 5)
-DEFAULT_SPACES: dict[tuple[str, int], tuple[Space, ...]] = {
+DEFAULT_SPACES: dict[tuple[str, int], tuple[str, ...]] = {
     ("figure", 1): ("s5",),
     ("figure", 2): ("s2",),
     ("figure", 3): ("s2",),
@@ -32,9 +31,10 @@ DEFAULT_SPACES: dict[tuple[str, int], tuple[Space, ...]] = {
     ("table", 4): ("s5", "nasbench201", "s1", "s2", "s3", "s4"),
 }
 """The spaces that the paper uses."""
-ORDER = [(kind, number) for (kind, number), spaces in DEFAULT_SPACES.items() if "nasbench201" not in spaces]
-ORDER += [item for item in DEFAULT_SPACES if item not in ORDER]
-"""The whole set as --all makes it: what is about S1–S5 alone first."""
+ORDER = sorted(DEFAULT_SPACES, key=lambda item: item[1] == 4)
+"""The whole set as --all makes it: figure 4 and table 4, which want NAS-Bench-201's benchmark table, last."""
+ABOUT = {2: "the DARTS space", 3: "S1–S4"}
+"""Tables that are about certain spaces only."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ class PaperOptions:
     """digits: minutes on a laptop; paper: the paper's own sizes, days on a GPU."""
     dataset: Dataset | None = None
     """Data set; by default the preset's (digits, or cifar10)."""
-    space: Space | None = None
+    space: Annotated[str | None, tyro.conf.arg(metavar="SPACE")] = None
     """Another space than the paper uses there; for tables 3 and 4, one instead of all."""
     seeds: tuple[int, ...] = ()
     """Seeds of the runs; by default 1 (NAS-Bench-201) and 2 (S1–S5), with the paper's preset 0 1 2 3."""
@@ -84,13 +84,12 @@ class PaperOptions:
             in_range("table", self.table, TABLES[0], TABLES[-1])
         if self.dataset == "folder":
             raise UserError("--dataset folder: the paper has no such data; make your own runs and use report.sh")
-        if self.space == "nasbench201" and (self.table in (2, 3) or self.figure == 5):
-            what = "figure 5 draws" if self.figure else f"table {self.table} is about"
-            raise UserError(f"--space nasbench201: {what} S1–S5; expected one of s1, s2, s3, s4, s5")
-        if self.space in ("s5", "nasbench201") and self.table == 3:
-            raise UserError(f"--space {self.space}: table 3 is about S1–S4; expected one of s1, s2, s3, s4")
-        if self.table == 2 and self.space not in (None, "s5"):
-            raise UserError(f"--space {self.space}: table 2 is about the DARTS space, s5")
+        if self.space is not None:
+            one_of("space", self.space, SPACES)
+            usual = DEFAULT_SPACES.get((self.kind, self.number), ())
+            if self.table in ABOUT and self.space not in usual:
+                about = f"table {self.table} is about {ABOUT[self.table]}"
+                raise UserError(f"--space {self.space}: {about}; expected {listed(usual)}")
         if any(seed < 0 for seed in self.seeds):
             raise UserError("--seeds: expected whole numbers from 0 on")
 
@@ -107,7 +106,7 @@ class PaperOptions:
         return self.dataset or ("digits" if self.preset == "digits" else "cifar10")
 
     @property
-    def spaces(self) -> tuple[Space, ...]:
+    def spaces(self) -> tuple[str, ...]:
         return (self.space,) if self.space else DEFAULT_SPACES[self.kind, self.number]
 
     @property
@@ -119,18 +118,15 @@ class PaperOptions:
 
 @dataclass
 class Result:
-    """What a figure or a table comes to, before it is written."""
+    """A figure or a table before it is written.
+
+    Attributes:
+        drawings: label, space and architecture of cells to draw.
+        table: header and rows.
+    """
 
     title: str
     caption: str
     pictures: list[Picture] = field(default_factory=list)
-    drawings: list[tuple[str, str]] = field(default_factory=list)
+    drawings: list[tuple[str, str, str]] = field(default_factory=list)
     table: tuple[list[str], list[list[str]]] | None = None
-
-
-def today() -> str:
-    return datetime.now(timezone.utc).strftime("%Y-%m-%d")
-
-
-def plain_json(content: dict[str, Any]) -> str:
-    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +10,15 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from darts_pt.commands.options import TrainOptions
 from darts_pt.run.chosen import SUMMARY_FILE
-from report.reading import read_run
-from report.run import Run
+from darts_pt.run.errors import UserError
+from paper.study import Study
 from runs.costs import counted
-from runs.making import Maker
+from runs.reading import read_run
+from runs.run import Run, selection, space_of
 
 if TYPE_CHECKING:
+    import torch
+
     from darts_pt.run.experiment import Experiment
 
 KIND = "shuffled"
@@ -46,66 +50,66 @@ class ReferenceOptions(TrainOptions):
     """Layers per stage."""
 
 
-def shuffled(maker: Maker, seed: int) -> list[Shuffled]:
+def shuffled(study: Study, seed: int) -> list[Shuffled]:
     """The supernet, the ResNet and the VGG of a seed; without those that are not there and may not be run."""
-    searched = maker.search("darts", seed)
-    found = [shuffled_supernet(maker, searched, seed) if searched else None]
-    found += [shuffled_network(maker, "ResNet", seed), shuffled_network(maker, "VGG", seed)]
+    searched = study.search("darts", seed)
+    found = [shuffled_supernet(study, searched) if searched else None]
+    found += [shuffled_network(study, "ResNet", seed), shuffled_network(study, "VGG", seed)]
     return [item for item in found if item is not None]
 
 
-def shuffled_supernet(maker: Maker, searched: Path, seed: int) -> Shuffled | None:
-    """Of the supernet that `searched` has trained: two random edges of every cell change places."""
-    folder = searched / f"analysis-shuffling-{maker.scale.shuffles}-seed-{seed}"
+def shuffled_supernet(study: Study, searched: Run) -> Shuffled | None:
+    """Of a searched supernet: two random edges of every cell change places."""
 
-    def measure(experiment: Experiment) -> None:
-        import torch
-
+    def measure(experiment: Experiment, generator: torch.Generator) -> None:
         from darts_pt.commands.selection import open_search
         from paper.shuffling import cells_of, draw_pairs, exchanged, exchanged_weights, prefixes_of_edges
 
-        training = open_search(maker.commands, maker.selection_options(searched, "pt", seed)).training
-        supernet, generator = training.supernet, torch.Generator().manual_seed(seed)
+        options = selection(searched, study.selection_options(searched, "pt")).options
+        training = open_search(space_of(searched), options).training
+        supernet = training.supernet
         groups = prefixes_of_edges(supernet.state_dict())
-        assert [len(group) for group in groups] == [len(supernet.cell_types[0].edges)] * len(cells_of(supernet))
+        if [len(group) for group in groups] != [len(supernet.cell_types[0].edges)] * len(cells_of(supernet)):
+            raise UserError(
+                f"--space {study.space}: table 1 needs a supernet of cells that keep the weights of each edge"
+            )
         _record(experiment, 0, training.evaluate(training.test_batches()).accuracy, [])
-        for draw in range(1, maker.scale.shuffles + 1):
+        for draw in range(1, study.scale.shuffles + 1):
             pairs = draw_pairs(supernet.state_dict(), groups, generator)
             with exchanged(supernet, groups, pairs), exchanged_weights(supernet, pairs):
                 _record(experiment, draw, training.evaluate(training.test_batches()).accuracy, pairs)
 
-    return _shuffled("DARTS supernet", folder, maker, {"seed": seed, "dataset": maker.dataset}, measure)
+    assert searched.folder is not None
+    return _shuffled("DARTS supernet", searched.folder, study, searched.options.seed, measure)
 
 
-def shuffled_network(maker: Maker, name: Literal["ResNet", "VGG"], seed: int) -> Shuffled | None:
+def shuffled_network(study: Study, name: Literal["ResNet", "VGG"], seed: int) -> Shuffled | None:
     """Of a plain network trained here: two random layers of every stage change places."""
-    sizes = DIGITS if maker.dataset == "digits" else PAPER
-    options = ReferenceOptions(
-        arch=name, seed=seed, gpu=maker.gpu, dataset=maker.dataset,  # pyright: ignore[reportArgumentType]
-        experiments=maker.experiments, data_root=maker.data_root, fast=maker.fast, **sizes,  # pyright: ignore[reportArgumentType]
-    )  # fmt: skip
-    folder = maker.experiments / "reference" / "eval" / f"{name.lower()}-{maker.dataset}-{seed}"
-    trained = maker.made(folder, SUMMARY_FILE, lambda again: _train(options, folder, again), f"# {_in_words(options)}")
-    if trained is None:
+    sizes: dict[str, Any] = DIGITS if study.dataset == "digits" else PAPER
+    dataset: Any = study.dataset
+    options = ReferenceOptions(arch=name, seed=seed, dataset=dataset, **study.common, **sizes)
+    folder = study.experiments / "reference" / "eval" / f"{name.lower()}-{study.dataset}-{seed}"
+    line = (
+        f"# training of a {name} on {study.dataset}: {options.channels} channels, {options.layers} layers a stage, "
+        f"{options.epochs} epochs, seed {seed}"
+    )
+    is_done = (folder / SUMMARY_FILE).is_file
+    if not study.runner.obtain(lambda: folder, is_done, lambda: _train(options, folder), line):
         return None
 
-    def measure(experiment: Experiment) -> None:
-        import torch
-
+    def measure(experiment: Experiment, generator: torch.Generator) -> None:
         from paper.reference_networks import layer_groups
         from paper.shuffling import draw_pairs, exchanged
 
         training = _restored(options, folder)
         groups = layer_groups(training.network)
-        generator = torch.Generator().manual_seed(seed)
         _record(experiment, 0, training.test().accuracy, [])
-        for draw in range(1, maker.scale.shuffles + 1):
+        for draw in range(1, study.scale.shuffles + 1):
             pairs = draw_pairs(training.network.state_dict(), groups, generator)
             with exchanged(training.network, groups, pairs):
                 _record(experiment, draw, training.test().accuracy, pairs)
 
-    shuffles = folder / f"analysis-shuffling-{maker.scale.shuffles}-seed-{seed}"
-    return _shuffled(name, shuffles, maker, {"seed": seed, "dataset": maker.dataset}, measure)
+    return _shuffled(name, folder, study, seed, measure)
 
 
 def _network(options: ReferenceOptions, classes: int) -> Any:
@@ -114,25 +118,19 @@ def _network(options: ReferenceOptions, classes: int) -> Any:
     return StagedNetwork(LAYERS[options.arch], options.channels, options.layers, classes)
 
 
-def _in_words(options: ReferenceOptions) -> str:
-    sizes = f"{options.channels} channels, {options.layers} layers a stage, {options.epochs} epochs"
-    return f"training of a {options.arch} on {options.dataset}: {sizes}, seed {options.seed}"
-
-
-def _train(options: ReferenceOptions, folder: Path, again: dict[str, Any]) -> None:
-    import dataclasses
-
+def _train(options: ReferenceOptions, folder: Path) -> None:
     from darts_pt.commands.training import run_training, training_options
 
-    options = dataclasses.replace(options, **again)
-    how = training_options(options, nesterov=True)
-    run_training(
-        options,
-        how,
-        folder,
-        lambda data: _network(options, data.classes),
-        lambda network, _: {"parameters": sum(parameter.numel() for parameter in network.parameters())},
-    )
+    begun = any(folder.glob("checkpoint_*.pth.tar"))
+    options = dataclasses.replace(options, **({"resume_epoch": -1} if begun else {"overwrite": folder.exists()}))
+    with counted(options.experiments, lambda: folder):
+        run_training(
+            options,
+            training_options(options, nesterov=True),
+            folder,
+            lambda data: _network(options, data.classes),
+            lambda network, _: {"parameters": sum(parameter.numel() for parameter in network.parameters())},
+        )
 
 
 def _restored(options: ReferenceOptions, folder: Path) -> Any:
@@ -159,28 +157,30 @@ def _record(experiment: Experiment, draw: int, accuracy: float, pairs: list[tupl
 
 
 def _shuffled(
-    name: str, folder: Path, maker: Maker, options: dict[str, Any], measure: Callable[[Experiment], None]
+    name: str, network: Path, study: Study, seed: int, measure: Callable[[Experiment, torch.Generator], None]
 ) -> Shuffled | None:
-    """What `folder` holds, measured first if it is not complete."""
-    found = _read(name, folder, maker.scale.shuffles)
-    if found is None and maker.planned is not None:
-        maker.plan(f"# analysis of {folder.parent.name}: {maker.scale.shuffles} draws of pairs that change places")
-    elif found is None and maker.run:
+    """The accuracies of the network that a run has trained, measured if that has not been done yet."""
+    draws = study.scale.shuffles
+    folder = network / f"analysis-shuffling-{draws}-seed-{seed}"
+
+    def make() -> None:
+        import torch
+
         from darts_pt.run.experiment import Experiment
 
-        settings = {"analysis": "shuffling", **options}
+        options = {"analysis": "shuffling", "seed": seed, "dataset": study.dataset}
         with (
-            counted(folder, maker.experiments),
-            Experiment(folder, settings, overwrite=folder.exists(), tensorboard=False) as experiment,
+            counted(study.experiments, lambda: folder),
+            Experiment(folder, options, overwrite=folder.exists(), tensorboard=False) as experiment,
         ):
-            measure(experiment)
-        found = _read(name, folder, maker.scale.shuffles)
-    if found is not None and folder not in maker.folders:
-        maker.folders.append(folder)
-    return found
+            measure(experiment, torch.Generator().manual_seed(seed))
+
+    line = f"# analysis of {network.name}: {draws} draws of pairs that change places"
+    study.runner.obtain(lambda: folder, lambda: _read(name, folder, draws) is not None, make, line)
+    return _read(name, folder, draws)
 
 
-def _read(name: str, folder: Path, shuffles: int) -> Shuffled | None:
-    run: Run | None = read_run(folder) if folder.is_dir() else None
-    accuracies = [record.values["test_accuracy"] for record in run.records if record.kind == KIND] if run else []
-    return Shuffled(name, accuracies[0], tuple(accuracies[1:])) if len(accuracies) == shuffles + 1 else None
+def _read(name: str, folder: Path, draws: int) -> Shuffled | None:
+    records = read_run(folder).records if folder.is_dir() else ()
+    accuracies = [record.values["test_accuracy"] for record in records if record.kind == KIND]
+    return Shuffled(name, accuracies[0], tuple(accuracies[1:])) if len(accuracies) == draws + 1 else None

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from darts_pt.space import SPACES
 from paper.numbers import COLUMNS, DARTS_SPACE, MORE_SPACES, S1_TO_S4, Published
+from paper.study import Study
 from report.comparison import Aggregate, aggregate
-from report.content import duration, space_name
+from report.content import duration
 from runs.costs import costs
-from runs.making import Maker
 
 
 @dataclass(frozen=True)
@@ -35,21 +35,20 @@ def _text(total: Aggregate | None) -> str:
     return f"{-total.mean:.2f}" + (f" ± {total.std:.2f}" if total.std is not None else "") + best
 
 
-def cell_of(maker: Maker, method: str, selection: str) -> Cell:
-    """What there is of a method, over the maker's seeds."""
+def cell_of(study: Study, method: str, selection: str) -> Cell:
+    """What there is of a method, over the study's seeds."""
     errors: list[float] = []
     seconds: float | None = 0.0
-    for seed in maker.seeds:
-        searched = maker.search(method, seed)
-        selected = maker.selection(searched, selection, seed)
-        if searched is None or selected is None:
+    for seed in study.seeds:
+        searched = study.search(method, seed)
+        selected = study.selection(searched, selection)
+        known = study.accuracies(selected)
+        if study.dataset not in known.by_dataset:
             continue
-        worth = maker.worth(selected, seed)
-        if maker.dataset in worth.accuracies:
-            errors.append(100.0 - worth.accuracies[maker.dataset])
-            folders = [folder for folder in (searched, selected, worth.training) if folder is not None]
-            spent = [cost.processor_seconds for cost in costs(folders, maker.experiments).values()]
-            seconds = None if seconds is None or None in spent else seconds + sum(filter(None, spent))
+        errors.append(100.0 - known.by_dataset[study.dataset])
+        folders = [run.folder for run in (searched, selected, known.training) if run and run.folder]
+        spent = [cost.processor_seconds for cost in costs(folders, study.experiments).values()]
+        seconds = None if seconds is None or None in spent else seconds + sum(filter(None, spent))
     return Cell(tuple(errors), seconds)
 
 
@@ -57,35 +56,27 @@ Table = tuple[list[str], list[list[str]]]
 """Header and rows."""
 
 
-def darts_space(maker: Maker) -> Table:
+def darts_space(study: Study) -> Table:
     """Table 2: methods in the DARTS space."""
-    header = [
-        "method",
-        "paper, CIFAR-10 (test error %)",
-        f"ours, {maker.dataset} (test error %)",
-        "seeds",
-        "processor time",
-    ]
-    rows = []
-    for row in DARTS_SPACE:
-        cell = cell_of(maker, row.method, row.selection)
-        rows.append([row.label, str(row.published), *_ours(cell)])
+    header = ["method", "paper, CIFAR-10 (test error %)", *_our_header(study)]
+    rows = [[row.label, str(row.published), *_ours(cell_of(study, row.method, row.selection))] for row in DARTS_SPACE]
     return header, rows
 
 
-def by_space(makers: Sequence[Maker], published: dict[str, tuple[float, float, float]], dataset: str) -> Table:
-    """Tables 3 and 4: spaces down, the three methods in rows of their own."""
-    header = ["space", "method", f"paper, {dataset} (test error %)", *_our_header(makers[0])]
+def by_space(studies: Sequence[Study], published: Mapping[str, tuple[float, ...]], dataset: str) -> Table:
+    """Tables 3 and 4: spaces down, the three methods in rows of their own; spaces that the paper lacks have no number."""
+    header = ["space", "method", f"paper, {dataset} (test error %)", *_our_header(studies[0])]
     rows = []
-    for maker in makers:
-        for (label, method, selection), number in zip(COLUMNS, published[maker.space], strict=True):
-            cell = cell_of(maker, method, selection)
-            rows.append([space_name(maker.space), label, str(Published(number)), *_ours(cell)])
+    for study in studies:
+        numbers = [str(Published(number)) for number in published.get(study.space, ())] or [""] * len(COLUMNS)
+        for (label, method, selection), number in zip(COLUMNS, numbers, strict=True):
+            cell = cell_of(study, method, selection)
+            rows.append([SPACES[study.space].title, label, number, *_ours(cell)])
     return header, rows
 
 
-def _our_header(maker: Maker) -> list[str]:
-    return [f"ours, {maker.dataset} (test error %)", "seeds", "processor time"]
+def _our_header(study: Study) -> list[str]:
+    return [f"ours, {study.dataset} (test error %)", "seeds", "processor time"]
 
 
 def _ours(cell: Cell) -> list[str]:
@@ -105,7 +96,3 @@ def accuracies(values: Sequence[float]) -> str:
     """Mean and deviation of accuracies; empty for none."""
     total = aggregate(list(values))
     return str(total) if total else ""
-
-
-def as_plain(table: Table) -> dict[str, Any]:
-    return {"header": table[0], "rows": table[1]}

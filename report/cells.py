@@ -1,4 +1,4 @@
-"""Cells drawn as a selection decided them, and the architecture at its end; drawn by the spaces' own drawing code."""
+"""Cells drawn as a selection decided them, and the architecture at its end; drawn by the spaces themselves."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from darts_pt.run.errors import UserError
+from darts_pt.space import SPACES
 from report.edges import edge_of, edge_pairs
-from report.run import Record, Run
+from runs.recorded import Record, Recorded
 
 if TYPE_CHECKING:
     from darts_pt.drawing import Cell
@@ -32,54 +33,38 @@ class Drawing:
     svg: bytes
 
 
-def final_cells(run: Run) -> Drawing | None:
+def final_cells(run: Recorded) -> Drawing | None:
     """The architecture of the run's genotype; None where it has none, or one that cannot be drawn."""
-    architecture = run.architecture
-    if architecture is None:
+    architecture, space = run.architecture, SPACES.families().get(run.family)
+    if architecture is None or space is None:
         return None
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "cells.svg"
         try:
-            draw_architecture(architecture, path)
+            space.draw(architecture, path)
         except UserError:
             return None
         return Drawing("cells", "The architecture", f"Drawing of the architecture {architecture}.", path.read_bytes())
 
 
-def draw_architecture(architecture: str, path: Path) -> None:
-    """Draw a genotype of any space, given as text, into `path` (SVG, PNG or PDF).
-
-    Raises:
-        UserError: the text is no genotype.
-    """
-    if architecture.lstrip().startswith("|"):
-        from nasbench201.visualize import draw
-
-        draw(architecture, path)
-    else:
-        from sota.genotypes import parse
-        from sota.visualize import draw as draw_both
-
-        draw_both(parse(architecture), path)
-
-
-def frames(run: Run) -> list[Drawing]:
+def frames(run: Recorded) -> list[Drawing]:
     """The cells after selection events: after all of them, or after a few that are evenly apart."""
     numbers = sorted({int(record.values.get("event", 0)) for record in run.events})
     cells = dict.fromkeys(str(record.values.get("cell_type")) for record in run.events)
-    if not numbers or not all(edge_pairs(run, cell) for cell in cells):
+    drawable = run.family in SPACES.families() and all(edge_pairs(run, cell) for cell in cells)
+    if not numbers or not drawable:
         return []
     if len(numbers) > FRAMES:
         numbers = [numbers[round(step * (len(numbers) - 1) / (FRAMES - 1))] for step in range(FRAMES)]
     return [_frame(run, list(cells), event, numbers[-1]) for event in numbers]
 
 
-def _frame(run: Run, cells: list[str], event: int, last: int) -> Drawing:
+def _frame(run: Recorded, cells: list[str], event: int, last: int) -> Drawing:
     from darts_pt.drawing import save_drawing
 
     before = [record for record in run.events if int(record.values.get("event", 0)) <= event]
     graphs = {_TITLES.get(cell, cell): _graph(run, cell, before) for cell in cells}
-    now = [_in_words(run, record) for record in before if record.values.get("event") == event]
+    now = [_sentence(run, record) for record in before if record.values.get("event") == event]
     caption = f"After event {event + 1} of {last + 1}: {'; '.join(now)}"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "cells.svg"
@@ -87,17 +72,11 @@ def _frame(run: Run, cells: list[str], event: int, last: int) -> Drawing:
         return Drawing(f"cells-event-{event + 1:02d}", caption, f"Drawing of the cell. {caption}.", path.read_bytes())
 
 
-def _graph(run: Run, cell: str, before: list[Record]) -> Cell:
+def _graph(run: Recorded, cell: str, before: list[Record]) -> Cell:
     pairs = edge_pairs(run, cell)
     operations, dropped = _decided(before, cell, pairs)
-    edges = [
-        (*pair, operations.get(index, UNDECIDED)) for index, pair in enumerate(pairs) if index not in dropped
-    ]  # fmt: skip
-    if run.space == "nasbench201":
-        from nasbench201.visualize import cell as drawn
-    else:
-        from sota.visualize import cell as drawn
-    return drawn(edges)
+    edges = [(*pair, operations.get(index, UNDECIDED)) for index, pair in enumerate(pairs) if index not in dropped]
+    return SPACES.families()[run.family].cell(edges)
 
 
 def _decided(before: list[Record], cell: str, pairs: list[tuple[int, int]]) -> tuple[Mapping[int, str], set[int]]:
@@ -116,7 +95,7 @@ def _decided(before: list[Record], cell: str, pairs: list[tuple[int, int]]) -> t
     return operations, dropped
 
 
-def _in_words(run: Run, record: Record) -> str:
+def _sentence(run: Recorded, record: Record) -> str:
     values = record.values
     cell = str(values.get("cell_type"))
     if record.kind == "operation_event":

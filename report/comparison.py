@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from darts_pt.commands.options import FREE_OPTIONS
-from report.run import Run, number
 from report.style import MARKERS, Picture, Theme, new_figure
+from runs.recorded import Recorded, number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,7 +46,7 @@ class Outcome:
         valid: the supernet's with the architecture (percent).
     """
 
-    run: Run
+    run: Recorded
     seed: Seed
     test: float | None
     table: float | None
@@ -95,30 +95,25 @@ def aggregate(values: Sequence[float]) -> Aggregate | None:
     return Aggregate(len(values), statistics.fmean(values), std, max(values))
 
 
-def outcomes(runs: Sequence[Run]) -> list[Outcome]:
+def outcomes(runs: Sequence[Recorded]) -> list[Outcome]:
     """What every selection among `runs` came to, from itself and from the trainings of its architecture."""
     trained: dict[tuple[str, str, str], list[float]] = {}
     for run in runs:
         if run.kind == "training" and run.architecture and run.test_accuracy is not None:
-            trained.setdefault((_family(run), run.dataset, run.architecture), []).append(run.test_accuracy)
+            trained.setdefault((run.family, run.dataset, run.architecture), []).append(run.test_accuracy)
     searches = {run.folder: run for run in runs if run.kind == "search"}
     found = []
     for run in runs:
         if run.kind == "selection":
             search = searches.get(run.folder.parent)
             seed = run.seed if search is None or search.seed == run.seed else (search.seed, run.seed)
-            results = trained.get((_family(run), run.dataset, run.architecture or ""), [])
+            results = trained.get((run.family, run.dataset, run.architecture or ""), [])
             valid = number((run.genotype or {}).get("supernet_valid_accuracy"))
             found.append(Outcome(run, seed, statistics.fmean(results) if results else None, run.test_accuracy, valid))
     return found
 
 
-def _family(run: Run) -> str:
-    """Trainings know nasbench201 or not; S1–S5 share their networks."""
-    return "nasbench201" if run.space == "nasbench201" else "sota"
-
-
-def groups(runs: Sequence[Run]) -> list[Group]:
+def groups(runs: Sequence[Recorded]) -> list[Group]:
     """The selections among `runs` by space, data set, size and method; sorted by these."""
     latest: dict[tuple[str, str, str], int] = {}
     found = outcomes(runs)
@@ -141,7 +136,7 @@ def groups(runs: Sequence[Run]) -> list[Group]:
     return [Group(*key, tuple(members)) for key, members in sorted(grouped.items())]
 
 
-def _differences(members: Sequence[Outcome], searches: Mapping[Path, Run]) -> list[str]:
+def _differences(members: Sequence[Outcome], searches: Mapping[Path, Recorded]) -> list[str]:
     """What each was run with that not all of them were, in words; the seed and what computes nothing left out."""
     options: list[dict[str, Any]] = []
     for outcome in members:
@@ -151,7 +146,7 @@ def _differences(members: Sequence[Outcome], searches: Mapping[Path, Run]) -> li
     names = [name for name in dict.fromkeys(name for one in options for name in one) if _computes(name)]
     differ = [name for name in names if len({repr(one[name]) for one in options if name in one}) > 1]
     differ = [name for name in differ if not (name.startswith(OF_SEARCH) and name.removeprefix(OF_SEARCH) in differ)]
-    return ["".join(f", {_in_words(name, one.get(name))}" for name in differ if one.get(name)) for one in options]
+    return ["".join(f", {_setting(name, one.get(name))}" for name in differ if one.get(name)) for one in options]
 
 
 def _computes(name: str) -> bool:
@@ -159,7 +154,7 @@ def _computes(name: str) -> bool:
     return name == "data" or name.removeprefix(OF_SEARCH) not in FREE_OPTIONS | {"seed", "expid_tag"}
 
 
-def _in_words(name: str, value: Any) -> str:
+def _setting(name: str, value: Any) -> str:
     return name if value is True else f"{name} {value}"
 
 

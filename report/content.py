@@ -11,15 +11,14 @@ from report.comparison import QUANTITIES, Group, Quantity, aggregate, baseline, 
 from report.edges import edge_of
 from report.embed import embed, embed_drawing
 from report.event_figures import criterion
-from report.run import Record, Run
 from report.run_figures import run_pictures
 from report.style import Picture
 from runs.commands import recorded_command, repeat_command
+from runs.recorded import Record, Recorded
 
 MOST_PROBLEMS = 200
 OPEN_RUNS = 3
 """So many runs are unfolded when the page opens."""
-SPACES = {"nasbench201": "NAS-Bench-201", "?": "unknown space"}
 KINDS = {
     "search": "search",
     "selection": "selection",
@@ -27,11 +26,6 @@ KINDS = {
     "analysis": "analysis",
     "unknown": "unknown",
 }
-
-
-def space_name(space: str) -> str:
-    """As people write it."""
-    return SPACES.get(space, space.upper())
 
 
 def percent(value: float | None) -> str:
@@ -50,14 +44,14 @@ def duration(seconds: float | None) -> str:
 # Several runs ----------------------------------------------------------------------------------------------------
 
 
-def overview(runs: Sequence[Run], identities: Mapping[Run, str]) -> list[dict[str, Any]]:
+def overview(runs: Sequence[Recorded], identities: Mapping[Recorded, str]) -> list[dict[str, Any]]:
     """A row per run."""
     return [
         {
             "id": identities.get(run),
             "name": run.name,
             "label": _what(run),
-            "space": space_name(run.space),
+            "space": run.space_title,
             "dataset": run.dataset,
             "seed": "" if run.seed is None else run.seed,
             "epochs": run.epochs[-1].epoch if run.epochs else "",
@@ -70,7 +64,7 @@ def overview(runs: Sequence[Run], identities: Mapping[Run, str]) -> list[dict[st
     ]
 
 
-def _what(run: Run) -> str:
+def _what(run: Recorded) -> str:
     extra = f", {run.variant}" if run.variant else ""
     started = f", from epoch {run.snapshot}" if run.snapshot is not None else ""
     if run.kind == "analysis":
@@ -78,7 +72,7 @@ def _what(run: Run) -> str:
     return f"{KINDS[run.kind]}: {run.label}{extra}{started}" if run.kind != "training" else KINDS["training"]
 
 
-def settings(runs: Sequence[Run]) -> tuple[list[dict[str, Any]], list[Picture]]:
+def settings(runs: Sequence[Recorded]) -> tuple[list[dict[str, Any]], list[Picture]]:
     """Methods side by side, for every space, data set and size; and the pictures of that."""
     found: list[dict[str, Any]] = []
     pictures: list[Picture] = []
@@ -90,7 +84,7 @@ def settings(runs: Sequence[Run]) -> tuple[list[dict[str, Any]], list[Picture]]:
 def _setting(
     name: str, setting: tuple[str, str, str], members: list[Group], pictures: list[Picture]
 ) -> dict[str, Any]:  # fmt: skip
-    space, dataset, size = setting
+    _, dataset, size = setting
     first = baseline(members)
     shown: list[Quantity] = [quantity for quantity in QUANTITIES if any(group.values(quantity) for group in members)]
     picture = comparison_picture(name, members)
@@ -111,7 +105,7 @@ def _setting(
             }
         )
     return {
-        "heading": f"{space_name(space)}, {dataset}" + (f" ({size})" if size else ""),
+        "heading": f"{members[0].outcomes[0].run.space_title}, {dataset}" + (f" ({size})" if size else ""),
         "picture": embed(picture) if picture else None,
         "columns": [QUANTITIES[quantity].removesuffix(" (%)") for quantity in shown],
         "baseline": first.label,
@@ -126,7 +120,9 @@ def _test(result: tuple[float, str] | None) -> str:
     return f"p {'< 0.001' if p < 0.001 else f'= {p:.3f}'} ({how})"
 
 
-def problems(runs: Sequence[Run], identities: Mapping[Run, str]) -> tuple[list[tuple[str, str | None, list[str]]], int]:
+def problems(
+    runs: Sequence[Recorded], identities: Mapping[Recorded, str]
+) -> tuple[list[tuple[str, str | None, list[str]]], int]:
     """Per run what is missing, for as many as a page bears; and how many more there are."""
     found = [(run.name, identities.get(run), list(run.problems)) for run in runs if run.problems]
     return found[:MOST_PROBLEMS], max(0, len(found) - MOST_PROBLEMS)
@@ -135,14 +131,14 @@ def problems(runs: Sequence[Run], identities: Mapping[Run, str]) -> tuple[list[t
 # One run ---------------------------------------------------------------------------------------------------------
 
 
-def detail(run: Run, identity: str, is_open: bool) -> tuple[dict[str, Any], list[Picture]]:
+def detail(run: Recorded, identity: str, is_open: bool) -> tuple[dict[str, Any], list[Picture]]:
     """All of a run, and its pictures."""
     pictures = run_pictures(run)
     final = final_cells(run)
     return {
         "id": identity,
         "name": run.name,
-        "what": f"{_what(run)} · {space_name(run.space)} · {run.dataset}",
+        "what": f"{_what(run)} · {run.space_title} · {run.dataset}",
         "open": is_open,
         "facts": _facts(run),
         "problems": run.problems,
@@ -157,7 +153,7 @@ def detail(run: Run, identity: str, is_open: bool) -> tuple[dict[str, Any], list
     }, pictures
 
 
-def _facts(run: Run) -> list[tuple[str, str]]:
+def _facts(run: Recorded) -> list[tuple[str, str]]:
     """The few numbers one wants to see first; only those that there are."""
     summary = run.summary or {}
     made = [
@@ -181,7 +177,7 @@ def _with_unit(value: float | None) -> str:
     return "" if value is None else f"{value:.2f} %"
 
 
-def _event(run: Run, record: Record) -> dict[str, Any]:
+def _event(run: Recorded, record: Record) -> dict[str, Any]:
     values = record.values
     cell = str(values.get("cell_type"))
     prefix = "" if cell == "cell" else f"{cell} "
@@ -216,7 +212,7 @@ def _scores(names: Any, values: Any) -> str:
     )
 
 
-def _configuration(run: Run) -> list[tuple[str, str]]:
+def _configuration(run: Recorded) -> list[tuple[str, str]]:
     """Every option, and the versions of what ran."""
     options = [(name, "" if value is None else str(value)) for name, value in run.options.items()]
     versions = run.config.get("versions")

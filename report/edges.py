@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
-from report.run import Run, number
+from runs.reading import read_run
+from runs.recorded import Recorded, number
 
 
-def mixing_weights(run: Run) -> dict[str, tuple[list[int], dict[str, dict[str, list[float]]]]]:
+def mixing_weights(run: Recorded) -> dict[str, tuple[list[int], dict[str, dict[str, list[float]]]]]:
     """Cell type -> epochs, and per edge and operation the mixing weight after each."""
     found: dict[str, tuple[list[int], dict[str, dict[str, list[float]]]]] = {}
     for record in run.epochs:
@@ -30,7 +32,7 @@ def edge_name(key: str) -> str:
     return key.partition(":")[2].replace("<-", " ← ") or key
 
 
-def edge_of(run: Run, cell: str, index: Any) -> str:
+def edge_of(run: Recorded, cell: str, index: Any) -> str:
     """`3 ← 1` of an edge's number, by the names that metrics give the edges, or by the space's graph."""
     pairs = edge_pairs(run, cell)
     if isinstance(index, int) and 0 <= index < len(pairs):
@@ -39,22 +41,19 @@ def edge_of(run: Run, cell: str, index: Any) -> str:
     return f"edge {index}"
 
 
-def edge_pairs(run: Run, cell: str) -> list[tuple[int, int]]:
+@lru_cache
+def edge_pairs(run: Recorded, cell: str) -> list[tuple[int, int]]:
     """(source, target) of a cell type's edges, in their order; empty where nothing says it."""
-    if run.space == "nasbench201":
-        from nasbench201.architecture import SOURCES
-
-        return [(source, target) for target, sources in enumerate(SOURCES, start=1) for source in sources]
     keys = _edge_keys(run, cell)
+    if not keys and run.kind == "selection":  # One by magnitude trains nothing, and records no mixing weights.
+        keys = _edge_keys(read_run(run.folder.parent), cell)
     ends = [key.partition(":")[2].partition("<-") for key in keys]
-    if ends and all(target.isdigit() and source.isdigit() for target, _, source in ends):
-        return [(int(source), int(target)) for target, _, source in ends]
-    if run.space in ("s1", "s2", "s3", "s4", "s5"):
-        return [(source, target) for target in range(2, 6) for source in range(target)]
-    return []
+    if not all(target.isdigit() and source.isdigit() for target, _, source in ends):
+        return []
+    return [(int(source), int(target)) for target, _, source in ends]
 
 
-def _edge_keys(run: Run, cell: str) -> list[str]:
+def _edge_keys(run: Recorded, cell: str) -> list[str]:
     """The names that metrics give the edges of a cell type; empty where they tell of none."""
     for record in reversed(run.epochs):
         cells = record.values.get("mixing_weights")

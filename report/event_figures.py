@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from report.edges import edge_of
-from report.run import Record, Run, number
 from report.style import WIDE, Picture, Theme, new_figure, operation_look
+from runs.recorded import Record, Recorded, number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def criterion(run: Run, cell_type: str, topology: bool = False) -> str:
+def criterion(run: Recorded, cell_type: str, topology: bool = False) -> str:
     """What the run compared, `accuracy` or `loss`, by its options."""
     options = run.options
     chosen = options.get(f"proj_crit_{cell_type}") or options.get("proj_crit") or "acc"
@@ -22,7 +22,7 @@ def criterion(run: Run, cell_type: str, topology: bool = False) -> str:
     return "loss" if chosen == "loss" else "accuracy"
 
 
-def event_scores(run: Run) -> list[Picture]:
+def event_scores(run: Recorded) -> list[Picture]:
     """One picture per cell type and kind of event that was scored: a row per event, a mark per candidate."""
     made: list[Picture | None] = []
     for cell in dict.fromkeys(str(record.values.get("cell_type")) for record in run.events):
@@ -32,7 +32,7 @@ def event_scores(run: Run) -> list[Picture]:
     return [picture for picture in made if picture is not None]
 
 
-def _operation_scores(run: Run, cell: str, events: list[Record]) -> Picture | None:
+def _operation_scores(run: Recorded, cell: str, events: list[Record]) -> Picture | None:
     quantity = criterion(run, cell)
     rows = [
         (edge_of(run, cell, record.values.get("edge")), str(record.values.get("kept")), scores)
@@ -78,7 +78,7 @@ def _operation_scores(run: Run, cell: str, events: list[Record]) -> Picture | No
     return Picture(f"events-{cell}", title, f"{len(rows)} events in their order: {words}.", draw, wide=True)
 
 
-def _topology_scores(run: Run, cell: str, events: list[Record]) -> Picture | None:
+def _topology_scores(run: Recorded, cell: str, events: list[Record]) -> Picture | None:
     quantity = criterion(run, cell, topology=True)
     rows = []
     for record in events:

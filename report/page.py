@@ -16,8 +16,8 @@ from darts_pt.run.errors import UserError
 from darts_pt.run.provenance import PROJECT_ROOT
 
 if TYPE_CHECKING:
-    from report.run import Run
     from report.style import Picture
+    from runs.recorded import Recorded
 
 TEMPLATES = Path(__file__).with_name("templates")
 PAGE, FIGURES = "index.html", "figures"
@@ -52,8 +52,8 @@ class PageOptions:
 def main(options: PageOptions) -> Path:
     """Read, draw, write; the page's path."""
     from darts_pt.run.files import atomic_write
-    from report.reading import find_runs, read_runs
     from report.style import save
+    from runs.reading import find_runs, read_runs
 
     runs = read_runs(find_runs(options.experiment, options.experiments))
     html, pictures = page(runs, options)
@@ -67,7 +67,7 @@ def main(options: PageOptions) -> Path:
     return path
 
 
-def page(runs: Sequence[Run], options: PageOptions) -> tuple[str, list[tuple[str, Picture]]]:
+def page(runs: Sequence[Recorded], options: PageOptions) -> tuple[str, list[tuple[str, Picture]]]:
     """The page's HTML; and its pictures, each with the folder its files belong in."""
     from report import content
 
@@ -133,10 +133,8 @@ def _made(options: PageOptions) -> dict[str, Any]:
     }
 
 
-def _lead(runs: Sequence[Run]) -> str:
+def _lead(runs: Sequence[Recorded]) -> str:
     """The page in a sentence."""
-    from report.content import space_name
-
     counts = [
         f"{count} {name if count == 1 else plural}"
         for kind, name, plural in (
@@ -148,12 +146,12 @@ def _lead(runs: Sequence[Run]) -> str:
         )
         if (count := sum(run.kind == kind for run in runs))
     ]
-    spaces = sorted({space_name(run.space) for run in runs})
+    spaces = sorted({run.space_title for run in runs})
     data = sorted({run.dataset for run in runs} - {"?"}) or ["unknown"]
     return f"{', '.join(counts)}; space: {', '.join(spaces)}; data: {', '.join(data)}."
 
 
-def _identities(runs: Sequence[Run]) -> list[str]:
+def _identities(runs: Sequence[Recorded]) -> list[str]:
     """A name for each run that may stand in a link and in a file's path; no two are equal."""
     taken: dict[str, int] = {}
     found = []

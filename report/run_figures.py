@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from report.edges import edge_name, mixing_weights
 from report.event_figures import event_scores
-from report.run import Run, number
 from report.style import WIDE, Picture, Theme, new_figure, whole_epochs
+from runs.recorded import Recorded, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +22,7 @@ _SPLITS = (
 )
 
 
-def run_pictures(run: Run) -> list[Picture]:
+def run_pictures(run: Recorded) -> list[Picture]:
     """All that the run's records suffice for."""
     made = [curves(run, "accuracy"), curves(run, "loss"), cost(run), table_trajectory(run)]
     made += alpha_maps(run)
@@ -33,7 +33,7 @@ def run_pictures(run: Run) -> list[Picture]:
 # Learning --------------------------------------------------------------------------------------------------------
 
 
-def curves(run: Run, quantity: str) -> Picture | None:
+def curves(run: Recorded, quantity: str) -> Picture | None:
     """Accuracy (percent) or loss (nats) of both halves, and of the test set where it was evaluated, over the epochs."""
     half = "set" if run.kind == "training" else "half"
     shown: list[tuple[str, str, str, list[int], list[float]]] = []
@@ -64,12 +64,12 @@ def curves(run: Run, quantity: str) -> Picture | None:
     return Picture(quantity, title, f"{title} over {shown[0][3][-1]} epochs: {'; '.join(words)}.", draw)
 
 
-def _mark_events(axes: Axes, run: Run, theme: Theme) -> None:
+def _mark_events(axes: Axes, run: Recorded, theme: Theme) -> None:
     for epoch in sorted({record.epoch for record in run.events}):
         axes.axvline(epoch, color=theme.muted, linewidth=0.6, linestyle=":", zorder=0)
 
 
-def table_trajectory(run: Run) -> Picture | None:
+def table_trajectory(run: Recorded) -> Picture | None:
     """The benchmark's test accuracy of the architecture that alpha stood for after each epoch."""
     series = {name: points for name, points in run.table_series().items() if name.endswith(" test")}
     if not series:
@@ -92,7 +92,7 @@ def table_trajectory(run: Run) -> Picture | None:
     return Picture("table", title, f"By the benchmark table, after each epoch: {'; '.join(words)}.", draw)
 
 
-def cost(run: Run) -> Picture | None:
+def cost(run: Recorded) -> Picture | None:
     """Seconds of each epoch or event, and the time in all."""
     seconds = [value for line in run.timing if (value := number(line.get("seconds"))) is not None]
     total = sum(seconds)
@@ -118,7 +118,7 @@ def cost(run: Run) -> Picture | None:
 # Alpha -----------------------------------------------------------------------------------------------------------
 
 
-def alpha_maps(run: Run) -> list[Picture]:
+def alpha_maps(run: Recorded) -> list[Picture]:
     """One picture per cell type: a heat map for every edge, operations down and epochs to the right."""
     return [_alpha_map(cell, epochs, edges) for cell, (epochs, edges) in mixing_weights(run).items() if epochs]
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from report.reading import read_lines
-from report.run import number
+from runs.reading import read_lines
+from runs.recorded import number
 
 FILE = "paper_costs.jsonl"
 """In the folder of the experiments; a line per run that was made, or gone on with."""
@@ -29,27 +29,19 @@ class Cost(NamedTuple):
 
 
 @contextmanager
-def counted(folder: Path, experiments: Path) -> Iterator[None]:
+def counted(experiments: Path, folder: Callable[[], Path | None]) -> Iterator[None]:
     """Adds what happens in a `with` statement to the cost of the run in `folder`, whether it ends well or not."""
     began = time.perf_counter(), time.process_time()
     try:
         yield
     finally:
         spent = Cost(time.perf_counter() - began[0], time.process_time() - began[1])
-        line = {
-            "run": name_of(located(folder), experiments),
-            **{key: round(value, 3) for key, value in spent._asdict().items()},
-        }
-        experiments.mkdir(parents=True, exist_ok=True)
-        with (experiments / FILE).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-
-
-def located(folder: Path) -> Path:
-    """The folder whose name fits the pattern in `folder`'s; `folder` itself where there is none."""
-    if "*" not in folder.name:
-        return folder
-    return next(iter(sorted(folder.parent.glob(folder.name + "/"))), folder)
+        there = folder()
+        if there is not None:
+            seconds = {key: round(value, 3) for key, value in spent._asdict().items()}
+            experiments.mkdir(parents=True, exist_ok=True)
+            with (experiments / FILE).open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"run": name_of(there, experiments), **seconds}) + "\n")
 
 
 def name_of(folder: Path, experiments: Path) -> str:

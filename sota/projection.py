@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from darts_pt.commands.command_line import run_command
-from sota.space import SotaSelectionOptions, SotaSpace, with_dataset
+from darts_pt.commands.stages import select
+from sota.space import SotaSelectionOptions, SotaSpace
 
 
 def main(options: SotaSelectionOptions) -> None:
-    """Select, and say what to do next."""
-    from darts_pt.commands.selection import run_selection
-    from darts_pt.run.resume import say_next
-
-    options = with_dataset(options)
-    selected = run_selection(SotaSpace(options.space), options)
-    arch = f"{selected.folder.parent.name}/{selected.folder.name}"
-    say_next("eval.sh", selected.folder, "--arch", arch)
+    select(SotaSpace(options.space or ""), options)
 
 
 if __name__ == "__main__":

@@ -1,40 +1,65 @@
-"""S1–S5 as the commands see them: options, presets, folders, drawings."""
+"""S1–S5 as the commands see them: options, presets, folders."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import os.path
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
 import tyro
 
-from darts_pt.commands.command_line import Dataset, RunOptions, positive
-from darts_pt.commands.options import PresetInt, SearchOptions, SelectionOptions, given
-from darts_pt.methods import script_name
+from darts_pt.commands.command_line import Dataset, RunOptions, in_range, one_of, positive
+from darts_pt.commands.options import PresetInt, SearchOptions, SelectionOptions, TrainOptions, given
+from darts_pt.run.chosen import SELECTION
 from darts_pt.run.errors import UserError
-from darts_pt.space import SearchSpace
+from darts_pt.space import Command, SearchSpace
+from sota.spaces import CANDIDATES
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from darts_pt.drawing import Cell
     from darts_pt.run.device import Generators
     from darts_pt.selection import Criterion
+    from darts_pt.space import Kind
     from sota.genotypes import Genotype
     from sota.supernet import SotaSupernet
 
-SpaceName = Literal["s1", "s2", "s3", "s4", "s5"]
 Criteria = Literal["acc", "loss"]
+_SPACE = tyro.conf.arg(aliases=["--search_space"], metavar="{" + ",".join(CANDIDATES) + "}")
 
-PAPER: dict[str, Any] = {"epochs": 50, "batch_size": 64, "train_portion": 0.5, "init_channels": 16, "layers": 8}
+PAPER: dict[str, Any] = {
+    "epochs": 50, "batch_size": 64, "train_portion": 0.5, "init_channels": 16, "layers": 8, "ckpt_interval": 10,
+}  # fmt: skip
 """The search of the paper (section 5.1)."""
 
-PRESETS: dict[str, dict[str, Any]] = {
-    "digits": {"epochs": 20, "batch_size": 64, "train_portion": 0.5, "init_channels": 4, "layers": 3}
+PRESETS = {"cifar10": PAPER, "digits": PAPER | {"epochs": 20, "init_channels": 4, "layers": 3}}
+"""Data set -> search. Smaller on digits, which has 8 pixels a side and 1,197 training images."""
+
+PROTOCOL: dict[str, Any] = {
+    "epochs": 600,
+    "batch_size": 96,
+    "learning_rate": 0.025,
+    "weight_decay": 3e-4,
+    "grad_clip": 5.0,
+    "ckpt_interval": 50,
+    "init_channels": 36,
+    "layers": 20,
 }
-"""Data set -> what is smaller there: digits has 8 pixels a side and 1,197 training images."""
+"""How the paper trains its architectures, after DARTS."""
+
+TRAINING_PRESETS = {
+    "cifar10": PROTOCOL,
+    "digits": PROTOCOL | {"epochs": 40, "batch_size": 64, "ckpt_interval": 20, "init_channels": 8, "layers": 5},
+}
+SCRIPTS = {"cifar100": "eval-c100", "svhn": "eval-svhn"}
+"""Data set -> the script of exp_scripts/ that trains on it in the size of Zela et al."""
+SMALL = {"init_channels": 16, "layers": 8}
+"""That size."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +76,8 @@ class SizeOptions(RunOptions):
         for name in ("init_channels", "layers"):
             if getattr(self, name) is not None:
                 positive(name, getattr(self, name))
+        if getattr(self, "space", None) is not None:
+            one_of("space", self.space, CANDIDATES)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +90,7 @@ class SotaSearchOptions(SearchOptions, SizeOptions):
 
     seed: int = 2
     """Seed of every random choice; two runs with the same seed on the CPU are identical."""
-    space: Annotated[SpaceName, tyro.conf.arg(aliases=["--search_space"])] = "s5"
+    space: Annotated[str, _SPACE] = "s5"
     """The space: s1 to s4 of Zela et al. (ICLR 2020), or s5, that of DARTS."""
 
 
@@ -76,7 +103,7 @@ class SotaSelectionOptions(SelectionOptions, SizeOptions):
 
     seed: int = 2
     """Seed of every random choice; two runs with the same seed on the CPU are identical."""
-    space: Annotated[SpaceName | None, tyro.conf.arg(aliases=["--search_space"])] = None
+    space: Annotated[str | None, _SPACE] = None
     """The space; by default the one that was searched."""
     proj_crit: Annotated[Criteria, tyro.conf.arg(aliases=["--crit"])] = "acc"
     """What a removal is judged by: the supernet's accuracy or its loss on the valid half."""
@@ -93,28 +120,115 @@ class SotaSelectionOptions(SelectionOptions, SizeOptions):
         return names + ([f"edge+{self.proj_crit_edge}"] if self.proj_crit_edge else [])
 
 
-class SotaSpace(SearchSpace[SotaSearchOptions, SotaSelectionOptions]):
-    """The commands' view of S1–S5.
+@dataclass(frozen=True, kw_only=True)
+class SotaTrainOptions(TrainOptions, SizeOptions):
+    """Train an architecture of S1–S5 from scratch on the whole training set, and report its test accuracy.
 
-    Args:
-        asked: the space that the user named, if any: a checkpoint without a configuration must agree with it.
+    SGD with a cosine to 0, random crop and flip, drop-path; eval.sh adds cutout and the auxiliary head. The paper's
+    network has 36 channels and 20 layers and trains for 600 epochs in batches of 96 (digits: 8, 5, 40 and 64), at a
+    learning rate of 0.025, with weight decay 3e-4 and gradients clipped at 5; a checkpoint every 50 epochs (digits: 20).
     """
 
-    evaluates_test = True
+    seed: int = 2
+    """Seed of every random choice; two runs with the same seed on the CPU are identical."""
+    arch: str
+    """The architecture: a published name such as darts_pt_s5_0, a genotype file, or an experiment, such as
+    search-darts-sota-s5-2, whose selection is meant."""
+    auxiliary: bool = False
+    """Train with an auxiliary head after the second reduction cell."""
+    auxiliary_weight: float = 0.4
+    """Weight of the auxiliary head's loss."""
+    drop_path_prob: float = 0.2
+    """What the probability of dropping a path grows to, linearly over the epochs."""
+    script: Literal["eval", "eval-c100", "eval-svhn"] = "eval"
+    """The first word in the name of the experiment folder."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.auxiliary and self.batch_size == 1:
+            raise UserError("--batch_size 1: the auxiliary head's batch norm needs at least 2 images")
+        in_range("auxiliary_weight", self.auxiliary_weight, 0, 1e6)
+        in_range("drop_path_prob", self.drop_path_prob, 0, 0.99)
+
+
+class SotaSpace(SearchSpace[SotaSearchOptions, SotaSelectionOptions]):
+    """S1–S5, or another space on their cells.
+
+    Args:
+        name: the space; empty where the user has named none, and a checkpoint may be of any.
+    """
+
+    commands: ClassVar[Mapping[Kind, Command]] = {
+        "search": Command(SotaSearchOptions, "sota.train_search"),
+        "selection": Command(SotaSelectionOptions, "sota.projection"),
+        "training": Command(SotaTrainOptions, "sota.train"),
+    }
+    search_presets = PRESETS
+    training_presets = TRAINING_PRESETS
+    paper_training: ClassVar = {"cutout": True, "auxiliary": True}
     paper_epochs = PAPER["epochs"]
+    evaluates_test = True
+    scripts = "sota"
+    folder_per_dataset = True
+    drawings = ("svg", "png")
 
-    def __init__(self, asked: str | None = None) -> None:
-        self._asked = asked
+    def __init__(self, name: str = "") -> None:
+        self.name = name
+        self.title = name.upper() or "S1–S5"
 
-    def experiments(self, options: SotaSearchOptions | SotaSelectionOptions) -> Path:
-        return options.experiments / "sota" / (options.dataset or "cifar10")
+    @property
+    def family(self) -> str:
+        return "sota"
 
-    def search_folder(self, options: SotaSearchOptions) -> Path:
-        parts = [f"search-{script_name(options.method)}-sota-{options.space}-{options.seed}"]
-        return self.experiments(options) / "-".join(parts + ([options.expid_tag] if options.expid_tag else []))
+    @property
+    def label(self) -> str:
+        return f"sota-{self.name}"
 
-    def preset(self, options: SotaSearchOptions | SotaSelectionOptions) -> dict[str, Any]:
-        return PRESETS.get(options.dataset or "", PAPER) | {"ckpt_interval": 10}
+    def command(self, kind: Kind, dataset: str | None = None) -> Command:
+        if (kind, dataset) != ("training", "imagenet"):
+            return self.commands[kind]
+        from sota.train_imagenet import ImageNetOptions
+
+        return Command(ImageNetOptions, "sota.train_imagenet")
+
+    def preset(self, options: Any) -> Mapping[str, Any]:
+        small = getattr(options, "script", None) in SCRIPTS.values()
+        return {**super().preset(options), **(SMALL if small else {})}
+
+    def training_options(self, dataset: str) -> dict[str, Any]:
+        return {"script": SCRIPTS.get(dataset, "eval")}
+
+    def training_folder(self, options: SotaTrainOptions) -> Path:
+        return training_folder(options, self._architecture_name(options))
+
+    def _architecture_name(self, options: SotaTrainOptions) -> str:
+        """A selection is known by its name, also before it has been made."""
+        search, _, selection = options.arch.partition("/")
+        if selection.startswith(SELECTION) and "/" not in selection:
+            return f"{search}+{selection}"
+        from sota.choice import find
+
+        return find(options.arch, options.experiments / self.family, options.dataset).name
+
+    def train(self, options: SotaTrainOptions) -> dict[str, Any]:
+        from sota.train import main
+
+        return main(options)
+
+    def recognises(self, arch: str, experiments: Path) -> bool:
+        folders = (experiments / self.family).glob("*/")
+        return super().recognises(arch, experiments) or any(os.path.exists(folder / arch) for folder in folders)
+
+    def with_dataset(self, options: SotaSelectionOptions) -> SotaSelectionOptions:
+        """An open data set becomes the only one that has an experiment of that name; CIFAR-10 comes first."""
+        if options.dataset is not None:
+            return options
+        path = Path(options.resume_expid)
+        names = get_args(Dataset)
+        there = [name for name in names if (options.experiments / self.family / name / path).is_dir()]
+        if not there and path.is_dir():
+            there = [name for name in names if path.resolve().parent.name == name]
+        return dataclasses.replace(options, dataset=there[0]) if there else options
 
     def supernet(
         self, options: SotaSearchOptions | SotaSelectionOptions, num_classes: int, generators: Generators
@@ -141,9 +255,9 @@ class SotaSpace(SearchSpace[SotaSearchOptions, SotaSelectionOptions]):
                 f"checkpoint {path} holds no supernet of S1–S5: expected one that darts-sota.sh or blank-sota.sh has "
                 "written; for NAS-Bench-201 use the -201 scripts"
             ) from None
-        if self._asked not in (None, sizes["space"]):
+        if self.name not in ("", sizes["space"]):
             raise UserError(
-                f"--space {self._asked}: {path} holds a supernet of {sizes['space']}; leave --space out, or name "
+                f"--space {self.name}: {path} holds a supernet of {sizes['space']}; leave --space out, or name "
                 "another --resume_expid"
             )
         return sizes
@@ -160,23 +274,25 @@ class SotaSpace(SearchSpace[SotaSearchOptions, SotaSelectionOptions]):
 
         return {"genotype": str(genotype), **to_plain(genotype)}
 
-    def finish(self, genotype: Genotype, folder: Path) -> None:
+    def draw(self, genotype: Genotype | str, path: Path) -> None:
+        from sota.genotypes import parse
         from sota.visualize import draw
 
-        for name in ("cells.svg", "cells.png"):
-            draw(genotype, folder / name)
+        draw(parse(genotype) if isinstance(genotype, str) else genotype, path)
+
+    def cell(self, edges: Sequence[tuple[int, int, str]]) -> Cell:
+        from sota.visualize import cell
+
+        return cell(edges)
 
 
-def with_dataset(options: SotaSelectionOptions) -> SotaSelectionOptions:
-    """`options` with the data set of the experiment it names, which lies in a folder of that name.
+def training_folder(options: SotaTrainOptions, architecture: str) -> Path:
+    """The experiment folder of training the architecture of that name."""
+    parts = [options.script, architecture, str(options.seed)]
+    parts += [f"cutout-{options.cutout_length}-1.0"] if options.cutout else []
+    parts += [f"auxiliary-{options.auxiliary_weight}"] if options.auxiliary else []
+    parts += [options.expid_tag] if options.expid_tag else []
+    return options.experiments / "sota" / options.dataset / "eval" / "-".join(parts)
 
-    An open data set becomes the only one that has an experiment of that name; CIFAR-10 comes first.
-    """
-    if options.dataset is not None:
-        return options
-    path = Path(options.resume_expid)
-    names = get_args(Dataset)
-    there = [name for name in names if (options.experiments / "sota" / name / path).is_dir()]
-    if not there and path.is_dir():
-        there = [name for name in names if path.resolve().parent.name == name]
-    return dataclasses.replace(options, dataset=there[0]) if there else options
+
+SPACES = {name: SotaSpace(name) for name in CANDIDATES}

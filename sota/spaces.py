@@ -1,4 +1,4 @@
-"""The search spaces S1–S5 as data: the candidate operations of every edge of the two cell types.
+"""The search spaces S1–S5 as data: the candidate operations of every edge of the two cell types. Cheap to import.
 
 S1–S4: Zela et al., *Understanding and Robustifying Differentiable Architecture Search*, ICLR 2020. S5: the space of
 DARTS (Liu et al., ICLR 2019), without the operation none.
@@ -6,14 +6,18 @@ DARTS (Liu et al., ICLR 2019), without the operation none.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from darts_pt.run.errors import UserError
-from darts_pt.supernet import CellType, Edge
+
+if TYPE_CHECKING:
+    from darts_pt.supernet import CellType
 
 INPUTS = 2
 NODES = 4
 """Intermediate nodes; they are numbered 2 to 5 after the cell's inputs 0 and 1."""
 
-EDGES = tuple(Edge(source, target) for target in range(INPUTS, INPUTS + NODES) for source in range(target))
+EDGES = tuple((source, target) for target in range(INPUTS, INPUTS + NODES) for source in range(target))
 """2<-0, 2<-1, 3<-0, 3<-1, 3<-2, …, 5<-4: the order of alpha's rows."""
 
 INPUTS_KEPT = 2
@@ -79,20 +83,14 @@ _S5 = _every_edge(
     "dil_conv_5x5",
 )
 
-SPACES: dict[str, tuple[CellType, CellType]] = {
-    name: (
-        CellType("normal", EDGES, normal, INPUTS_KEPT),
-        CellType("reduce", EDGES, reduce, INPUTS_KEPT),
-    )
-    for name, (normal, reduce) in {
-        "s1": (_table(_S1_NORMAL), _table(_S1_REDUCE)),
-        "s2": (_S2, _S2),
-        "s3": (_S3, _S3),
-        "s4": (_S4, _S4),
-        "s5": (_S5, _S5),
-    }.items()
+CANDIDATES: dict[str, tuple[Candidates, Candidates]] = {
+    "s1": (_table(_S1_NORMAL), _table(_S1_REDUCE)),
+    "s2": (_S2, _S2),
+    "s3": (_S3, _S3),
+    "s4": (_S4, _S4),
+    "s5": (_S5, _S5),
 }
-"""Space name -> its cell types, normal and reduction."""
+"""Space name -> the candidates of the normal and of the reduction cell. A new space on these cells is a line here."""
 
 
 def cell_types(space: str) -> tuple[CellType, CellType]:
@@ -101,6 +99,10 @@ def cell_types(space: str) -> tuple[CellType, CellType]:
     Raises:
         UserError: there is no such space.
     """
-    if space not in SPACES:
-        raise UserError(f"unknown space '{space}': expected one of {', '.join(SPACES)}")
-    return SPACES[space]
+    from darts_pt.supernet import CellType, Edge
+
+    if space not in CANDIDATES:
+        raise UserError(f"unknown space '{space}': expected one of {', '.join(CANDIDATES)}")
+    edges = tuple(Edge(*ends) for ends in EDGES)
+    normal, reduce = CANDIDATES[space]
+    return CellType("normal", edges, normal, INPUTS_KEPT), CellType("reduce", edges, reduce, INPUTS_KEPT)

@@ -16,7 +16,7 @@ from darts_pt.supernet import ActiveOperations, CellType, MixingWeights, Superne
 from sota.genotypes import Genotype, genotype
 from sota.mixed import STACKED_UP_TO, Rectified, convolved, pooled
 from sota.operations import FactorizedReduce, Noise, ReLUConvBN, operation
-from sota.spaces import INPUTS, NODES, SPACES, cell_types
+from sota.spaces import CANDIDATES, INPUTS, NODES, cell_types
 
 STEM_MULTIPLIER = 3
 
@@ -259,7 +259,7 @@ def sizes_of(state_dict: Mapping[str, Tensor]) -> dict[str, Any]:
     reduction = min(reduction_cells(layers))
     spaces = [
         space
-        for space in SPACES
+        for space in CANDIDATES
         if _operation_names(state_dict, reduction) == _names_in_space(space)["reduce"]
         and (reduction == 0 or _operation_names(state_dict, 0) == _names_in_space(space)["normal"])
     ]
@@ -278,7 +278,7 @@ def _operation_names(state_dict: Mapping[str, Tensor], cell: int) -> set[str]:
     return {name.removeprefix(prefix) for name in state_dict if name.startswith(prefix)}
 
 
-@lru_cache(maxsize=len(SPACES))
+@lru_cache
 def _names_in_space(space: str) -> dict[str, set[str]]:
     with torch.device("meta"):
         state_dict = SotaSupernet(space, init_channels=2, layers=3).state_dict()

@@ -13,7 +13,8 @@ from darts_pt.commands.command_line import in_range, run_command
 from darts_pt.commands.options import PresetFloat, given, with_preset
 from darts_pt.run.errors import UserError
 from darts_pt.run.provenance import PROJECT_ROOT
-from sota.train import SotaTrainOptions, describe_network, folder_of
+from sota.space import SotaTrainOptions, training_folder
+from sota.train import describe_network
 
 if TYPE_CHECKING:
     import torch
@@ -98,7 +99,7 @@ def main(options: ImageNetOptions) -> dict[str, Any]:
         found = describe_network(options.arch, choice, model, network(data), size, size)
         return found | {"classes": data.classes, "train_images": data.train_count, "test_images": data.test_count}
 
-    return run_training(options, how, folder_of(options, choice.name), network, describe, _read)
+    return run_training(options, how, training_folder(options, choice.name), network, describe, _read)
 
 
 def _read(options: ImageNetOptions, device: torch.device) -> ImageNetLoader:

@@ -77,17 +77,17 @@ def main(options: SweepOptions) -> None:
         from sweep.cluster import import_ray
 
         import_ray()
-    from sweep.expansion import expand
+    from sweep.jobs import expand
 
     graph = expand(plan, options.experiments, options.data_root, output)
     if options.dry_run:
         from sweep.dry_run import show
 
-        show(graph, options.gpus_per_job, options.model_gpus, options.gpu_hour_price)
+        show(graph, options.experiments, options.gpus_per_job, options.model_gpus, options.gpu_hour_price)
         return
     from sweep import results
     from sweep.cluster import connected
-    from sweep.running import run
+    from sweep.driver import run
     from sweep.status import Status
 
     ray_log = output / "logs" / "ray.log"

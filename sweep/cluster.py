@@ -11,7 +11,7 @@ from typing import Any
 
 from darts_pt.run.errors import UserError
 from sweep.jobs import Job
-from sweep.plan import Resources
+from sweep.plan import Plan, Resources
 
 OBJECT_STORE_BYTES = 80 * 2**20
 """Jobs hand each other nothing but how they ended: the least that Ray takes is plenty."""
@@ -117,7 +117,7 @@ def _wanted(resources: Resources) -> dict[str, float]:
     return wanted | ({"memory": resources.memory_gb * GIB} if resources.memory_gb else {})
 
 
-def check_possible(jobs: Sequence[tuple[Job, Resources]], nodes: Sequence[Node], plan: str) -> None:
+def check_possible(jobs: Sequence[tuple[Job, Resources]], nodes: Sequence[Node], plan: Plan) -> None:
     """Refuses jobs that no node can ever run.
 
     Raises:
@@ -125,20 +125,20 @@ def check_possible(jobs: Sequence[tuple[Job, Resources]], nodes: Sequence[Node],
     """
     for job, resources in jobs:
         if not any(fits(resources, node) for node in nodes):
-            raise UserError(f"{plan}:{job.line}: {job.name} asks for {in_words(resources)}, which {_most(nodes)}")
+            raise plan.refused(job.place, f"{job.name} asks for {spell(resources)}, which {_most(nodes)}")
 
 
 def _most(nodes: Sequence[Node]) -> str:
     """What there is, in words."""
     described = [
-        in_words(Resources(node.get("CPU", 0.0), node.get("GPU", 0.0), round(node.get("memory", 0.0) / GIB, 1)))
+        spell(Resources(node.get("CPU", 0.0), node.get("GPU", 0.0), round(node.get("memory", 0.0) / GIB, 1)))
         for node in nodes
     ]
     kinds = ", ".join(f"{described.count(kind)} × {kind}" for kind in dict.fromkeys(described))
     return f"no node of the cluster has: there are {kinds or 'none'}"
 
 
-def in_words(resources: Resources) -> str:
+def spell(resources: Resources) -> str:
     """`1 CPU, 0.25 GPU, 4 GB`."""
     names = {"num_cpus": "CPU", "num_gpus": "GPU", "memory_gb": "GB"}
     amounts = {names[name]: value for name, value in dataclasses.asdict(resources).items() if value}

@@ -1,14 +1,13 @@
-"""A sweep's plan: a TOML file, read and checked; whatever is wrong with it is refused with its line.
+"""A sweep's plan: a TOML file, read and checked; what is wrong is refused with its place, such as `grid[0].methods[1]`.
 
-docs/scale.md describes the file. Cheap to import and torch-free; the plan's options are checked where it is expanded
-(:mod:`sweep.expansion`).
+docs/scale.md describes the file. Cheap to import; the options of commands in it are checked by :mod:`sweep.options`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,29 +16,30 @@ from darts_pt.methods import METHODS
 from darts_pt.run.errors import UserError
 from darts_pt.run.suggestions import did_you_mean, listed
 from darts_pt.selections import SELECTIONS
-from sweep.toml_lines import Lines
+from darts_pt.space import SPACES
 
 PRESETS = Path(__file__).with_name("presets")
-SPACES = ("nasbench201", "s1", "s2", "s3", "s4", "s5")
 DATASETS: tuple[str, ...] = get_args(Dataset)
 STAGES = ("search", "select", "evaluate")
-FAMILIES = ("nasbench201", "sota")
 
-_LISTS: dict[str, Sequence[str] | None] = {
-    "spaces": SPACES,
-    "datasets": DATASETS,
-    "methods": tuple(METHODS),
-    "selections": tuple(SELECTIONS),
-    "seeds": None,
-}
+_LISTS: dict[str, Collection[str] | None] = {
+    "spaces": SPACES, "datasets": DATASETS, "methods": METHODS, "selections": SELECTIONS, "seeds": None,
+}  # fmt: skip
 """The five lists whose product is a grid, with what may be in them (seeds: whole numbers)."""
-_TOP = (*_LISTS, "grid", "name", "tag", "data", "train_nasbench201", *STAGES, "report", "resources")
+_TYPES = {"name": (str, "a text"), "tag": (str, "a text"), "data": (str, "the path of a folder"),
+          "train_nasbench201": (bool, "true or false")}  # fmt: skip
 _RESOURCES = ("num_cpus", "num_gpus", "memory_gb")
 
+Place = tuple[str | int, ...]
+"""Keys and indices that lead to a value of the plan."""
 
-def family_of(space: str) -> str:
-    """The package that holds a space."""
-    return "nasbench201" if space == "nasbench201" else "sota"
+
+class PlanError(UserError):
+    """What is wrong at a place of a plan."""
+
+    def __init__(self, plan: Path, place: Place, message: str) -> None:
+        path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".")
+        super().__init__(f"{plan.name}: {path}: {message}" if path else f"{plan.name}: {message}")
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,8 @@ class Grid:
     """One product of spaces × data sets × methods × selections × seeds.
 
     Attributes:
-        where: the place in the file of each list.
+        at: where the grid is in the plan.
+        places: where each of its lists is.
     """
 
     spaces: tuple[str, ...]
@@ -68,7 +69,12 @@ class Grid:
     methods: tuple[str, ...]
     selections: tuple[str, ...]
     seeds: tuple[int, ...]
-    where: Mapping[str, tuple[str | int, ...]] = field(default_factory=dict)
+    at: Place
+    places: Mapping[str, Place]
+
+    def place(self, key: str, value: Any) -> Place:
+        """Where a value of a list is."""
+        return (*self.places[key], getattr(self, key).index(value))
 
 
 @dataclass(frozen=True)
@@ -78,11 +84,10 @@ class Plan:
     Attributes:
         options: stage -> options of its command; narrower tables (a family, a space, a data set) stand in it by name.
         report: options of the report; None if there is to be none.
-        train_nasbench201: train architectures of NAS-Bench-201 even where the benchmark table knows their accuracy.
+        train_nasbench201: train architectures even where a benchmark table knows their accuracy.
     """
 
     path: Path
-    lines: Lines
     name: str
     grids: tuple[Grid, ...]
     options: Mapping[str, Mapping[str, Any]]
@@ -92,9 +97,8 @@ class Plan:
     data: Path | None = None
     train_nasbench201: bool = False
 
-    def refused(self, where: Sequence[str | int], message: str, value: Any = None) -> UserError:
-        """The error that names a line of the file."""
-        return UserError(f"{self.path.name}:{self.lines.of(where, value)}: {message}")
+    def refused(self, place: Place, message: str) -> PlanError:
+        return PlanError(self.path, place, message)
 
 
 def find_plan(plan: str) -> Path:
@@ -117,38 +121,38 @@ def read_plan(path: Path) -> Plan:
     """The plan in a file.
 
     Raises:
-        UserError: naming the line that is wrong.
+        UserError: naming the place that is wrong.
     """
-    content, lines = _parse(path)
-    reader = _Reader(path, lines)
-    reader.known(content, _TOP, ())
-    grids = content.get("grid", [{}])
-    if not isinstance(grids, list) or not all(isinstance(grid, dict) for grid in grids):
-        raise reader.refused(("grid",), "grid: expected tables, written [[grid]]")
-    report = content.get("report", {})
-    if report not in (True, False) and not isinstance(report, dict):
-        raise reader.refused(("report",), "report: expected true, false, or a table of options of the report")
-    tag = reader.typed(content, "tag", str, "a text")
-    name = reader.typed(content, "name", str, "a text") or path.stem
+    content = _parse(path)
+    _check_keys(path, (), content, [*_LISTS, *_TYPES, "grid", *STAGES, "report", "resources"])
+    for key, (kind, expected) in _TYPES.items():
+        value = content.get(key)
+        if value is not None and type(value) is not kind:
+            raise PlanError(path, (key,), f"expected {expected}, got {value!r}")
+    name, tag = content.get("name", path.stem), content.get("tag")
     for key, text in (("tag", tag), ("name", name)):
         if text is not None and not re.fullmatch(r"[A-Za-z0-9._+=-]{1,64}", text):
-            raise reader.refused((key,), f"{key}: expected up to 64 letters, digits and . _ + = - , got {text!r}")
-    data = reader.typed(content, "data", str, "the path of a folder")
+            raise PlanError(path, (key,), f"expected up to 64 letters, digits and . _ + = - , got {text!r}")
+    grids = content.get("grid")
+    if grids is not None and (not isinstance(grids, list) or not all(isinstance(grid, dict) for grid in grids)):
+        raise PlanError(path, ("grid",), "expected tables, written [[grid]]")
+    report = content.get("report", {})
+    if not isinstance(report, bool | dict):
+        raise PlanError(path, ("report",), "expected true, false, or a table of options of the report")
     return Plan(
         path,
-        lines,
         name,
-        tuple(reader.grid(content, grid, number if "grid" in content else None) for number, grid in enumerate(grids)),
-        {stage: reader.table(content, stage) for stage in STAGES},
+        tuple(_grid(path, content, number) for number in range(len(grids))) if grids else (_grid(path, content, None),),
+        {stage: _table(path, content, (stage,)) for stage in STAGES},
         None if report is False else {} if report is True else report,
-        reader.resources(content),
+        _resources(path, content),
         tag,
-        Path(data).expanduser().resolve() if data else None,
-        reader.typed(content, "train_nasbench201", bool, "true or false") or False,
+        Path(content["data"]).expanduser().resolve() if content.get("data") else None,
+        content.get("train_nasbench201", False),
     )
 
 
-def _parse(path: Path) -> tuple[dict[str, Any], Lines]:
+def _parse(path: Path) -> dict[str, Any]:
     try:
         import tomllib
     except ModuleNotFoundError:  # Python 3.10
@@ -159,101 +163,76 @@ def _parse(path: Path) -> tuple[dict[str, Any], Lines]:
                 "plans are TOML, which Python 3.10 cannot read by itself: python -m pip install tomli"
             ) from None
     try:
-        text = path.read_text(encoding="utf-8").replace("\r\n", "\n")
-        return tomllib.loads(text), Lines(text)
+        return tomllib.loads(path.read_text(encoding="utf-8").replace("\r\n", "\n"))
     except UnicodeDecodeError:
         raise UserError(f"{path} is not a text in UTF-8: expected a plan in TOML") from None
     except tomllib.TOMLDecodeError as error:
-        message = str(error)
-        at = re.search(r"at line (\d+)", message)
-        line = int(at.group(1)) if at else path.read_text(encoding="utf-8").count("\n") + 1
-        raise UserError(f"{path.name}:{line}: not valid TOML: {message}") from None
+        raise UserError(f"{path.name}: not valid TOML: {error}") from None
 
 
-@dataclass(frozen=True)
-class _Reader:
-    """Takes values out of the parsed file and checks them."""
+def _check_keys(path: Path, place: Place, table: Mapping[str, Any], known: Collection[str]) -> None:
+    for key in table:
+        if key not in known:
+            close = did_you_mean(key, known)
+            raise PlanError(path, (*place, key), f"unknown key{close}; expected {listed(known, most=20)}")
 
-    path: Path
-    lines: Lines
 
-    def refused(self, where: Sequence[str | int], message: str, value: Any = None) -> UserError:
-        return UserError(f"{self.path.name}:{self.lines.of(where, value)}: {message}")
+def _table(path: Path, table: Mapping[str, Any], place: Place) -> Mapping[str, Any]:
+    """The table at the last key of `place`; empty if there is none."""
+    found = table.get(str(place[-1]), {})
+    if not isinstance(found, dict):
+        raise PlanError(path, place, f"expected a table, written [{'.'.join(map(str, place))}]")
+    return found
 
-    def known(self, table: Mapping[str, Any], keys: Sequence[str], where: tuple[str | int, ...]) -> None:
-        """Refuses keys that mean nothing."""
-        for key in table:
-            if key not in keys:
-                close = did_you_mean(key, keys)
-                raise self.refused((*where, key), f"unknown key {key!r}{close}; expected {listed(keys, most=20)}")
 
-    def typed(self, table: Mapping[str, Any], key: str, kind: type, expected: str) -> Any:
-        value = table.get(key)
-        if value is not None and type(value) is not kind:
-            raise self.refused((key,), f"{key}: expected {expected}, got {value!r}")
-        return value
+def _grid(path: Path, content: Mapping[str, Any], number: int | None) -> Grid:
+    """A [[grid]]; what it does not say is as at the top of the file."""
+    table: Mapping[str, Any] = {} if number is None else content["grid"][number]
+    inside: Place = () if number is None else ("grid", number)
+    _check_keys(path, inside, table, _LISTS)
+    places: dict[str, Place] = {key: (*inside, key) if key in table else (key,) for key in _LISTS}
+    lists = {key: _list(path, places[key], table.get(key, content.get(key)), _LISTS[key]) for key in _LISTS}
+    return Grid(**lists, at=inside, places=places)
 
-    def grid(self, content: Mapping[str, Any], grid: Mapping[str, Any], number: int | None) -> Grid:
-        """A [[grid]]; what it does not say is as at the top of the file."""
-        inside: tuple[str | int, ...] = () if number is None else ("grid", number)
-        if number is not None:
-            self.known(grid, list(_LISTS), inside)
-        lists, where = {}, {}
-        for key, allowed in _LISTS.items():
-            where[key] = (*inside, key) if key in grid else (key,)
-            values = grid.get(key, content.get(key))
-            if values is None:
-                place = inside if inside else ("grid",)
-                raise self.refused(place, f"{key} is missing: expected a list, here or at the top of the plan")
-            lists[key] = self._list(key, values, where[key], allowed)
-        return Grid(**lists, where=where)
 
-    def _list(
-        self, key: str, values: Any, where: tuple[str | int, ...], allowed: Sequence[str] | None
-    ) -> tuple[Any, ...]:
-        if not isinstance(values, list) or not values:
-            raise self.refused(where, f"{key}: expected a list with something in it, got {values!r}")
-        for value in values:
-            if allowed is None and (type(value) is not int or not 0 <= value < 2**63):
-                raise self.refused(where, f"{key}: expected whole numbers from 0 on, got {value!r}", value)
-            if allowed is not None and value not in allowed:
-                close = did_you_mean(value, allowed) if isinstance(value, str) else ""
-                raise self.refused(where, f"{key}: unknown {value!r}{close}; expected {listed(allowed)}", value)
-            if values.count(value) > 1:
-                line = self.lines.repeated(where, value)
-                raise UserError(f"{self.path.name}:{line}: {key}: {value!r} is there twice, which makes duplicate jobs")
-        return tuple(values)
+def _list(path: Path, place: Place, values: Any, allowed: Collection[str] | None) -> tuple[Any, ...]:
+    if values is None:
+        raise PlanError(path, place, "is missing: expected a list, here or in every [[grid]]")
+    if not isinstance(values, list) or not values:
+        raise PlanError(path, place, f"expected a list with something in it, got {values!r}")
+    for index, value in enumerate(values):
+        here = (*place, index)
+        if allowed is None and (type(value) is not int or not 0 <= value < 2**63):
+            raise PlanError(path, here, f"expected a whole number from 0 on, got {value!r}")
+        if allowed is not None and not (isinstance(value, str) and value in allowed):
+            close = did_you_mean(value, allowed) if isinstance(value, str) else ""
+            raise PlanError(path, here, f"unknown {value!r}{close}; expected {listed(allowed)}")
+        if value in values[:index]:
+            raise PlanError(path, here, f"{value!r} is there twice, which makes duplicate jobs")
+    return tuple(values)
 
-    def table(self, content: Mapping[str, Any], stage: str) -> Mapping[str, Any]:
-        table = content.get(stage, {})
-        if not isinstance(table, dict):
-            raise self.refused((stage,), f"{stage}: expected a table of options, written [{stage}]")
-        return table
 
-    def resources(self, content: Mapping[str, Any]) -> dict[str, Resources]:
-        """By stage; numbers directly in [resources] are for all stages."""
-        table = content.get("resources", {})
-        if not isinstance(table, dict):
-            raise self.refused(("resources",), "resources: expected a table, written [resources]")
-        self.known(table, [*_RESOURCES, *STAGES], ("resources",))
-        common = {key: value for key, value in table.items() if key in _RESOURCES}
-        found = {}
-        for stage in STAGES:
-            narrow = table.get(stage, {})
-            if not isinstance(narrow, dict):
-                raise self.refused(("resources", stage), f"expected a table, written [resources.{stage}]")
-            self.known(narrow, _RESOURCES, ("resources", stage))
-            for key, value in (common | narrow).items():
-                where = ("resources", stage, key) if key in narrow else ("resources", key)
-                self._amount(key, value, where)
-            found[stage] = Resources(**(common | narrow))
-        return found
+def _resources(path: Path, content: Mapping[str, Any]) -> dict[str, Resources]:
+    """By stage; numbers directly in [resources] are for all stages."""
+    table = _table(path, content, ("resources",))
+    _check_keys(path, ("resources",), table, [*_RESOURCES, *STAGES])
+    common = {key: table[key] for key in _RESOURCES if key in table}
+    _check_amounts(path, ("resources",), common)
+    found = {}
+    for stage in STAGES:
+        narrow = _table(path, table, ("resources", stage))
+        _check_keys(path, ("resources", stage), narrow, _RESOURCES)
+        _check_amounts(path, ("resources", stage), narrow)
+        found[stage] = Resources(**{**common, **narrow})
+    return found
 
-    def _amount(self, key: str, value: Any, where: tuple[str, ...]) -> None:
+
+def _check_amounts(path: Path, place: Place, amounts: Mapping[str, Any]) -> None:
+    for key, value in amounts.items():
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if key == "num_gpus" and not (number and 0 <= value <= 1):
-            raise self.refused(
-                where, f"num_gpus: expected a number from 0 to 1, since a job uses one GPU, got {value!r}"
+            raise PlanError(
+                path, (*place, key), f"expected a number from 0 to 1, since a job uses one GPU, got {value!r}"
             )
         if not (number and 0 <= value < 1e6 and (value > 0 or key != "memory_gb")):
-            raise self.refused(where, f"{key}: expected a number, got {value!r}")
+            raise PlanError(path, (*place, key), f"expected a number, got {value!r}")

@@ -9,10 +9,9 @@ from typing import Any
 
 from darts_pt.run.files import atomic_write
 from report.comparison import Aggregate, aggregate
-from report.reading import read_run
-from sweep.expansion import Graph
-from sweep.jobs import Job, folder_of, is_done
-from sweep.status import spell
+from runs.reading import read_run
+from sweep.jobs import Graph, Job
+from sweep.status import duration
 
 HEADER = [
     "space",
@@ -27,7 +26,7 @@ HEADER = [
 
 
 @dataclass(frozen=True)
-class Row:
+class MethodResult:
     """One method in one space on one data set.
 
     Attributes:
@@ -56,7 +55,7 @@ class Row:
             str(trained) if trained else "",
             f"{best.best:.2f}" if best else "",
             str(known) if known else "",
-            spell(self.seconds) if self.seconds else "",
+            duration(self.seconds) if self.seconds else "",
         ]
 
     def plain(self) -> dict[str, Any]:
@@ -77,31 +76,31 @@ def _plain(total: Aggregate | None, by_seed: dict[int, float]) -> dict[str, Any]
     return {"mean": total.mean, "std": total.std, "best": total.best, "by_seed": by_seed}
 
 
-def rows(graph: Graph) -> list[Row]:
+def rows(graph: Graph) -> list[MethodResult]:
     """Every method of the plan, also where nothing of it has ended yet."""
     found: dict[tuple[str, str, str], list[Job]] = {}
     for job in graph.jobs:
         if job.stage == "select":
-            found.setdefault((job.space, job.dataset, job.label), []).append(job)
-    trainings = {job.source.name: job for job in graph.jobs if job.stage == "evaluate" and job.source}
-    return [_row(*key, jobs, trainings) for key, jobs in found.items()]
+            found.setdefault((*job.setting, job.label), []).append(job)
+    trainings = {job.needs[0]: job for job in graph.jobs if job.stage == "evaluate"}
+    return [_row(graph, *key, jobs, trainings) for key, jobs in found.items()]
 
 
-def _row(space: str, dataset: str, label: str, selections: list[Job], trainings: dict[str, Job]) -> Row:
+def _row(
+    graph: Graph, space: str, dataset: str, label: str, selections: list[Job], trainings: dict[str, Job]
+) -> MethodResult:
     trained, known, seconds = {}, {}, 0.0
     for job in selections:
-        training = trainings.get(job.name)
-        for each in (job.source, job, training):
-            folder = folder_of(each) if each is not None and is_done(each) else None
-            if each is None or folder is None:
+        for each in (graph[job.needs[0]], job, trainings.get(job.name)):
+            if each is None or not each.is_done or each.folder is None:
                 continue
-            run = read_run(folder)
+            run = read_run(each.folder)
             seconds += run.seconds or 0.0
-            if each is training and run.test_accuracy is not None:
+            if each.stage == "evaluate" and run.test_accuracy is not None:
                 trained[job.seed] = run.test_accuracy
             if each is job and f"{dataset} test" in run.table:
                 known[job.seed] = run.table[f"{dataset} test"]
-    return Row(space, dataset, label, len(selections), trained, known, seconds)
+    return MethodResult(space, dataset, label, len(selections), trained, known, seconds)
 
 
 def write(graph: Graph) -> Path:
@@ -122,7 +121,7 @@ def write(graph: Graph) -> Path:
     return path
 
 
-def markdown(found: list[Row]) -> list[str]:
+def markdown(found: list[MethodResult]) -> list[str]:
     """The lines of the table."""
     lines = [HEADER, ["---"] * len(HEADER), *(row.cells for row in found)]
     return [f"| {' | '.join(cells)} |" for cells in lines]

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sweep.expansion import Graph
-from sweep.jobs import Job, epochs_done, folder_of
+from sweep.jobs import Graph, Job, epochs_done
 from sweep.worker import Outcome
 
 MOST_ROWS = 16
@@ -68,7 +67,7 @@ class Status:
         self._running.pop(outcome.job, None)
         self._ended[outcome.job] = outcome
         reason = f": {outcome.reason}" if outcome.reason else ""
-        took = f" in {spell(outcome.seconds)}" if outcome.seconds and outcome.state == "done" else ""
+        took = f" in {duration(outcome.seconds)}" if outcome.seconds and outcome.state == "done" else ""
         what = f"{outcome.state}{' before' if before else ''} {outcome.job}{took}{reason}"
         self._print(f"{what} ({len(self._ended)} of {len(self._jobs)})")
 
@@ -81,10 +80,6 @@ class Status:
     def stopping(self) -> None:
         """The sweep has been asked to stop."""
         self._print(f"stopping: {len(self._running)} running jobs save themselves; Ctrl-C again ends at once")
-
-    def attempts(self, name: str) -> int:
-        """How often a job has been started."""
-        return self._attempts[name]
 
     def _print(self, text: str) -> None:
         line = f"{datetime.now():%H:%M:%S} {text}"
@@ -103,26 +98,25 @@ class Status:
         parts = [f"{counts['done']} done", f"{len(self._running)} running", f"{waiting} waiting"]
         parts += [f"{counts[state]} {state}" for state in ("failed", "skipped") if counts[state]]
         # Above the table, not its title, which would be wrapped to the width of the rows.
-        head = Text(f"{', '.join(parts)}; {spell(time.monotonic() - self._start)}", style="italic")
+        head = Text(f"{', '.join(parts)}; {duration(time.monotonic() - self._start)}", style="italic")
         table = Table(box=None)
         for column in ("running", "node", "for", "epoch"):
             table.add_column(column, no_wrap=True)
         for name, (node, since) in list(self._running.items())[:MOST_ROWS]:
-            table.add_row(name, node, spell(time.monotonic() - since), self._epoch(self._jobs[name]))
+            table.add_row(name, node, duration(time.monotonic() - since), self._epoch(self._jobs[name]))
         if len(self._running) > MOST_ROWS:
             table.add_row(f"and {len(self._running) - MOST_ROWS} more", "", "", "")
         return Group(head, table)
 
     def _epoch(self, job: Job) -> str:
-        folder = folder_of(job) if job.stage != "report" else None
-        done = epochs_done(folder) if folder else None
+        done = epochs_done(job.folder) if job.folder else None
         if done is None:
             return ""
-        planned = getattr(job.options, "epochs", None) if job.stage != "select" else None
+        planned = job.options.epochs if job.stage != "select" else None
         return f"{done}/{planned}" if planned else str(done)
 
 
-def spell(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """`42 s`, `3.5 min`, `2.1 h`, `4.0 d`."""
     for unit, length in (("d", 172800.0), ("h", 7200.0), ("min", 120.0)):
         if seconds >= length:

@@ -1,7 +1,7 @@
-"""What a Ray worker does with a job: runs its command in a process of its own, again and again from its checkpoint.
+"""What a Ray worker does with a job: it runs the command in a process of its own.
 
-Ray runs a task anew, here or on another node, when its worker or node is lost, or when :class:`Interrupted` is raised;
-what has been done until then is in the experiment folder, and :func:`sweep.jobs.command_of` goes on from there.
+Ray repeats a task, here or on another node, when its worker or node is lost, or when :class:`Interrupted` is raised. What
+has been done until then is in the experiment folder, and the command goes on from there (`Job.command`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from darts_pt.commands.command_line import USER_ERROR_CODE
 from darts_pt.run.errors import UserError
 from darts_pt.run.files import Lock
 from darts_pt.run.provenance import PROJECT_ROOT
-from sweep.jobs import Job, command_of, folder_of, is_done
+from sweep.jobs import Job
 
 POLL_SECONDS = 0.2
 GRACE_SECONDS = 60.0
@@ -73,24 +73,24 @@ def run_job(job: Job, log: Path, cpus: float, gpus: float, needed: Sequence[Outc
     start = time.monotonic()
     said = ""
     while True:
-        if is_done(job):
-            return Outcome(job.name, "done", folder_of(job), seconds=time.monotonic() - start)
-        holder = _holder(folder_of(job))
+        if job.is_done:
+            return Outcome(job.name, "done", job.folder, seconds=time.monotonic() - start)
+        holder = _holder(job.folder)
         if holder:  # Another job or run is at the same experiment, or the lost attempt is still saving itself.
             if holder != said:
                 say(holder)
                 said = holder
             time.sleep(5 * POLL_SECONDS)
             continue
-        code = _run(command_of(job, gpus > 0, list(dict.fromkeys(made))), log, cpus)
-        if code == 0 and (job.stage == "report" or is_done(job)):
-            return Outcome(job.name, "done", folder_of(job), seconds=time.monotonic() - start)
+        code = _run(job.command(gpus > 0, list(dict.fromkeys(made))), log, cpus)
+        if code == 0 and (job.stage == "report" or job.is_done):
+            return Outcome(job.name, "done", job.folder, seconds=time.monotonic() - start)
         if code < 0 or code in (128 + signal.SIGTERM, 128 + signal.SIGINT):
             raise Interrupted(f"{job.name} was ended by {_signal_name(code)}")
-        if code == USER_ERROR_CODE and (_holder(folder_of(job)) or is_done(job)):
+        if code == USER_ERROR_CODE and (_holder(job.folder) or job.is_done):
             continue  # Another one was quicker to begin it.
         reason = _last_words(log) or f"its command ended with code {code}"
-        return Outcome(job.name, "failed", folder_of(job), reason, time.monotonic() - start)
+        return Outcome(job.name, "failed", job.folder, reason, time.monotonic() - start)
 
 
 def _holder(folder: Path | None) -> str:
@@ -114,9 +114,9 @@ def _run(command: list[str], log: Path, cpus: float) -> int:
         head = f"--- {datetime.now().isoformat(timespec='seconds')} on {platform.node()}: {' '.join(command[1:])}\n"
         file.write(head.encode())
         file.flush()
-        guarded = [sys.executable, "-m", "sweep.guarded", str(os.getpid()), *command]
+        command = [sys.executable, "-m", "sweep.stops_with_parent", str(os.getpid()), *command]
         process = subprocess.Popen(
-            guarded, cwd=PROJECT_ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file
+            command, cwd=PROJECT_ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file
         )
         try:
             while process.poll() is None:

@@ -48,7 +48,7 @@ class Discretisation(Perturbation):
             return score(supernet, map(architect.mixing, candidates), batches, self.ranks)
 
         def tuned(decisions: Decisions) -> tuple[float, ...]:
-            with _put_back(self.training) as training:
+            with put_back(self.training) as training:
                 training.decisions = decisions
                 for _ in range(self.epochs):
                     training.tune()
@@ -59,7 +59,7 @@ class Discretisation(Perturbation):
 
 
 @contextmanager
-def _put_back(training: SupernetTraining) -> Iterator[SupernetTraining]:
+def put_back(training: SupernetTraining) -> Iterator[SupernetTraining]:
     """The training comes back as it was, whatever happens to it inside; it is not saved meanwhile."""
     before, between_batches = copy.deepcopy(training.to_checkpoint()), training.between_batches
     training.between_batches = lambda: None

@@ -21,7 +21,7 @@ from darts_pt.supernet import Decisions, initial_alpha
 from nasbench201.supernet import NasBench201Supernet
 from sota.genotypes import published
 from sota.network import ImageNetNetwork
-from sota.spaces import SPACES
+from sota.spaces import cell_types
 from sota.supernet import SotaSupernet
 from tests.helpers.oracle import mixing_weights
 
@@ -179,7 +179,7 @@ def test_a_rest_of_rounding_is_no_difference(tmp_path: Path) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         supernet = SotaSupernet("s5", 2, 3).double()
-        textbook = TextbookSota(SPACES["s5"], 2, 3, 10).double()
+        textbook = TextbookSota(cell_types("s5"), 2, 3, 10).double()
         images = torch.randn(4, 3, 8, 8, dtype=torch.float64)
     textbook.load_state_dict(supernet.state_dict())
     alpha = initial_alpha(supernet.cell_types, torch.Generator().manual_seed(5), dtype=torch.float64)

@@ -6,8 +6,7 @@ import importlib
 from pathlib import Path
 
 from darts_pt.commands.command_line import run_command
-from sweep.expansion import Graph, expand
-from sweep.jobs import command_of
+from sweep.jobs import Graph, expand
 from sweep.plan import read_plan
 
 SMALL = """
@@ -50,6 +49,5 @@ def graph_of(folder: Path, text: str = SMALL) -> Graph:
 def run_in_turn(graph: Graph) -> None:
     """Run the jobs one after the other in this process, by the commands that a sweep would run."""
     for job in graph.jobs:
-        module, arguments = command_of(job, gpu=False)[2], command_of(job, gpu=False)[3:]
-        main = importlib.import_module(module).main
-        run_command(type(job.options), main, arguments)
+        _, _, module, *arguments = job.command(gpu=False)
+        run_command(type(job.options), importlib.import_module(module).main, arguments)

@@ -9,22 +9,22 @@ import pytest
 from scipy import stats
 
 from report.comparison import aggregate, baseline, groups, p_value
-from report.run import Run
+from runs.recorded import Recorded
 
 ARCHITECTURE = "|nor_conv_3x3~0|+|nor_conv_3x3~0|skip_connect~1|+|skip_connect~0|none~1|avg_pool_3x3~2|"
 
 
-def selection(seed: int, name: str, valid: float, channels: int = 8) -> Run:
+def selection(seed: int, name: str, valid: float, channels: int = 8) -> Recorded:
     options = {"seed": seed, "selection": name, "method": "darts", "dataset": "digits", "cells_per_stage": 1}
     folder = Path(f"search-darts-201-{seed}-digits/log_resume-50-{name}-seed-{seed}-{channels}")
     genotype = {"genotype": ARCHITECTURE, "supernet_valid_accuracy": valid}
-    return Run(folder, {"options": options | {"init_channels": channels}}, genotype=genotype)
+    return Recorded(folder, {"options": options | {"init_channels": channels}}, genotype=genotype)
 
 
 PT, MAGNITUDE = (91.0, 92.5, 93.0, 90.0), (88.0, 91.0, 89.0, 89.5)
 
 
-def runs(seeds: int) -> list[Run]:
+def runs(seeds: int) -> list[Recorded]:
     return [selection(seed, "pt", PT[seed]) for seed in range(seeds)] + [
         selection(seed, "magnitude", MAGNITUDE[seed]) for seed in range(seeds)
     ]
@@ -40,8 +40,8 @@ def test_groups_differ_in_more_than_the_seed() -> None:
     assert baseline(found[1:]).label == "DARTS (magnitude)"
 
 
-def searched(folder: str, **options: object) -> Run:
-    return Run(Path(folder), {"options": {"method": "darts", "epochs": 50, **options}})
+def searched(folder: str, **options: object) -> Recorded:
+    return Recorded(Path(folder), {"options": {"method": "darts", "epochs": 50, **options}})
 
 
 def test_selections_that_were_run_otherwise_are_no_other_seeds() -> None:
@@ -65,7 +65,7 @@ def test_selections_that_were_run_otherwise_are_no_other_seeds() -> None:
 def test_selections_with_one_seed_from_searches_with_several_all_count() -> None:
     """As it is where a selection is left its default seed."""
     mine = [selection(1, "pt", value) for value in PT]
-    mine = [Run(Path(f"search-darts-201-{n}-digits") / run.folder.name, run.config, genotype=run.genotype)
+    mine = [Recorded(Path(f"search-darts-201-{n}-digits") / run.folder.name, run.config, genotype=run.genotype)
             for n, run in enumerate(mine)]  # fmt: skip
     (group,) = groups([*mine, *(searched(f"search-darts-201-{n}-digits", seed=n) for n in range(4))])
     assert list(group.values("valid").values()) == list(PT)
@@ -74,7 +74,7 @@ def test_selections_with_one_seed_from_searches_with_several_all_count() -> None
 def test_a_training_counts_for_the_selection_of_its_architecture() -> None:
     options = {"arch": ARCHITECTURE, "dataset": "digits", "cells_per_stage": 1, "seed": 1}
     trained = [
-        Run(
+        Recorded(
             Path(f"eval/digits-{n}"),
             {"options": options},
             summary={"architecture": ARCHITECTURE, "test_accuracy": value},

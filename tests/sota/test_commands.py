@@ -92,7 +92,7 @@ def test_the_defaults_are_the_papers() -> None:
     assert preset == {
         "epochs": 50, "batch_size": 64, "train_portion": 0.5, "init_channels": 16, "layers": 8, "ckpt_interval": 10,
     }  # fmt: skip
-    assert SotaSpace().search_folder(options).parts[-3:] == ("sota", "cifar10", "search-darts-sota-s5-2")
+    assert SotaSpace("s5").search_folder(options).parts[-3:] == ("sota", "cifar10", "search-darts-sota-s5-2")
 
 
 # Selection -------------------------------------------------------------------------------------------------------
@@ -280,18 +280,14 @@ def test_a_published_genotype_is_drawn(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "module"),
     [
-        ("blank-proj-201.sh --resume_expid search-blank-201-1", "nasbench201.projection --method blank"),
-        ("blank-proj-201.sh --space s3 --resume_expid x", "sota.projection --method blank"),
-        ("blank-proj-201.sh --space=s3 --resume-expid=x", "sota.projection --method blank"),
-        ("blank-proj-201.sh --resume-expid search-blank-sota-s3-2", "sota.projection --method blank"),
+        ("blank-proj-201.sh --resume_expid search-blank-201-1", "runs selection nasbench201 --method blank"),
         ("blank-proj-sota.sh --resume_expid x", "sota.projection --method blank"),
         ("darts-proj-sota.sh --resume_expid x", "sota.projection --method darts"),
         ("blank-sota.sh", "sota.train_search --method blank"),
         ("darts-sota.sh", "sota.train_search --method darts"),
-        ("eval.sh --arch darts_pt_s5_0", "sota.train --script eval --cutout --auxiliary"),
-        ("eval.sh --arch '|none~0|+|none~0|none~1|'", "nasbench201.train"),
-        ("eval-c100.sh", "sota.train --script eval-c100 --dataset cifar100 --init_channels 16 --layers 8"),
-        ("eval-svhn.sh", "sota.train --script eval-svhn --dataset svhn --init_channels 16 --layers 8"),
+        ("eval.sh --arch darts_pt_s5_0", "runs training s5 --arch darts_pt_s5_0"),
+        ("eval-c100.sh", "sota.train --script eval-c100 --dataset cifar100 --cutout --auxiliary"),
+        ("eval-svhn.sh", "sota.train --script eval-svhn --dataset svhn --cutout --auxiliary"),
     ],
 )
 def test_scripts_run_the_module_that_is_meant(arguments: str, module: str, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from benchmarks.textbook import Noise as TextbookNoise
 from benchmarks.textbook import TextbookSota
 from darts_pt.kernels.mixed import BatchNorm2d, frozen_statistics
 from sota.operations import Noise
-from sota.spaces import SPACES
+from sota.spaces import CANDIDATES, cell_types
 from sota.supernet import SotaSupernet
 from tests.helpers.oracle import assert_same, random_mixing
 
@@ -22,7 +22,7 @@ def supernet_and_textbook(space: str) -> tuple[SotaSupernet, TextbookSota]:
         assert norm.running_var is not None
         norm.running_mean.normal_()
         norm.running_var.uniform_(0.5, 2)
-    textbook = TextbookSota(SPACES[space], 2, 3, 5, skips_zero=True).double()
+    textbook = TextbookSota(cell_types(space), 2, 3, 5, skips_zero=True).double()
     # The same numbers for both, whatever the order of the edges: every noise operation has a generator of its own.
     for network in (supernet, textbook):
         noises = [module for module in network.modules() if isinstance(module, Noise | TextbookNoise)]
@@ -33,7 +33,7 @@ def supernet_and_textbook(space: str) -> tuple[SotaSupernet, TextbookSota]:
 
 @pytest.mark.parametrize("train", [True, False])
 @pytest.mark.parametrize("decided", [0, 2, 7, 14])
-@pytest.mark.parametrize("space", list(SPACES))
+@pytest.mark.parametrize("space", list(CANDIDATES))
 def test_agrees_with_the_textbook(space: str, decided: int, train: bool) -> None:
     supernet, textbook = supernet_and_textbook(space)
     generator = torch.Generator().manual_seed(decided)
@@ -41,7 +41,7 @@ def test_agrees_with_the_textbook(space: str, decided: int, train: bool) -> None
     assert_same(supernet, textbook, random_mixing(supernet, generator, decided), images, train)
 
 
-@pytest.mark.parametrize("space", list(SPACES))
+@pytest.mark.parametrize("space", list(CANDIDATES))
 def test_has_the_textbooks_names_in_the_textbooks_order(space: str) -> None:
     supernet, textbook = supernet_and_textbook(space)
     ours, theirs = supernet.state_dict(), textbook.state_dict()

@@ -15,7 +15,6 @@ from benchmarks.faults import left
 from darts_pt.run.errors import UserError
 from darts_pt.run.provenance import PROJECT_ROOT
 from sweep.cluster import import_ray
-from sweep.jobs import folder_of
 from tests.helpers.plans import graph_of, run_in_turn
 
 try:
@@ -79,7 +78,7 @@ def test_when_a_node_dies_its_jobs_go_on_elsewhere_and_end_the_same(cluster: Any
     command += ["--experiments", str(tmp_path / "killed")]
     driver = subprocess.Popen(command, cwd=PROJECT_ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
-        folders = [folder_of(job) for job in graph.jobs if job.stage == "search"]
+        folders = [job.folder for job in graph.jobs if job.stage == "search"]
         _until(lambda: any(folder is not None and folder.exists() for folder in folders), driver)
         second = _started(lambda: cluster.add_node(**NODE))  # It takes the other search.
         _until(lambda: all(folder and any(folder.glob("checkpoint_*")) for folder in folders), driver)
@@ -95,7 +94,7 @@ def test_when_a_node_dies_its_jobs_go_on_elsewhere_and_end_the_same(cluster: Any
     in_turn = graph_of(tmp_path / "in_turn", PLAN)
     run_in_turn(in_turn)
     for job, other in zip(graph.jobs, in_turn.jobs, strict=True):
-        folder, expected = folder_of(job), folder_of(other)
+        folder, expected = job.folder, other.folder
         assert folder is not None
         assert expected is not None
         assert left(folder) == left(expected), job.name

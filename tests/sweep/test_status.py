@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from rich.console import Console
 
-from sweep.expansion import Graph
+from sweep.jobs import Graph
 from sweep.status import Status
 
 

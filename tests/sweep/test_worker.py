@@ -15,8 +15,7 @@ from darts_pt.run.errors import UserError
 from darts_pt.run.files import Lock
 from darts_pt.run.provenance import PROJECT_ROOT
 from sweep import cluster, results, worker
-from sweep.expansion import Graph
-from sweep.jobs import command_of, folder_of, is_done
+from sweep.jobs import Graph
 from sweep.plan import Resources
 from sweep.worker import Interrupted, Outcome, run_job
 from tests.helpers.plans import SMALL, graph_of, run_in_turn
@@ -43,7 +42,7 @@ def never(*_: object) -> int:
 def test_what_is_done_is_not_run_again(done: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "_run", never)
     for job in done.jobs:
-        assert is_done(job)
+        assert job.is_done
         assert run_job(job, tmp_path / "log", 1, 0, [], nobody).state == "done"
 
 
@@ -57,23 +56,23 @@ def test_a_job_is_done_by_what_its_experiment_holds(done: Graph) -> None:
         (selection, "genotype.json"),
         (training, "summary.json"),
     ):
-        folder = folder_of(job)
+        folder = job.folder
         assert folder is not None
         path = folder / name
         content = path.read_bytes()
         path.unlink()
-        assert not is_done(job)
+        assert not job.is_done
         if path.suffix == ".json":
             path.write_bytes(content[:-5])
-            assert not is_done(job)
+            assert not job.is_done
         path.write_bytes(content)
-        assert is_done(job)
+        assert job.is_done
 
 
 def test_an_interrupted_job_goes_on_from_its_checkpoint(done: Graph) -> None:
     for stage, option in (("search", "--resume_epoch"), ("select", "--dev_resume_epoch")):
         job = next(job for job in done.jobs if job.stage == stage and job.selection != "magnitude")
-        assert command_of(job, gpu=False)[-2:] == [option, "-1"]
+        assert f"{option} -1" in " ".join(job.command(gpu=False))
 
 
 def test_results_are_those_of_the_experiments(done: Graph) -> None:
@@ -82,7 +81,7 @@ def test_results_are_those_of_the_experiments(done: Graph) -> None:
     found = {row.label: row for row in results.rows(done)}
     assert set(found) == {"darts + magnitude", "darts + pt"}
     for job in done.jobs:
-        folder = folder_of(job)
+        folder = job.folder
         assert folder is not None
         if job.stage == "evaluate":
             summary = json.loads((folder / "summary.json").read_text())
@@ -95,7 +94,9 @@ def test_results_are_those_of_the_experiments(done: Graph) -> None:
 
 def test_experiments_of_other_options_are_refused(done: Graph) -> None:
     root = done.output.parent.parent
-    with pytest.raises(UserError, match=r"plan.toml:\d+: --epochs is 3 but .* was started with 2.*tag"):
+    with pytest.raises(
+        UserError, match=r"plan.toml: methods\[0\]: .* was run with --epochs 2, where this takes 3: .*tag"
+    ):
         graph_of(root, ONE.replace("epochs = 2", "epochs = 3"))
 
 
@@ -107,7 +108,7 @@ def test_who_needs_what_failed_is_skipped(tmp_path: Path) -> None:
 
 def test_a_refusal_of_the_command_is_the_reason(tmp_path: Path) -> None:
     job = graph_of(tmp_path, ONE).jobs[0]
-    folder = folder_of(job)
+    folder = job.folder
     assert folder is not None
     folder.mkdir(parents=True)
     (folder / "notes.txt").write_text("mine")
@@ -119,7 +120,7 @@ def test_a_refusal_of_the_command_is_the_reason(tmp_path: Path) -> None:
 
 def test_a_job_waits_for_the_experiments_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job = graph_of(tmp_path, ONE).jobs[0]
-    folder = folder_of(job)
+    folder = job.folder
     assert folder is not None
     folder.mkdir(parents=True)
     lock = Lock(folder / ".lock", "it")
@@ -141,7 +142,7 @@ def test_a_command_whose_worker_dies_is_asked_to_stop() -> None:
     sleeper = [sys.executable, "-c", "import time; print('there', flush=True); time.sleep(60)"]
     parent = (
         "import os, subprocess, sys; "
-        f"subprocess.Popen([sys.executable, '-m', 'sweep.guarded', str(os.getpid()), *{sleeper!r}]).wait()"
+        f"subprocess.Popen([sys.executable, '-m', 'sweep.stops_with_parent', str(os.getpid()), *{sleeper!r}]).wait()"
     )
     process = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, cwd=PROJECT_ROOT)
     assert process.stdout is not None
@@ -153,15 +154,16 @@ def test_a_command_whose_worker_dies_is_asked_to_stop() -> None:
 
 
 def test_resources_that_no_node_has_are_named(tmp_path: Path) -> None:
-    job = graph_of(tmp_path, ONE).jobs[0]
+    graph = graph_of(tmp_path, ONE)
+    job = graph.jobs[0]
     nodes = [{"CPU": 4.0, "memory": 8.0 * 2**30}, {"CPU": 8.0, "GPU": 2.0, "memory": 4.0 * 2**30}]
     for resources in (Resources(8, 1), Resources(4, 0, 8), Resources(2, 0.25, 4)):
-        cluster.check_possible([(job, resources)], nodes, "plan.toml")
+        cluster.check_possible([(job, resources)], nodes, graph.plan)
     for resources, said in ((Resources(16, 0), "16 CPU"), (Resources(1, 1, 8), "1 CPU, 1 GPU, 8 GB")):
         with pytest.raises(
-            UserError, match=f"plan.toml:4: {job.name} asks for {said}, which no node .* 1 × 4 CPU, 8 GB"
+            UserError, match=f"plan.toml: methods.0.: {job.name} asks for {said}, which no node .* 1 × 4 CPU, 8 GB"
         ):
-            cluster.check_possible([(job, resources)], nodes, "plan.toml")
+            cluster.check_possible([(job, resources)], nodes, graph.plan)
 
 
 def test_a_job_gets_a_gpu_where_there_are_any(tmp_path: Path) -> None:

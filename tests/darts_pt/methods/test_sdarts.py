@@ -16,7 +16,7 @@ from darts_pt.methods import METHODS
 from darts_pt.methods.sdarts_adv import Adversarial
 from darts_pt.methods.sdarts_rs import RandomSmoothing, projected
 from darts_pt.supernet import Decisions
-from sota.spaces import SPACES
+from sota.spaces import cell_types
 from sota.supernet import SotaSupernet
 from tests.helpers.bilevel import batch, double
 from tests.helpers.toy import toy_architect
@@ -116,7 +116,7 @@ def test_the_ascent_is_the_originals_where_weights_reach_0(space: str) -> None:
         supernet = SotaSupernet(space, init_channels=2, layers=3).double()
         images, labels = torch.randn(4, 3, 8, 8, dtype=torch.float64), torch.arange(4)
         alpha = {cell.name: torch.randn(14, len(cell.operations[0])).double() for cell in supernet.cell_types}
-    textbook = TextbookSota(SPACES[space], 2, 3, 10, skips_zero=True).double().eval()
+    textbook = TextbookSota(cell_types(space), 2, 3, 10, skips_zero=True).double().eval()
     textbook.load_state_dict(supernet.state_dict())
     centre = {name: rows.softmax(-1) for name, rows in alpha.items()}
     moving = {name: rows.clone().requires_grad_() for name, rows in centre.items()}

@@ -1,7 +1,7 @@
-"""Running a graph of jobs on Ray: everything is handed to Ray at once, which starts each job when what it needs has ended.
+"""Running a graph of jobs on Ray: all are handed over at once, and Ray starts each when what it needs has ended.
 
-A job is a Ray task that gets the outcomes of the jobs it needs; Ray places it, waits for resources, and runs it anew when
-its worker or node is lost.
+A job is a Ray task that gets the outcomes of the jobs it needs; Ray places it, waits for resources, and repeats it when its
+worker or node is lost.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from typing import Any
 
 from darts_pt.run.errors import Stopped
 from sweep import cluster
-from sweep.expansion import Graph
-from sweep.jobs import Job, folder_of, is_done
+from sweep.jobs import Graph, Job
 from sweep.plan import Resources
 from sweep.status import Status
 from sweep.worker import GRACE_SECONDS, Outcome, run_job
@@ -28,7 +27,7 @@ LOST_SECONDS = 60.0
 """So long may jobs wait for a node that can run them after the last such node is lost."""
 
 
-class Board:
+class News:
     """Where workers say what they are doing; an actor on the node of the command."""
 
     def __init__(self) -> None:
@@ -37,14 +36,14 @@ class Board:
     def say(self, job: str, node: str, text: str) -> None:
         self._news.append((job, node, text))
 
-    def news(self) -> list[tuple[str, str, str]]:
+    def read(self) -> list[tuple[str, str, str]]:
         """What has been said since the last call: (job, node, what); an empty text says that it has started."""
         news, self._news = self._news, []
         return news
 
 
 def task(
-    job: Job, log: Path, cpus: float, gpus: float, settled: Mapping[str, Outcome], board: Any, *needed: Outcome
+    job: Job, log: Path, cpus: float, gpus: float, settled: Mapping[str, Outcome], news: Any, *needed: Outcome
 ) -> Outcome:
     """A job, as Ray runs it; `settled` are needed jobs that were done before the sweep began."""
     node = platform.node()
@@ -52,7 +51,7 @@ def task(
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def say(text: str) -> None:
-        board.say.remote(job.name, node, text)
+        news.say.remote(job.name, node, text)
 
     say("")
     return run_job(job, log, cpus, gpus, [*settled.values(), *needed], say)
@@ -68,13 +67,13 @@ def run(
         Stopped: SIGTERM or Ctrl-C; running jobs have saved themselves.
     """
     there = cluster.nodes(ray)
-    outcomes = {job.name: Outcome(job.name, "done", folder_of(job)) for job in graph.jobs if is_done(job)}
+    outcomes = {job.name: Outcome(job.name, "done", job.folder) for job in graph.jobs if job.is_done}
     left = {job.name: job for job in graph.jobs if job.name not in outcomes}
     resources = {name: cluster.granted(job, there, cpus, gpus) for name, job in left.items()}
-    cluster.check_possible([(left[name], resources[name]) for name in left], there, graph.plan.path.name)
+    cluster.check_possible([(left[name], resources[name]) for name in left], there, graph.plan)
     for outcome in outcomes.values():
         status.ended(outcome, before=True)
-    board = ray.remote(Board).options(num_cpus=0, max_restarts=-1, scheduling_strategy=_here(ray)).remote()
+    news = ray.remote(News).options(num_cpus=0, max_restarts=-1, scheduling_strategy=_here(ray)).remote()
     references: dict[Any, str] = {}
     by_name: dict[str, Any] = {}
     with _signals_stop() as stop:
@@ -83,9 +82,9 @@ def run(
             settled = {need: outcomes[need] for need in job.needs if need in outcomes}
             waits = [by_name[need] for need in job.needs if need in by_name]
             share = (resources[name].num_cpus or 1.0, resources[name].num_gpus or 0.0)
-            by_name[name] = remote.remote(job, graph.output / "logs" / f"{name}.log", *share, settled, board, *waits)
+            by_name[name] = remote.remote(job, graph.output / "logs" / f"{name}.log", *share, settled, news, *waits)
             references[by_name[name]] = name
-        _wait(ray, board, references, left, resources, outcomes, status, stop)
+        _wait(ray, news, references, left, resources, outcomes, status, stop)
         if stop:
             late = _cancel(ray, references, status)
             done = sum(outcome.state == "done" for outcome in outcomes.values())
@@ -104,7 +103,7 @@ def run(
 
 def _wait(
     ray: Any,
-    board: Any,
+    news: Any,
     references: dict[Any, str],
     jobs: Mapping[str, Job],
     resources: Mapping[str, Resources],
@@ -119,7 +118,7 @@ def _wait(
         ready, _ = ray.wait(list(references), num_returns=1, timeout=TICK_SECONDS)
         if ready:
             ready, _ = ray.wait(list(references), num_returns=len(references), timeout=0)
-        for name, node, text in _news(ray, board):
+        for name, node, text in _read(ray, news):
             running.add(name)
             status.said(name, node, text)
         for reference in ready:
@@ -134,14 +133,14 @@ def _wait(
             for reference in [reference for reference, name in references.items() if name in stuck]:
                 name = references.pop(reference)
                 ray.cancel(reference, force=True)
-                reason = f"no node is left that has {cluster.in_words(resources[name])}"
+                reason = f"no node is left that has {cluster.spell(resources[name])}"
                 outcomes[name] = Outcome(name, "failed", reason=reason)
                 status.ended(outcomes[name])
 
 
-def _news(ray: Any, board: Any) -> list[tuple[str, str, str]]:
+def _read(ray: Any, news: Any) -> list[tuple[str, str, str]]:
     try:
-        return ray.get(board.news.remote(), timeout=5)
+        return ray.get(news.read.remote(), timeout=5)
     except ray.exceptions.RayError:  # It only informs: a sweep goes on without.
         return []
 
@@ -158,7 +157,7 @@ def _outcome(ray: Any, reference: Any, job: Job, outcomes: Mapping[str, Outcome]
             return Outcome(job.name, "skipped", reason=f"{missing.job} {missing.state}")
         cause = getattr(error, "cause", None) or error
         reason = " ".join(str(cause).split())[:300] or type(cause).__name__
-        return Outcome(job.name, "failed", folder_of(job), f"{reason} (given up after every retry)")
+        return Outcome(job.name, "failed", job.folder, f"{reason} (given up after every retry)")
 
 
 def _cancel(ray: Any, references: Mapping[Any, str], status: Status) -> list[str]:

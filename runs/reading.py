@@ -2,7 +2,7 @@
 
 Everything a figure or a page shows comes from here, and here from metrics.jsonl, timing.jsonl, config.json,
 genotype.json and summary.json; never from log text. Damage is no error: what cannot be read is named in
-`Run.problems`, and the rest is used.
+`Recorded.problems`, and the rest is used.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from darts_pt.run.chosen import GENOTYPE_FILE, SUMMARY_FILE
 from darts_pt.run.errors import UserError
 from darts_pt.run.files import read_json
 from darts_pt.run.suggestions import did_you_mean, listed
-from report.run import Record, Run
+from runs.recorded import Record, Recorded
 
 _MARKS = ("config.json", "metrics.jsonl")
 _NOT_RUNS = {"scripts", "runs", "eval_scripts", "__pycache__"}
@@ -73,12 +73,12 @@ def _runs_below(root: Path) -> Iterator[Path]:
 # Reading ---------------------------------------------------------------------------------------------------------
 
 
-def read_runs(folders: Iterable[Path]) -> list[Run]:
+def read_runs(folders: Iterable[Path]) -> list[Recorded]:
     """All of them, in that order."""
     return [read_run(folder) for folder in folders]
 
 
-def read_run(folder: Path) -> Run:
+def read_run(folder: Path) -> Recorded:
     """A run from its folder, whatever state that is in."""
     problems: list[str] = []
     config = _json(folder / "config.json", problems, needed=True) or {}
@@ -88,7 +88,7 @@ def read_run(folder: Path) -> Run:
         problems.append(f"metrics.jsonl: {len(lines) - len(records)} lines are no records and were left out")
     if not records and (folder / "metrics.jsonl").is_file():
         problems.append("metrics.jsonl holds no record: the run has not finished its first epoch")
-    run = Run(
+    run = Recorded(
         folder,
         config,
         records,
@@ -104,7 +104,7 @@ def read_run(folder: Path) -> Run:
     return run
 
 
-def _with_problem(run: Run, problem: str) -> Run:
+def _with_problem(run: Recorded, problem: str) -> Recorded:
     return dataclasses.replace(run, problems=(*run.problems, problem))
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from darts_pt.run.errors import UserError
-from report.reading import find_runs, read_run, read_runs
-from report.run import number
+from runs.reading import find_runs, read_run, read_runs
+from runs.recorded import number
 
 NAME = "search-darts-201-1-digits"
 

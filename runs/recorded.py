@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from darts_pt.run.chosen import SELECTION
+from darts_pt.space import SPACES
 
 Kind = Literal["search", "selection", "training", "analysis", "unknown"]
 
@@ -38,7 +40,7 @@ class Record:
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class Recorded:
     """One experiment folder.
 
     Attributes:
@@ -83,16 +85,31 @@ class Run:
         inside = self.kind in ("selection", "analysis")
         return f"{self.folder.parent.name}/{self.folder.name}" if inside else self.folder.name
 
+    @cached_property
+    def family(self) -> str:
+        """The family of its space: by the option, by the folder it is in, or by options that only one family has."""
+        families = SPACES.families()
+        if self.options.get("space") in SPACES:
+            return SPACES[self.options["space"]].family
+        by_folder = [part for part in reversed(self.folder.parts) if part in families]
+        by_options = [family for family in families if _own_options(family) & self.options.keys()]
+        return next(iter([*by_options, *by_folder]), "?")
+
     @property
     def space(self) -> str:
-        """nasbench201, s1 … s5, or ? where nothing says it; of a training, the space that its architecture's name has."""
-        space = self.options.get("space")
-        if space:
-            return str(space)
-        if "cells_per_stage" in self.options or "nasbench201" in self.folder.parts:
-            return "nasbench201"
-        trained = re.search(r"[-_](s[1-5])[-_]", str(self.options.get("arch"))) if self.kind == "training" else None
-        return trained.group(1) if trained else "?"
+        """A space's name, or ? where nothing says it; of a training, the space that its architecture's name has."""
+        option = self.options.get("space")
+        if option:
+            return str(option)
+        names = [name for name, space in SPACES.items() if space.family == self.family]
+        if len(names) != 1 and self.kind == "training":
+            names = re.findall(rf"(?<=[-_])({'|'.join(names)})(?=[-_])", str(self.options.get("arch")))[:1]
+        return names[0] if len(names) == 1 else "?"
+
+    @property
+    def space_title(self) -> str:
+        """The space as people write it."""
+        return SPACES[self.space].title if self.space in SPACES else "unknown space"
 
     @property
     def dataset(self) -> str:
@@ -229,6 +246,16 @@ class Run:
         """MiB of the process, at most."""
         found = [number(line.get("memory_mib")) for line in self.timing]
         return max((memory for memory in found if memory is not None), default=None)
+
+
+@cache
+def _own_options(family: str) -> frozenset[str]:
+    """The names of the options that commands have in this family alone."""
+    names = {
+        other: {field.name for command in space.commands.values() for field in dataclasses.fields(command.options)}
+        for other, space in SPACES.families().items()
+    }
+    return frozenset(names.pop(family).difference(*names.values()))
 
 
 def number(value: Any) -> float | None:

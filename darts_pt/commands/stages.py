@@ -1,0 +1,28 @@
+"""Search and selection as the commands of every space run them: the work, then what to type next. Cheap to import."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from darts_pt.methods import selection_script
+from darts_pt.space import SearchSpace
+
+
+def search(space: SearchSpace[Any, Any], options: Any) -> None:
+    """Search, and say what to do next."""
+    from darts_pt.commands.search import run_search
+    from darts_pt.run.resume import say_next
+
+    folder = run_search(space.at(options.data_root), options).folder
+    if space.scripts:
+        say_next(selection_script(options.method, space.scripts), folder, "--resume_expid", folder.name)
+
+
+def select(space: SearchSpace[Any, Any], options: Any) -> None:
+    """Select, and say what to do next."""
+    from darts_pt.commands.selection import run_selection
+    from darts_pt.run.resume import say_next
+
+    folder = run_selection(space.at(options.data_root), space.with_dataset(options)).folder
+    if "training" in space.commands:
+        say_next("eval.sh", folder, "--arch", f"{folder.parent.name}/{folder.name}")

@@ -1,0 +1,161 @@
+"""The runs behind the paper's figures and tables: of one space on one data set, at the size of a preset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from darts_pt.run.errors import UserError
+from darts_pt.space import SPACES
+from runs import run as runs
+from runs.make import Runner
+from runs.reading import read_run
+from runs.run import Run
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How large the runs are.
+
+    Attributes:
+        seeds: of the runs; none means the one that the space's commands take by default.
+        interval: tuning epochs between selection events; by space where `intervals` has it.
+        ckpt_interval: epochs between a search's checkpoints, from which figure 4 selects; None takes the usual.
+        tuning: the most epochs for which a discretised supernet is tuned (figures 1 and 2).
+        epochs: of the training from scratch; None takes the command's.
+        as_paper: whether the training has the options that the paper's adds, such as cutout.
+        shuffles: how often table 1 draws edges.
+        minutes: processor time that the whole set may take; None where nobody has set a bound.
+    """
+
+    seeds: tuple[int, ...]
+    interval: int
+    intervals: Mapping[str, int]
+    ckpt_interval: int | None
+    tuning: int
+    epochs: int | None
+    as_paper: bool
+    shuffles: int
+    minutes: float | None = None
+
+
+SCALES = {
+    "digits": Scale((), 1, {"nasbench201": 5}, 10, 3, 10, False, 10, minutes=90),
+    "paper": Scale((0, 1, 2, 3), 5, {}, None, 20, None, True, 10),
+}
+"""The presets. `digits` is for a laptop's CPU; `paper` is what the paper did, days on a GPU."""
+
+
+class Accuracies(NamedTuple):
+    """An architecture's test accuracies (%) by data set, how they are known, and the training that gave them."""
+
+    by_dataset: dict[str, float]
+    source: str
+    training: Run | None
+
+
+@dataclass
+class Study:
+    """The runs of one space on one data set.
+
+    Attributes:
+        space: its name.
+        common: options that all runs have: gpu, experiments, data_root, fast.
+        runner: makes them, finds them or lists them.
+    """
+
+    space: str
+    dataset: str
+    scale: Scale
+    common: dict[str, Any]
+    runner: Runner = field(default_factory=Runner)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return self.scale.seeds or (SPACES[self.space].default_seed,)
+
+    @property
+    def interval(self) -> int:
+        return self.scale.intervals.get(self.space, self.scale.interval)
+
+    @property
+    def experiments(self) -> Path:
+        return self.common["experiments"]
+
+    @property
+    def where(self) -> str:
+        """For captions."""
+        return f"{SPACES[self.space].title}, {self.dataset}"
+
+    def search(self, method: str, seed: int) -> Run | None:
+        """A search that has come to its end; like the others, None where there is none and none may be made."""
+        options = self._options("search", seed, method=method, ckpt_interval=self.scale.ckpt_interval)
+        return self.runner.get(runs.search(SPACES[self.space], options))
+
+    def searches(self, method: str = "darts") -> list[Run]:
+        """The searches of all seeds.
+
+        Raises:
+            UserError: there is none.
+        """
+        found = [run for seed in self.seeds if (run := self.search(method, seed)) is not None]
+        if not found:
+            raise missing(f"the search ({method}, {self.space}, {self.dataset})")
+        return found
+
+    def selection_options(self, searched: Run, selection: str) -> Any:
+        seed, interval = searched.options.seed, self.interval
+        return self._options("selection", seed, resume_expid="", selection=selection, proj_intv=interval)
+
+    def selection(self, searched: Run | None, selection: str, epoch: int | None = None) -> Run | None:
+        """A selection from a search, from its last checkpoint or that of an epoch."""
+        if searched is None:
+            return None
+        return self.runner.get(runs.selection(searched, self.selection_options(searched, selection), epoch))
+
+    def accuracies(self, selected: Run | None) -> Accuracies:
+        """What is known of the architecture that was selected: by the benchmark table of now, else by training it.
+
+        The table is asked at every drawing: what a selection has written down is what the table of that time knew.
+        """
+        if selected is None:
+            return Accuracies({}, "", None)
+        space = runs.space_of(selected)
+        assert selected.folder is not None
+        architecture = read_run(selected.folder).architecture
+        known = space.look_up(architecture, self.dataset) if architecture else {}
+        if known or (architecture is None and space.has_table(self.dataset)):
+            tests = {name.removesuffix(" test"): known[name] for name in known if name.endswith(" test")}
+            return Accuracies(tests, "by the benchmark table", None)
+        trained = self._training(selected)
+        accuracy = read_run(trained.folder).test_accuracy if trained and trained.folder else None
+        return Accuracies({} if accuracy is None else {self.dataset: accuracy}, "trained from scratch", trained)
+
+    def _training(self, selected: Run) -> Run | None:
+        space = SPACES[self.space]
+        if "training" not in space.commands:
+            return None
+        added = space.paper_training if self.scale.as_paper else {}
+        options = self._options("training", selected.options.seed, arch="", epochs=self.scale.epochs, **added)
+        return self.runner.get(runs.training(selected, options))
+
+    def snapshots(self, searched: Run) -> list[int]:
+        """The epochs of search that there are checkpoints of, or will be."""
+        from darts_pt.run.checkpoint import epochs_in
+
+        assert searched.folder is not None
+        found = epochs_in(searched.folder) if searched.folder.is_dir() else []
+        if found or self.runner.planned is None:
+            return found
+        last, interval = searched.resolved.epochs, searched.resolved.ckpt_interval
+        return sorted({*range(interval, last + 1, interval), last})
+
+    def _options(self, kind: Any, seed: int, **values: Any) -> Any:
+        options: Any = SPACES[self.space].commands[kind].options
+        return options(**self.common, seed=seed, dataset=self.dataset, **values)
+
+
+def missing(what: str) -> UserError:
+    return UserError(f"{what} has not been run: leave --no_run out, and it will be")

@@ -1,0 +1,92 @@
+"""`python -m runs KIND SPACE [--key value]…`: a search, a selection or a training in a space.
+
+Where `--space`, `--resume_expid` or `--arch` names another space, or an experiment of one, that space's command runs. A
+training has the options that the paper's has, and the data set of the experiment that `--arch` names.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from darts_pt.commands import stages
+from darts_pt.commands.command_line import USER_ERROR_CODE, run_command
+from darts_pt.run.files import read_json
+from darts_pt.run.provenance import PROJECT_ROOT
+from darts_pt.space import SPACES, Kind, SearchSpace
+
+Space = SearchSpace[Any, Any]
+
+
+def main(argv: Sequence[str]) -> None:
+    """Find the space, and run its command."""
+    if len(argv) < 2 or argv[0] not in get_args(Kind) or argv[1] not in SPACES:
+        usage = f"usage: python -m runs {{{','.join(get_args(Kind))}}} {{{','.join(SPACES)}}} [--key value]…"
+        print(usage, file=sys.stderr)
+        sys.exit(USER_ERROR_CODE)
+    kind: Any = argv[0]
+    arguments = list(argv[2:])
+    space = space_of(SPACES[argv[1]], arguments)
+    if kind == "training":
+        arguments = [*usual_training(space, arguments), *arguments]
+    command = space.commands[kind]
+    run_command(command.options, main_of(space, kind), arguments, f"python -m runs {kind} {space.name}")
+
+
+def main_of(space: Space, kind: Kind) -> Callable[[Any], object]:
+    """The function that runs a command of the space with its options."""
+    module = space.commands[kind].module
+    if module:
+        return importlib.import_module(module).main
+    functions = {"search": stages.search, "selection": stages.select}
+    return functools.partial(functions[kind], space) if kind in functions else space.train
+
+
+def space_of(space: Space, arguments: Sequence[str]) -> Space:
+    """The space that the arguments name; `space` if they name none."""
+    named = value_of("space", arguments) or value_of("search_space", arguments)
+    if named in SPACES:
+        return SPACES[named]
+    name = value_of("arch", arguments) or value_of("resume_expid", arguments)
+    experiments = Path(value_of("experiments", arguments) or PROJECT_ROOT / "experiments")
+    families = SPACES.families().values()
+    found = next((other for other in families if name and other.recognises(name, experiments)), space)
+    return space if found.family == space.family else found
+
+
+def usual_training(space: Space, arguments: Sequence[str]) -> list[str]:
+    """The options that the paper's training adds, and the data of the experiment that `--arch` names."""
+    words = [f"--{name}" for name, value in space.paper_training.items() if value is True]
+    arch = value_of("arch", arguments)
+    if not arch or value_of("dataset", arguments):
+        return words
+    experiments = Path(value_of("experiments", arguments) or PROJECT_ROOT / "experiments") / space.family
+    for folder in (Path(arch), *(parent / arch for parent in (experiments, *sorted(experiments.glob("*/"))))):
+        try:
+            options = read_json(folder / "config.json")["options"]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        inherited = {name: options.get(name) for name in ("dataset", "data", "image_size")}
+        return words + [word for name, value in inherited.items() if value for word in (f"--{name}", str(value))]
+    return words
+
+
+def value_of(name: str, arguments: Sequence[str]) -> str:
+    """The value that `--name value` or `--name=value` gives, the last one; empty if there is none."""
+    found, previous = "", ""
+    for argument in arguments:
+        option, equals, value = argument.partition("=")
+        if equals and option.replace("-", "_") == f"__{name}":
+            found = value
+        elif previous.replace("-", "_") == f"__{name}":
+            found = argument
+        previous = argument
+    return found
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

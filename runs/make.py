@@ -1,0 +1,68 @@
+"""Making runs in this process: a run that has ended is reused, an interrupted one goes on, a missing one is made."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from runs.costs import counted
+from runs.run import Run, space_of
+
+ADVICE = "move it away, or give other --experiments"
+
+
+def make(run: Run) -> None:
+    """Start the run, or go on with it, to its end; its cost is counted."""
+    space, options = space_of(run), run.next_options
+    with counted(options.experiments, lambda: run.folder):
+        if run.kind == "search":
+            from darts_pt.commands.search import run_search
+
+            run_search(space, options)
+        elif run.kind == "selection":
+            from darts_pt.commands.selection import run_selection
+
+            run_selection(space, options)
+        else:
+            space.train(options)
+
+
+@dataclass
+class Runner:
+    """Gets runs: makes those that are missing, or only finds them, or only lists what would be made.
+
+    Attributes:
+        may_run: whether what is missing is made; else it stays missing.
+        planned: where it is a list, nothing is made, and what would be is noted there: commands, and after a # what has
+            no command of its own.
+        used: the folders of the runs that were found or made, in their order.
+    """
+
+    may_run: bool = True
+    planned: list[str] | None = None
+    used: list[Path] = field(default_factory=list)
+
+    def get(self, run: Run) -> Run | None:
+        """The run, once it has ended; None if it has not and may not be made. A planned run counts as made."""
+        run.check_options(ADVICE)
+        line = shlex.join(run.command())
+        there = self.obtain(lambda: run.folder, lambda: run.is_done, lambda: make(run), line)
+        return run if there else None
+
+    def obtain(
+        self, folder: Callable[[], Path | None], is_done: Callable[[], bool], make: Callable[[], object], line: str
+    ) -> bool:
+        """The same for anything that leaves a folder; `line` says what would be made."""
+        if not is_done():
+            if self.planned is not None:
+                self.planned += [line] if line not in self.planned else []
+                return True
+            if not self.may_run:
+                return False
+            make()
+        found = folder()
+        if found is not None and found not in self.used:
+            self.used.append(found)
+        return True

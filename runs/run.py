@@ -1,0 +1,145 @@
+"""A run as data: a search, a selection from it, or a training of what was selected; its folder, its command, how far it is.
+
+A run is known by the folder that its command would write. What it has done is read from there and from nowhere else.
+Nothing here imports torch once a run is made: the workers of a sweep use this module.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from darts_pt.methods import METHODS
+from darts_pt.run.chosen import GENOTYPE_FILE, SUMMARY_FILE
+from darts_pt.run.errors import UserError
+from darts_pt.run.files import read_json
+from darts_pt.space import SPACES, Kind, SearchSpace
+from runs.commands import command_line
+
+RESUME_OPTION = {"search": "resume_epoch", "selection": "dev_resume_epoch", "training": "resume_epoch"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a space's command.
+
+    Attributes:
+        space: its name.
+        options: as the command gets them; a training's `arch` is left to `command_options`.
+        resolved: with the presets' values, as far as they are known before the run.
+        pattern: the folder it writes; a `*` in its name stands for what only the run will know. None for a training.
+        source: the run that it starts from.
+    """
+
+    space: str
+    kind: Kind
+    options: Any
+    resolved: Any
+    pattern: Path | None = None
+    source: Run | None = None
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder as far as it is known now; None for a training whose architecture is not known yet."""
+        if self.pattern is not None:
+            found = sorted(self.pattern.parent.glob(self.pattern.name + "/")) if "*" in self.pattern.name else []
+            return found[0] if found else self.pattern
+        return space_of(self).training_folder(self._with_arch(self.resolved))
+
+    @property
+    def command_options(self) -> Any:
+        """The options with which its command begins."""
+        return self._with_arch(self.options)
+
+    def _with_arch(self, options: Any) -> Any:
+        if self.kind != "training" or self.source is None or self.source.folder is None:
+            return options
+        selected = self.source.folder  # Named, not by its path, so that equal runs on two machines have equal options.
+        return dataclasses.replace(options, arch=f"{selected.parent.name}/{selected.name}")
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it has written the file that it ends with."""
+        last = SUMMARY_FILE if self.kind == "training" else GENOTYPE_FILE
+        return self.folder is not None and read_object(self.folder / last) is not None
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether there is a checkpoint to go on from."""
+        return self.folder is not None and any(self.folder.glob("checkpoint_*.pth.tar"))
+
+    @property
+    def next_options(self) -> Any:
+        """The options with which the command starts the run, or goes on with it where it was interrupted."""
+        if self.folder is None or not self.folder.exists():
+            return self.command_options
+        changes = {RESUME_OPTION[self.kind]: -1} if self.is_begun else {"overwrite": True}
+        return dataclasses.replace(self.command_options, **changes)
+
+    def command(self, options: Any = None) -> list[str]:
+        """The command line; `options` are `command_options` by default."""
+        space, options = space_of(self), options or self.command_options
+        return command_line(space, self.kind, dataclasses.asdict(options))
+
+    def check_options(self, advice: str) -> None:
+        """Refuses a run of the same name that was made otherwise, such as a trial with --fast.
+
+        Raises:
+            UserError: naming the first option that differs, and the advice.
+        """
+        from darts_pt.run.resume import other_options
+
+        folder = self.folder
+        if folder is None or not (self.is_begun or self.is_done):
+            return
+        ignored = {"arch"} | ({"proj_intv"} if self.kind == "search" else set())
+        options = {name: value for name, value in dataclasses.asdict(self.resolved).items() if name not in ignored}
+        known = {name: value for name, value in options.items() if value is not None}
+        for name, value, began in other_options(folder, known):
+            raise UserError(f"{folder} was run with --{name} {began}, where this takes {value}: {advice}")
+
+
+def search(space: SearchSpace[Any, Any], options: Any) -> Run:
+    """A search in the space; options of the preset may be open."""
+    from darts_pt.commands.options import with_preset
+
+    options = dataclasses.replace(options, space=space.name) if hasattr(options, "space") else options
+    resolved = with_preset(options, {**space.preset(options), **METHODS[options.method].defaults})
+    return Run(space.name, "search", options, resolved, space.search_folder(resolved))
+
+
+def selection(searched: Run, options: Any, epoch: int | None = None) -> Run:
+    """A selection from a search, from its last checkpoint or that of an epoch."""
+    from darts_pt.commands.selection import selection_pattern
+
+    assert searched.pattern is not None
+    options = dataclasses.replace(options, resume_expid=searched.pattern.name, resume_epoch=epoch)
+    known = dataclasses.replace(options, method=options.method or searched.options.method)
+    name = selection_pattern(known, searched.resolved.epochs if epoch is None else epoch)
+    return Run(searched.space, "selection", options, options, searched.pattern / name, searched)
+
+
+def training(selected: Run, options: Any) -> Run:
+    """A training from scratch of what a selection has selected, or will."""
+    from darts_pt.commands.options import with_preset
+
+    space = SPACES[selected.space]
+    options = dataclasses.replace(options, **space.training_options(options.dataset))
+    return Run(selected.space, "training", options, with_preset(options, space.preset(options)), None, selected)
+
+
+def space_of(run: Run) -> SearchSpace[Any, Any]:
+    """The run's space, with its files where the run's options say."""
+    return SPACES[run.space].at(run.options.data_root)
+
+
+def read_object(path: Path) -> Mapping[str, Any] | None:
+    """The object in a file; None if there is none that is whole."""
+    try:
+        content = read_json(path)
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None

@@ -1,0 +1,133 @@
+"""A plan's options, checked by the commands that will get them; what one would refuse is refused with its place."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from darts_pt.commands.command_line import parse
+from darts_pt.commands.method_options import check_settings
+from darts_pt.methods import METHODS
+from darts_pt.run.errors import UserError
+from darts_pt.run.suggestions import did_you_mean, listed
+from darts_pt.space import SPACES, Kind
+from sweep.plan import DATASETS, STAGES, Place, Plan
+
+KINDS: dict[str, Kind] = {"search": "search", "select": "selection", "evaluate": "training"}
+"""A plan's table -> the command whose options are in it."""
+_FROM_LISTS = {
+    "seed": "seeds", "dataset": "datasets", "space": "spaces", "method": "methods", "selection": "selections",
+    "data": "data", "expid_tag": "tag",
+}  # fmt: skip
+"""Options that the plan says elsewhere: option -> key."""
+_OWN = ("gpu", "experiments", "data_root", "overwrite", "arch", "script", "log_tag", "max_nodes")
+_OWN += ("resume_epoch", "resume_expid", "dev_resume_epoch", "dev_resume_log")
+"""Options that the sweep sets by itself."""
+_OF_THE_SEARCH = ("epochs", "ckpt_interval")
+"""Options that a selection takes, but only to find the end of the search, which the sweep knows."""
+_REPORTS_OWN = ("experiment", "experiments", "output")
+_NEEDED = {"select": ["--resume_expid", "?"], "evaluate": ["--arch", "?"]}
+"""What stands for options that are known later, while the others are checked."""
+
+
+class PlanOptions:
+    """The options that a plan's tables give to its commands."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._known: dict[tuple[str, ...], Any] = {}
+
+    def of(self, stage: str, space: str, dataset: str, method: str | None = None) -> Any:
+        """The command's options as the plan's tables give them, each checked; narrower tables win."""
+        key = (stage, space, dataset, method or "")
+        if key not in self._known:
+            kind = SPACES[space].commands[KINDS[stage]].options
+            family = SPACES[space].family
+            place: Place = (stage,)
+            given: dict[str, list[str]] = {}
+            for table in ((), (family,), (space,), (dataset,), (method,) if method else ()):
+                for name, value in self._table(stage, table).items():
+                    place = (stage, *table, name)
+                    given[name] = self._words(place, value, kind)
+                    self._check_setting(
+                        place, self._parse(kind, place, [*_NEEDED.get(stage, []), *given[name]]), method
+                    )
+            words = [word for part in given.values() for word in part]
+            self._known[key] = self._parse(kind, place, [*_NEEDED.get(stage, []), *words])
+        return self._known[key]
+
+    def _check_setting(self, place: Place, options: Any, method: str | None) -> None:
+        """Refuses a search method's own number where it would go to another method."""
+        if method is not None:
+            try:
+                check_settings(options, method)
+            except UserError as error:
+                narrow = f"; options of one method stand in [{place[0]}.METHOD]"
+                raise self.plan.refused(place, f"{error}{narrow}") from None
+
+    def _table(self, stage: str, narrow: tuple[str, ...]) -> Mapping[str, Any]:
+        """The options directly in a table of the plan."""
+        table: Mapping[str, Any] = self.plan.options[stage]
+        for name in narrow:
+            table = table.get(name, {})
+        return {key: value for key, value in table.items() if not isinstance(value, dict)}
+
+    def _words(self, place: Place, value: Any, kind: type) -> list[str]:
+        """`--option value`, after checking that it is an option and one that plans may set."""
+        name, known = str(place[-1]), {field.name for field in dataclasses.fields(kind)}
+        if name in _FROM_LISTS:
+            raise self.plan.refused(place, f"is not set here: a plan says it by {_FROM_LISTS[name]!r}")
+        if name in _OWN or (place[0] == "select" and name in _OF_THE_SEARCH):
+            raise self.plan.refused(place, "is set by the sweep itself: leave it out")
+        if name not in known:
+            families = " or ".join(f"[{place[0]}.{family}]" for family in SPACES.families())
+            raise self.plan.refused(
+                place, f"unknown option{did_you_mean(name, known) or f'; options of one family stand in {families}'}"
+            )
+        if isinstance(value, bool):
+            return [f"--{name}"] if value else [f"--no_{name}"]
+        if isinstance(value, list):
+            return [f"--{name}", *map(str, value)]
+        if not isinstance(value, str | int | float):
+            raise self.plan.refused(place, f"expected a number, a text, true or false, got {value!r}")
+        return [f"--{name}", str(value)]
+
+    def _parse(self, kind: type, place: Place, words: Sequence[str]) -> Any:
+        try:
+            return parse(kind, words, "sweep")
+        except UserError as error:
+            raise self.plan.refused(place, str(error).replace(" (--help explains every option)", "")) from None
+
+    def of_report(self) -> list[str]:
+        """The report's options as a command line, checked."""
+        from report.page import PageOptions
+
+        words: list[str] = []
+        for name, value in (self.plan.report or {}).items():
+            place = ("report", name)
+            if name in _REPORTS_OWN:
+                raise self.plan.refused(place, "is set by the sweep itself: leave it out")
+            words += self._words(place, value, PageOptions)
+            self._parse(PageOptions, place, words)
+        return words
+
+    def check_tables(self) -> None:
+        """Refuses tables that no job takes its options from."""
+        used = {name for grid in self.plan.grids for name in (*grid.spaces, *grid.datasets, *grid.methods)}
+        used |= {SPACES[name].family for grid in self.plan.grids for name in grid.spaces}
+        for stage in STAGES:
+            names = (*SPACES.families(), *SPACES, *DATASETS, *(METHODS if stage != "evaluate" else ()))
+            for name, value in self.plan.options[stage].items():
+                if not isinstance(value, dict):
+                    continue
+                place = (stage, name)
+                if name not in names:
+                    close = did_you_mean(name, names)
+                    expected = listed(list(dict.fromkeys(names)), most=20)
+                    raise self.plan.refused(place, f"unknown table{close}; expected one of {expected}")
+                if name not in used:
+                    raise self.plan.refused(place, f"no job of this plan is of {name}")
+                for key, inner in value.items():
+                    if isinstance(inner, dict):
+                        raise self.plan.refused((*place, key), "expected an option's value, not a table")
