@@ -88,10 +88,10 @@ def supernet_of(record: dict[str, Any]) -> Supernet:
         from nasbench201.supernet import NasBench201Supernet
 
         return NasBench201Supernet(config["init_channels"], config["cells_per_stage"], config["num_classes"]).double()
-    from sota.spaces import SPACES
+    from sota.spaces import cell_types
     from sota.supernet import SotaSupernet
 
-    if any("noise" in names for cell in SPACES[config["space"]] for names in cell.operations):
+    if any("noise" in names for cell in cell_types(config["space"]) for names in cell.operations):
         raise ValueError(f"space {config['space']} holds the operation noise, which is drawn at random in every pass")
     return SotaSupernet(config["space"], config["init_channels"], config["layers"], config["num_classes"]).double()
 

@@ -112,7 +112,6 @@ def test_nothing_imports_benchmarks_tests_or_what_stands_above_it(imports: Impor
     assert found == []
 
 
-@pytest.mark.xfail(strict=True, reason="runs/ still reads experiments by report/")
 def test_runs_know_neither_the_page_nor_the_paper(imports: Imports) -> None:
     assert strangers(imports, "runs", "report", "paper") == []
 
