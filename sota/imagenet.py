@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from darts_pt.data.image_folder import in_colour, list_images
+from darts_pt.data.image_folder import ImageFiles, in_colour, list_train_and_test
 from darts_pt.data.loaders import MicroBatch
 from darts_pt.run.device import Generators, stream_seed
 from darts_pt.run.errors import UserError
@@ -27,7 +27,7 @@ from darts_pt.run.processes import Ranks
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Per channel, of pixels scaled to [0, 1]: the usual ones of ImageNet."""
 RESIZE = 256 / 224
-"""Test images are resized to so many times the size that is then cut out of their middle."""
+"""Test images are resized to this times the size that is then cut out of their middle."""
 JITTER = (0.4, 0.4, 0.4, 0.2)
 """Largest changes of brightness, contrast, saturation and hue in training, after DARTS."""
 
@@ -50,18 +50,7 @@ class ImageNetLoader:
                 f"--data {folder} is not a folder: expected ImageNet's images in train/CLASS/ and val/CLASS/ (data that "
                 "no program may download: see https://image-net.org)"
             )
-        for part in ("train", "val"):
-            if not (folder / part).is_dir():
-                raise UserError(f"{folder} has no folder {part}: expected images in {part}/CLASS/")
-        self.class_names, train, train_labels = list_images(folder / "train")
-        test_names, test, test_labels = list_images(folder / "val")
-        if self.class_names != test_names:
-            name = sorted(set(self.class_names) ^ set(test_names))[0]
-            lacking = folder / ("val" if name in self.class_names else "train")
-            raise UserError(
-                f"{folder} has {len(self.class_names)} classes in train and {len(test_names)} in val, and {lacking} lacks "
-                f"'{name}': expected the same class folders in both"
-            )
+        train, test = list_train_and_test(folder, ("val",))
         from torchvision.transforms import v2
 
         finish = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)]
@@ -74,9 +63,9 @@ class ImageNetLoader:
             ]
         )
         cut = v2.Compose([v2.Resize(round(RESIZE * image_size), antialias=True), v2.CenterCrop(image_size), *finish])
-        self._train = Decoded(train, train_labels, augment, seed)
-        self._test = Decoded(test, test_labels, cut, seed)
-        self.classes, self.train_count, self.test_count = len(self.class_names), len(train), len(test)
+        self._train, self._test = Decoded(train, augment, seed), Decoded(test, cut, seed)
+        self.class_names = train.class_names
+        self.classes, self.train_count, self.test_count = len(train.class_names), len(self._train), len(self._test)
         self._image_size = image_size
         self._workers = workers
         self._device = device
@@ -104,10 +93,10 @@ class ImageNetLoader:
             images,
             batch_sampler=mine,  # type: ignore[arg-type]
             num_workers=min(self._workers, len(mine)),
-            collate_fn=partial(_collated, self._image_size),
+            collate_fn=partial(_collate, self._image_size),
             pin_memory=self._device.type == "cuda",
             worker_init_fn=_start_worker,
-            generator=torch.Generator(),  # of no influence, but without it the global one is drawn from
+            generator=torch.Generator(),  # without it, the global generator is drawn from
         )
         for batch, share in zip(loader, shares, strict=True):
             if isinstance(batch, str):
@@ -120,50 +109,49 @@ class Decoded(Dataset):
     """Images decoded and augmented one by one, as (epoch, index) asks for them.
 
     Args:
-        files: paths; kept as one array of bytes, which worker processes share, where a list would be copied into each.
         transform: from an image to a normalised tensor [3, size, size]; draws from torch's global generator.
     """
 
-    def __init__(self, files: Sequence[str], labels: Tensor, transform: Any, seed: int) -> None:
-        self._files = np.array([os.fsencode(file) for file in files])
-        self._labels = labels
+    def __init__(self, files: ImageFiles, transform: Any, seed: int) -> None:
+        # One array of bytes is shared by worker processes, where a list would be copied into each.
+        self._paths = np.array([os.fsencode(path) for path in files.paths])
+        self._labels = files.labels
         self._transform = transform
         self._seed = seed
 
     def __len__(self) -> int:
-        return len(self._files)
+        return len(self._paths)
 
     def __getitem__(self, place: tuple[int, int]) -> tuple[Tensor, int] | str:
-        """The image and its label; or what is wrong with the file."""
+        """The image and its label; or what is wrong with the file, since a worker's error would come with its traceback."""
         from PIL import Image
 
         epoch, index = place
-        path = os.fsdecode(self._files[index])
+        path = os.fsdecode(self._paths[index])
         try:
             with Image.open(path) as image:
                 picture = in_colour(image)
                 picture.load()
         except Exception as error:  # decoders fail in many ways
-            return f"{path} cannot be read as an image ({' '.join(str(error).split())}): mend or remove it"
+            return f"{path} cannot be read as an image ({' '.join(str(error).split())}): fix or remove it"
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(stream_seed(self._seed, f"image {epoch}/{index}"))
             return self._transform(picture), int(self._labels[index])
 
 
-def _collated(size: int, items: list[tuple[Tensor, int] | str]) -> tuple[Tensor, Tensor] | str:
+def _collate(size: int, items: list[tuple[Tensor, int] | str]) -> tuple[Tensor, Tensor] | str:
     """Images [n, 3, size, size] and labels [n], of which there may be none; or the first complaint."""
-    complaint = next((item for item in items if isinstance(item, str)), None)
-    if complaint is not None:
-        return complaint
-    pairs = [item for item in items if not isinstance(item, str)]
-    images = [image for image, _ in pairs]
-    return torch.stack(images) if images else torch.empty(0, 3, size, size), torch.tensor(
-        [label for _, label in pairs], dtype=torch.int64
-    )
+    images, labels = [torch.empty(0, 3, size, size)], []
+    for item in items:
+        if isinstance(item, str):
+            return item
+        images.append(item[0].unsqueeze(0))
+        labels.append(item[1])
+    return torch.cat(images), torch.tensor(labels, dtype=torch.int64)
 
 
 def _start_worker(number: int) -> None:
-    """Signals are for the run, which ends its workers itself."""
+    # Signals are for the run, which ends its workers itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""Reading a user's own images from class-named folders, decoded once into one uint8 tensor."""
+"""A user's own images in class-named folders, decoded once into one uint8 tensor."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -21,19 +21,27 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
-"""File names that count as images; other files in a class folder are passed over."""
+"""Endings of the names of images; other files in a class folder are ignored."""
 TRAIN_PORTION = 0.8
-"""What is for training where the folder has no test set of its own."""
+"""How much is for training where the folder has no test set of its own."""
 SMALLEST_SIDE, MOST_PIXELS = 4, 50_000_000
 FILES_PER_TASK = 256
 
 
-def read_image_folder(folder: Path, image_size: int | None = None, seed: int = 0) -> Source:
-    """Images in torchvision's ImageFolder layout: a folder per class, classes numbered in alphabetical order.
+class ImageFiles(NamedTuple):
+    """Images that are not decoded yet: the class names, paths sorted by class and name, and labels (int64)."""
 
-    The layout is `folder`/train/CLASS/* with `folder`/test/CLASS/* (or val), or only `folder`/CLASS/*, of which then a
+    class_names: tuple[str, ...]
+    paths: list[str]
+    labels: Tensor
+
+
+def read_image_folder(folder: Path, image_size: int | None = None, seed: int = 0) -> Source:
+    """Images in the layout of torchvision's ImageFolder: a folder per class, classes numbered in alphabetical order.
+
+    The layout is `folder`/train/CLASS/* with `folder`/test/CLASS/* (or val), or only `folder`/CLASS/*, of which a
     stratified fifth becomes the test set. Class folders are searched at every depth; names with a leading dot and
-    files without an image's suffix are passed over. Grey images get three equal channels, transparency is dropped.
+    files without an image's suffix are ignored. Grey images get three equal channels, transparency is dropped.
 
     Args:
         image_size: the side in pixels to which every image is resized (shorter side) and cropped (centre). None takes
@@ -48,36 +56,56 @@ def read_image_folder(folder: Path, image_size: int | None = None, seed: int = 0
         raise UserError(f"--data {folder} is not a folder: expected one that holds train/CLASS/ and test/CLASS/")
     if image_size is not None and image_size < SMALLEST_SIDE:
         raise UserError(f"an image size of {image_size} is too small: expected at least {SMALLEST_SIDE} pixels")
-    if not _subfolders(folder / "train"):
-        names, files, labels = list_images(folder)
-        if not set(names).isdisjoint(("test", "val")):
-            raise UserError(f"{folder} has a test folder but no train/CLASS/ folders: add them")
-        rare = int(torch.bincount(labels).argmin())
-        if (labels == rare).sum() < 2:
-            raise UserError(
-                f"the class folder {folder / names[rare]} has only 1 image: add some to train and to test on"
-            )
-        images = Images(_decode(files, _common_size(files[0], image_size), image_size), labels)
-        order = stratified_order(labels, torch.Generator().manual_seed(seed))
-        cut = int(TRAIN_PORTION * len(order))
-        # Both parts stay sorted by class, as they would be in folders of their own.
-        train, test = order[:cut].sort().values, order[cut:].sort().values
-        return Source(images[train], images[test], names)
+    if _subfolders(folder / "train"):
+        train, test = list_train_and_test(folder, ("test", "val"))
+        pixels, cut = _decode([*train.paths, *test.paths], image_size), len(train.paths)
+        return Source(Images(pixels[:cut], train.labels), Images(pixels[cut:], test.labels), train.class_names)
+    names, paths, labels = list_images(folder)
+    if not set(names).isdisjoint(("test", "val")):
+        raise UserError(f"{folder} has a test folder but no train/CLASS/ folders: add them")
+    rare = int(torch.bincount(labels).argmin())
+    if (labels == rare).sum() < 2:
+        raise UserError(f"the class folder {folder / names[rare]} has only 1 image: add some to train and to test on")
+    images = Images(_decode(paths, image_size), labels)
+    order = stratified_order(labels, torch.Generator().manual_seed(seed))
+    cut = int(TRAIN_PORTION * len(order))
+    # Both parts stay sorted by class, as they would be in folders of their own.
+    return Source(images[order[:cut].sort().values], images[order[cut:].sort().values], names)
 
-    test_folder = next((folder / name for name in ("test", "val") if (folder / name).is_dir()), None)
+
+def list_train_and_test(folder: Path, test_names: Sequence[str]) -> tuple[ImageFiles, ImageFiles]:
+    """The images in `folder`/train and in its test folder, the first of `test_names` that is there.
+
+    Raises:
+        UserError: a folder or the images of a class are missing, or the two have different classes.
+    """
+    test_folder = next((folder / name for name in test_names if (folder / name).is_dir()), None)
     if test_folder is None:
-        raise UserError(f"{folder} has train/ but neither test/ nor val/: add one with the same class folders")
-    names, files, labels = list_images(folder / "train")
-    test_names, test_files, test_labels = list_images(test_folder)
-    if names != test_names:
-        name = sorted(set(names) ^ set(test_names))[0]
-        lacking = test_folder if name in names else folder / "train"
+        raise UserError(
+            f"{folder} has no folder {' or '.join(test_names)}: add one with the same class folders as train"
+        )
+    train, test = list_images(folder / "train"), list_images(test_folder)
+    if train.class_names != test.class_names:
+        name = min(set(train.class_names) ^ set(test.class_names))
+        lacking = test_folder if name in train.class_names else folder / "train"
         raise UserError(f"{lacking} lacks the class '{name}': train and test must have the same class folders")
-    size = _common_size(files[0], image_size)
-    train, test = (
-        Images(_decode(paths, size, image_size), of) for paths, of in ((files, labels), (test_files, test_labels))
-    )
-    return Source(train, test, names)
+    return train, test
+
+
+def list_images(folder: Path) -> ImageFiles:
+    """The images in the class folders of `folder`."""
+    names = tuple(_subfolders(folder))
+    if len(names) < 2:
+        found = f"only the class folder '{names[0]}'" if names else "no class folders"
+        raise UserError(f"{folder} holds {found}: expected a folder of images for each of at least two classes")
+    found = [_image_paths(folder / name) for name in names]
+    for name, paths in zip(names, found, strict=True):
+        if not paths:
+            raise UserError(
+                f"the class folder {folder / name} holds no images ({' '.join(SUFFIXES)}): fill or remove it"
+            )
+    labels = torch.repeat_interleave(torch.arange(len(names)), torch.tensor([len(paths) for paths in found]))
+    return ImageFiles(names, [path for paths in found for path in paths], labels)
 
 
 def _subfolders(folder: Path) -> list[str]:
@@ -86,67 +114,34 @@ def _subfolders(folder: Path) -> list[str]:
     return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
 
 
-def list_images(folder: Path) -> tuple[tuple[str, ...], list[str], Tensor]:
-    """Class names, image paths sorted by class and name, and their labels (int64)."""
-    names = tuple(_subfolders(folder))
-    if len(names) < 2:
-        found = f"only the class folder '{names[0]}'" if names else "no class folders"
-        raise UserError(f"{folder} holds {found}: expected a folder of images for each of at least two classes")
-    files: list[str] = []
-    counts: list[int] = []
-    for name in names:
-        found = _image_files(folder / name)
-        if not found:
-            raise UserError(
-                f"the class folder {folder / name} holds no images ({' '.join(SUFFIXES)}): fill or remove it"
-            )
-        files += sorted(found)
-        counts.append(len(found))
-    return names, files, torch.repeat_interleave(torch.arange(len(names)), torch.tensor(counts))
-
-
-def _image_files(folder: Path) -> list[str]:
-    """The images at every depth of a class folder; links are followed, but no folder is entered twice."""
+def _image_paths(folder: Path) -> list[str]:
+    """The images at every depth of a class folder, sorted; links are followed, but no folder is entered twice."""
     found, entered = [], set()
     for path, subfolders, members in os.walk(folder, followlinks=True):
         entered.add(os.path.realpath(path))
         subfolders[:] = [name for name in subfolders if os.path.realpath(os.path.join(path, name)) not in entered]
-        found += [
-            os.path.join(path, file) for file in members if file.lower().endswith(SUFFIXES) and not file.startswith(".")
-        ]
-    return found
+        names = (name for name in members if name.lower().endswith(SUFFIXES) and not name.startswith("."))
+        found += [os.path.join(path, name) for name in names]
+    return sorted(found)
 
 
-def _common_size(first: str, image_size: int | None) -> tuple[int, int]:
-    """Width and height that all images must have in the end."""
-    if image_size is not None:
-        return image_size, image_size
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        width, height = _read(first, None, None).shape[1::-1]
-    if min(width, height) < SMALLEST_SIDE:
-        raise UserError(f"{first} is only {width}x{height} pixels: expected at least {SMALLEST_SIDE} a side")
-    return width, height
-
-
-def _decode(files: Sequence[str], size: tuple[int, int], image_size: int | None) -> Tensor:
-    """All files as uint8 [N, 3, height, width]; decoded in threads, since decoders let go of Python's lock."""
-    width, height = size
-    _check_memory(len(files) * 3 * width * height)
-    pixels = np.empty((len(files), height, width, 3), dtype=np.uint8)
-
-    def decode(start: int) -> None:
-        for index in range(start, min(start + FILES_PER_TASK, len(files))):
-            pixels[index] = _read(files[index], size, image_size)
-
+def _decode(paths: Sequence[str], image_size: int | None) -> Tensor:
+    """All files as uint8 [N, 3, height, width]; decoded in threads, since decoders release Python's lock."""
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
         warnings.simplefilter("ignore")  # PIL's notes on palettes and sizes; what matters raises below
-        tasks = [pool.submit(decode, start) for start in range(0, len(files), FILES_PER_TASK)]
-        try:
-            for task in tasks:
-                task.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+        height = width = image_size
+        if height is None or width is None:
+            height, width = _read(paths[0], None, None).shape[:2]
+            if min(width, height) < SMALLEST_SIDE:
+                raise UserError(f"{paths[0]} is only {width}x{height} pixels: expected at least {SMALLEST_SIDE} a side")
+        _check_memory(len(paths) * 3 * width * height)
+        pixels = np.empty((len(paths), height, width, 3), dtype=np.uint8)
+
+        def decode(start: int) -> None:
+            for index in range(start, min(start + FILES_PER_TASK, len(paths))):
+                pixels[index] = _read(paths[index], (width, height), image_size)
+
+        list(pool.map(decode, range(0, len(paths), FILES_PER_TASK)))
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
 
 
@@ -166,8 +161,8 @@ def _read(path: str, size: tuple[int, int] | None, image_size: int | None) -> np
     """One image as uint8 [height, width, 3], of the given size (width, height) where that is not None."""
     from PIL import Image, ImageOps
 
-    if not os.path.isfile(path):  # Opening a pipe would wait for ever.
-        raise UserError(f"{path} is no file: mend or remove it")
+    if not os.path.isfile(path):  # opening a pipe would wait for ever
+        raise UserError(f"{path} is not a regular file: fix or remove it")
     try:
         with Image.open(path) as image:
             if image.width * image.height > MOST_PIXELS:
@@ -175,8 +170,7 @@ def _read(path: str, size: tuple[int, int] | None, image_size: int | None) -> np
             if image_size is not None:
                 # A JPEG can be decoded at a fraction of its size, which spares most of the work.
                 image.draft("RGB", (2 * image_size, 2 * image_size))
-                colour = ImageOps.fit(in_colour(image), (image_size, image_size), Image.Resampling.BICUBIC)
-                return np.asarray(colour)
+                return np.asarray(ImageOps.fit(in_colour(image), (image_size, image_size), Image.Resampling.BICUBIC))
             if size is not None and image.size != size:
                 raise UserError(
                     f"{path} is {image.width}x{image.height} pixels, the first image {size[0]}x{size[1]}: make all "
@@ -187,7 +181,7 @@ def _read(path: str, size: tuple[int, int] | None, image_size: int | None) -> np
         raise
     except Exception as error:  # decoders fail in many ways
         reason = "it is empty" if os.path.getsize(path) == 0 else " ".join(str(error).split())
-        raise UserError(f"{path} cannot be read as an image ({reason}): mend or remove it") from error
+        raise UserError(f"{path} cannot be read as an image ({reason}): fix or remove it") from error
 
 
 def in_colour(image: Image) -> Image:

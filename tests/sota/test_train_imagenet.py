@@ -158,10 +158,10 @@ def empty_class(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "arguments", "message"),
     [
-        (without("train"), (), "no folder train"),
+        (without("train"), (), "train holds no class folders"),
         (without("val"), (), "no folder val"),
         (empty_class, (), "eel holds no images"),
-        (without("val/dog"), (), "3 classes in train and 2 in val"),
+        (without("val/dog"), (), "val lacks the class 'dog'"),
         (break_image, (), "0.png cannot be read as an image"),
         (shutil.rmtree, (), "is not a folder"),
         (None, ("--batch_size", "16"), "--batch_size 16 is larger than the training set"),
