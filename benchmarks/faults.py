@@ -1,38 +1,45 @@
 """Kill real runs at random moments, resume them, and compare what they leave with an uninterrupted run, to the bit.
 
     python -m benchmarks.faults --runs N
+    python -m benchmarks.faults --watch MINUTES
 
 Searches, selections and evaluation trainings of NAS-Bench-201 and of S4 on digits take turns. Each is killed with
 SIGKILL, up to ten times, and resumed by the same command with `--resume_epoch -1` (or `--dev_resume_epoch -1`), as a
 user would. The exit code is 1 if any file of any run differs.
+
+With --watch nothing is killed: one process first makes short runs one after another, then one long search, and looks
+whether its memory, tensors, open files or threads grow. The exit code is 1 if they do.
 """
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import multiprocessing
 import os
 import random
+import runpy
 import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, NamedTuple
 
 import tyro
 
-from darts_pt.commands.command_line import parse, positive, run_command
+from darts_pt.commands.command_line import positive, run_command
 
 MOST_KILLS = 10
-"""After so many kills a run may come to its end."""
-SIZES = ["--dataset", "digits", "--gpu", "cpu", "--init_channels", "4", "--batch_size", "128"]
-SOTA_SIZES = ["--dataset", "digits", "--gpu", "cpu", "--init_channels", "2", "--layers", "3", "--batch_size", "256"]
+"""A run that was killed this often is left alone."""
+SIZES = ("--dataset", "digits", "--gpu", "cpu", "--init_channels", "4", "--batch_size", "128", "--ckpt_interval", "1")
+SOTA_SIZES = (*SIZES, "--init_channels", "2", "--layers", "3", "--batch_size", "256")
 SEARCH = "search-darts-201-1-digits"
 SOTA_SEARCH = "search-darts-sota-s4-2"
 """S4 has the operation noise, which draws random numbers in every forward pass."""
@@ -46,9 +53,11 @@ class FaultsOptions:
     runs: int = 12
     """How many runs are killed and resumed; searches, selections and trainings of both spaces take turns."""
     minutes: float = 1e6
-    """Begin no further run after so many minutes."""
+    """Begin no further run after this time."""
     seed: int = 0
     """Seed of the moments at which they are killed."""
+    watch: Annotated[float, tyro.conf.arg(metavar="MINUTES")] = 0.0
+    """Kill nothing: watch memory, tensors, open files and threads of one process for this time."""
     json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Also write the figures here, after every run."""
 
@@ -57,127 +66,57 @@ class FaultsOptions:
         positive("minutes", self.minutes)
 
 
-@dataclass(frozen=True)
-class Kind:
-    """One kind of run: its command, the option that resumes it, and the folder it writes below the experiments'.
+class Kind(NamedTuple):
+    """A kind of run: its module, arguments, the option that resumes it, the folder it writes, the search it needs."""
 
-    Attributes:
-        search: the folder of the search that it starts from, if any.
-    """
-
-    name: str
-    command: list[str]
+    module: str
+    arguments: tuple[str, ...]
     resume: str
     folder: str
     search: str = ""
 
 
 KINDS = (
-    Kind(
-        "201 search",
-        [*SIZES, "--epochs", "2", "--ckpt_interval", "1"],
-        "--resume_epoch",
-        f"nasbench201/{SEARCH}",
-    ),
-    Kind(
-        "201 selection",
-        ["--gpu", "cpu", "--resume_expid", SEARCH, "--proj_intv", "1"],
-        "--dev_resume_epoch",
-        f"nasbench201/{SEARCH}/log_resume-2-pt-acc-seed-1-intv-1",
-        f"nasbench201/{SEARCH}",
-    ),
-    Kind(
-        "201 training",
-        [*SIZES, "--arch", ARCHITECTURE, "--epochs", "3", "--ckpt_interval", "1"],
-        "--resume_epoch",
-        "nasbench201/eval/digits-321104-1",
-    ),
-    Kind(
-        "sota search",
-        [*SOTA_SIZES, "--space", "s4", "--epochs", "2", "--ckpt_interval", "1"],
-        "--resume_epoch",
-        f"sota/digits/{SOTA_SEARCH}",
-    ),
-    Kind(
-        "sota selection",
-        ["--gpu", "cpu", "--dataset", "digits", "--resume_expid", SOTA_SEARCH, "--proj_intv", "1", "--fast"],
-        "--dev_resume_epoch",
-        f"sota/digits/{SOTA_SEARCH}/log_resume-2-pt-acc-seed-2-intv-1",
-        f"sota/digits/{SOTA_SEARCH}",
-    ),
-    Kind(
-        "sota training",
-        [*SOTA_SIZES, "--arch", "darts_pt_s4_1", "--epochs", "2", "--ckpt_interval", "1", "--cutout"],
-        "--resume_epoch",
-        "sota/digits/eval/eval-darts_pt_s4_1-2-cutout-16-1.0",
-    ),
-)
+    Kind("nasbench201.train_search", (*SIZES, "--epochs", "2"), "--resume_epoch", f"nasbench201/{SEARCH}"),
+    Kind("nasbench201.projection", ("--gpu", "cpu", "--resume_expid", SEARCH, "--proj_intv", "1"), "--dev_resume_epoch",
+         f"nasbench201/{SEARCH}/log_resume-2-pt-acc-seed-1-intv-1", f"nasbench201/{SEARCH}"),
+    Kind("nasbench201.train", (*SIZES, "--arch", ARCHITECTURE, "--epochs", "3"), "--resume_epoch",
+         "nasbench201/eval/digits-321104-1"),
+    Kind("sota.train_search", (*SOTA_SIZES, "--space", "s4", "--epochs", "2"), "--resume_epoch",
+         f"sota/digits/{SOTA_SEARCH}"),
+    Kind("sota.projection", ("--gpu", "cpu", "--dataset", "digits", "--resume_expid", SOTA_SEARCH, "--proj_intv", "1",
+         "--fast"), "--dev_resume_epoch", f"sota/digits/{SOTA_SEARCH}/log_resume-2-pt-acc-seed-2-intv-1",
+         f"sota/digits/{SOTA_SEARCH}"),
+    Kind("sota.train", (*SOTA_SIZES, "--arch", "darts_pt_s4_1", "--epochs", "2", "--cutout"), "--resume_epoch",
+         "sota/digits/eval/eval-darts_pt_s4_1-2-cutout-16-1.0"),
+)  # fmt: skip
 
 
-def start(kind: Kind, root: Path, *more: str) -> BaseProcess:
-    """The run in a process of its own, which inherits what has been imported; `more` are further arguments."""
-    # Saving every few milliseconds puts many moments of writing in the way of the kills.
-    arguments = [*kind.command, "--experiments", str(root), "--ckpt_minutes", "0.0005", *more]
-    process = multiprocessing.get_context("fork").Process(target=_run, args=(kind.name, arguments))
-    process.start()
-    return process
+def run_here(kind: Kind, root: Path, *more: str) -> None:
+    """Do what `python -m` would with the kind's arguments and `more`, in this process and silently."""
+    sys.argv = [kind.module, *kind.arguments, *more, "--experiments", str(root)]
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        runpy.run_module(kind.module, run_name="__main__", alter_sys=True)
 
 
-def _run(which: str, arguments: list[str]) -> None:
-    silent = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silent, 1)
-    sys.argv[0] = which
-    try:
-        run_command(*_commands()[which], arguments)
-    finally:
-        sys.stdout.flush()
-
-
-def _commands() -> dict[str, tuple[Any, Callable[..., object]]]:
-    import sota.projection
-    import sota.space
-    import sota.train
-    import sota.train_search
-    from nasbench201 import projection, space, train, train_search
-
-    return {
-        "201 search": (space.NasBench201SearchOptions, train_search.main),
-        "201 selection": (space.NasBench201SelectionOptions, projection.main),
-        "201 training": (train.NasBench201TrainOptions, train.main),
-        "sota search": (sota.space.SotaSearchOptions, sota.train_search.main),
-        "sota selection": (sota.space.SotaSelectionOptions, sota.projection.main),
-        "sota training": (sota.train.SotaTrainOptions, sota.train.main),
-    }
-
-
-def left(folder: Path) -> dict[str, bytes]:
+def results_in(folder: Path) -> dict[str, bytes]:
     """What must not depend on interruptions: checkpoints, genotype, metrics, and the summary without its seconds."""
-    names = sorted(path.name for path in folder.glob("checkpoint_*.pth.tar"))
-    found = {name: (folder / name).read_bytes() for name in [*names, "metrics.jsonl"]}
-    if (folder / "genotype.json").is_file():
-        found["genotype.json"] = (folder / "genotype.json").read_bytes()
+    names = {path.name for path in folder.glob("checkpoint_*.pth.tar")} | {"metrics.jsonl", "genotype.json"}
+    found = {name: (folder / name).read_bytes() for name in names if (folder / name).is_file()}
     if (folder / "summary.json").is_file():
         summary = json.loads((folder / "summary.json").read_text())
         found["summary.json"] = json.dumps({**summary, "seconds": 0}).encode()
     return found
 
 
-def warm_up(root: Path) -> None:
-    """Run a little of each space here, so that the processes to come need not import and set up anything."""
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
-        for kind in KINDS:
-            options_type, main = _commands()[kind.name]
-            more = [] if kind.search else ["--epochs", "1"]
-            main(parse(options_type, [*kind.command, "--fast", *more, "--experiments", str(root)], kind.name))
-    shutil.rmtree(root)
+# Killing ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass
-class Kills:
-    """How often a run was killed, and how often while it was writing a file: the half of it was there then."""
+class Kills(NamedTuple):
+    """How often a run was killed, and how often while it was writing a file: a part of it was there then."""
 
-    all: int = 0
-    while_writing: int = 0
+    all: int
+    while_writing: int
 
 
 def until_done(kind: Kind, root: Path, seconds: float, dice: random.Random) -> Kills:
@@ -189,72 +128,159 @@ def until_done(kind: Kind, root: Path, seconds: float, dice: random.Random) -> K
     Raises:
         RuntimeError: a run that was not killed failed.
     """
-    kills, more = Kills(), []
+    kills, writing, more = 0, 0, ()
     while True:
         process = start(kind, root, *more)
-        process.join(None if kills.all >= MOST_KILLS else dice.uniform(0, 0.3 * seconds))
+        process.join(None if kills >= MOST_KILLS else dice.uniform(0, 0.3 * seconds))
         if process.exitcode is not None:
             if process.exitcode != 0:
-                raise RuntimeError(f"{kind.name} {' '.join(more)} ended with {process.exitcode}")
-            return kills
+                raise RuntimeError(f"{kind.module} {' '.join(more)} ended with {process.exitcode}")
+            return Kills(kills, writing)
         assert process.pid is not None
         os.kill(process.pid, signal.SIGKILL)
         process.join()
-        kills.all += 1
-        kills.while_writing += bool(list((root / kind.folder).glob(".*.tmp")))
-        begun = list((root / kind.folder).glob("checkpoint_*.pth.tar"))
-        more = [kind.resume, "-1"] if begun else ["--overwrite"]
+        kills += 1
+        writing += any((root / kind.folder).glob(".*.tmp"))
+        begun = any((root / kind.folder).glob("checkpoint_*.pth.tar"))
+        more = (kind.resume, "-1") if begun else ("--overwrite",)
+
+
+def start(kind: Kind, root: Path, *more: str) -> BaseProcess:
+    """The run in a process of its own, which inherits what has been imported."""
+    # Saving every few milliseconds puts many moments of writing in the way of the kills.
+    arguments = (kind, root, "--ckpt_minutes", "0.0005", *more)
+    process = multiprocessing.get_context("fork").Process(target=run_here, args=arguments)
+    process.start()
+    return process
+
+
+def kill_and_compare(options: FaultsOptions, temporary: Path) -> bool:
+    """Make every kind of run undisturbed, then kill and resume such runs; whether all came out the same."""
+    dice, begin = random.Random(options.seed), time.perf_counter()
+    for kind in KINDS:  # A little of each, so that the processes to come need not import and set up anything.
+        run_here(kind, temporary / "warm", "--fast", *(() if kind.search else ("--epochs", "1")))
+    whole, seconds, expected = temporary / "whole", {}, {}
+    for kind in KINDS:
+        started = time.perf_counter()
+        until_done(kind, whole, 1e6, dice)
+        seconds[kind.module] = time.perf_counter() - started
+        expected[kind.module] = results_in(whole / kind.folder)
+        print(f"undisturbed: {kind.module}, {seconds[kind.module]:.1f} s", flush=True)
+    total = {"runs": 0, "kills": 0, "kills_while_writing": 0, "mismatches": 0}
+    figures: dict[str, dict[str, int]] = {kind.module: dict(total) for kind in KINDS} | {"all": total}
+    for number in range(options.runs):
+        if time.perf_counter() - begin > 60 * options.minutes:
+            break
+        kind, root = KINDS[number % len(KINDS)], temporary / "killed"
+        if kind.search:
+            shutil.copytree(whole / kind.search, root / kind.search, ignore=shutil.ignore_patterns("log_resume-*"))
+        kills = until_done(kind, root, seconds[kind.module], dice)
+        found, wanted = results_in(root / kind.folder), expected[kind.module]
+        different = sorted(name for name in {*found, *wanted} if found.get(name) != wanted.get(name))
+        for count in (total, figures[kind.module]):
+            for name, value in zip(count, (1, *kills, bool(different)), strict=True):
+                count[name] += value
+        verdict = f"DIFFERS in {', '.join(different)}" if different else "identical"
+        print(f"run {number + 1}/{options.runs}: {kind.module}, killed {kills.all} times: {verdict}", flush=True)
+        if options.json:
+            options.json.write_text(json.dumps(figures) + "\n")
+        shutil.rmtree(root)
+    for name, count in figures.items():
+        print(f"{name}: " + ", ".join(f"{value} {what.replace('_', ' ')}" for what, value in count.items()))
+    return total["mismatches"] == 0
+
+
+# Watching --------------------------------------------------------------------------------------------------------
+
+ALLOWED_GROWTH = {"memory in MiB": 0.02, "tensors": 0.02, "open files": 0.0, "threads": 0.0}
+"""What is watched -> the growth, as a share of the level, that still counts as none."""
+LOOK_EVERY = 5.0
+"""Seconds between two looks at the long search."""
+Samples = list[dict[str, float]]
+
+
+def sample() -> dict[str, float]:
+    """What this process holds now; tensors are those that are alive after a garbage collection."""
+    import torch
+
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    gc.collect()
+    tensors = sum(issubclass(type(thing), torch.Tensor) for thing in gc.get_objects())
+    memory, files = pages * os.sysconf("SC_PAGE_SIZE") / 2**20, len(os.listdir("/proc/self/fd")) - 1
+    return dict(zip(ALLOWED_GROWTH, (memory, tensors, files, threading.active_count()), strict=True))
+
+
+def short_runs(root: Path, seconds: float) -> Samples:
+    """Repeat all kinds of runs; a sample after each round of them."""
+    samples: Samples = []
+    begin = time.perf_counter()
+    while time.perf_counter() - begin < seconds or len(samples) < 4:
+        for kind in KINDS:
+            run_here(kind, root, "--overwrite")
+        samples.append(sample())
+    return samples
+
+
+def long_search(root: Path, seconds: float) -> Samples:
+    """Search without end; a sample now and then, from a timer's signal, until the search is asked to stop."""
+    samples: Samples = []
+    end = time.perf_counter() + seconds
+
+    def look(*_: object) -> None:
+        samples.append(sample())
+        if time.perf_counter() >= end and len(samples) >= 4:
+            signal.raise_signal(signal.SIGTERM)
+        signal.setitimer(signal.ITIMER_REAL, LOOK_EVERY)
+
+    signal.signal(signal.SIGALRM, look)
+    signal.signal(
+        signal.SIGTERM, lambda *_: None
+    )  # A search that is not listening yet is asked again at the next look.
+    signal.setitimer(signal.ITIMER_REAL, LOOK_EVERY)
+    with contextlib.suppress(SystemExit), open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
+        run_here(KINDS[0], root, "--epochs", "1000000", "--keep", "2", "--ckpt_minutes", "0.2", "--expid_tag", "long")
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    return samples
+
+
+def grows(samples: Sequence[dict[str, float]]) -> bool:
+    """Print level and growth of every quantity, from the second quarter of the samples to the last; whether one grows.
+
+    The first quarter fills caches. The lowest value of a quarter counts: a look may fall in the middle of a step.
+    """
+    quarter, growing = len(samples) // 4, False
+    for name, share in ALLOWED_GROWTH.items():
+        values = [one[name] for one in samples]
+        before, after = (min(part) for part in (values[quarter : 2 * quarter], values[-quarter:]))
+        too_much = after - before > share * before
+        growing |= too_much
+        print(f"  {name:13}  {before:8.1f} {after - before:+8.1f}{'   GROWS' * too_much}")
+    return growing
+
+
+def watch(options: FaultsOptions, temporary: Path) -> bool:
+    """Watch short runs for one half of the time and one long search for the other; whether nothing grows."""
+    figures: dict[str, Samples] = {}
+    for name, work in (("short runs", short_runs), ("one search", long_search)):
+        figures[name] = work(temporary / name, 30 * options.watch)
+        if options.json:
+            options.json.write_text(json.dumps(figures) + "\n")
+    growing = False
+    for name, samples in figures.items():
+        print(f"{name}, {len(samples)} samples: level, growth")
+        growing |= grows(samples)
+    return not growing
 
 
 def main(options: FaultsOptions) -> None:
-    """The whole programme."""
+    """Kill and compare, or watch."""
     import torch
 
     torch.set_num_threads(1)
-    dice, begin = random.Random(options.seed), time.perf_counter()
-    figures: dict[str, Any] = {"runs": 0, "kills": 0, "kills_while_writing": 0, "mismatches": 0, "by_kind": {}}
     with tempfile.TemporaryDirectory() as temporary:
-        warm_up(Path(temporary) / "warm")
-        whole = Path(temporary) / "whole"
-        seconds, expected = {}, {}
-        for kind in KINDS:
-            start_of_run = time.perf_counter()
-            until_done(kind, whole, 1e6, dice)
-            seconds[kind.name] = time.perf_counter() - start_of_run
-            expected[kind.name] = left(whole / kind.folder)
-            print(f"undisturbed: {kind.name}, {seconds[kind.name]:.1f} s, {len(expected[kind.name])} files", flush=True)
-        for number in range(options.runs):
-            if time.perf_counter() - begin > 60 * options.minutes:
-                break
-            kind, root = KINDS[number % len(KINDS)], Path(temporary) / "killed"
-            if kind.search:
-                shutil.copytree(whole / kind.search, root / kind.search, ignore=shutil.ignore_patterns("log_resume-*"))
-            kills = until_done(kind, root, seconds[kind.name], dice)
-            different = _differences(left(root / kind.folder), expected[kind.name])
-            count = figures["by_kind"].setdefault(kind.name, {"runs": 0, "kills": 0, "mismatches": 0})
-            for counted in (figures, count):
-                counted["runs"] += 1
-                counted["kills"] += kills.all
-                counted["mismatches"] += bool(different)
-            figures["kills_while_writing"] += kills.while_writing
-            verdict = f"DIFFERS in {', '.join(different)}" if different else "identical"
-            print(f"run {number + 1}/{options.runs}: {kind.name}, killed {kills.all} times: {verdict}", flush=True)
-            if options.json:
-                options.json.write_text(json.dumps(figures) + "\n")
-            shutil.rmtree(root)
-    for name, count in figures["by_kind"].items():
-        print(f"{name}: {count['runs']} runs, {count['kills']} kills, {count['mismatches']} mismatches")
-    print(
-        f"{figures['runs']} runs, {figures['kills']} kills survived ({figures['kills_while_writing']} of them while a "
-        f"file was being written), {figures['mismatches']} mismatches"
-    )
-    if figures["mismatches"]:
+        good = (watch if options.watch else kill_and_compare)(options, Path(temporary))
+    if not good:
         sys.exit(1)
-
-
-def _differences(found: dict[str, bytes], expected: dict[str, bytes]) -> list[str]:
-    """The files that are not in both alike."""
-    return sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name))
 
 
 if __name__ == "__main__":

@@ -166,7 +166,9 @@ class Experiment:
 
     def _remove_files(self) -> None:
         """Removes what a run wrote; files of other names stay."""
-        for path in [self._log_file, *(path for pattern in _OURS for path in self.folder.glob(pattern))]:
+        paths = [self._log_file, *(path for pattern in _OURS for path in self.folder.glob(pattern))]
+        # config.json last: while it is there, a run that was killed here can still be replaced.
+        for path in sorted(paths, key=lambda path: path.name == "config.json"):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:

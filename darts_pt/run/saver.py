@@ -94,6 +94,9 @@ class Saver:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._restore_handlers()
+        if error is None and self._training.ranks.is_first:
+            # The run is at its end. One that was killed there may have left a checkpoint within the last epoch.
+            (self._experiment.folder / checkpoints.LAST).unlink(missing_ok=True)
 
     def _asked(self, number: int, frame: FrameType | None) -> None:
         self._signal = number

@@ -31,18 +31,18 @@ def at_check(number: int | None) -> Callable[[], int]:
 def run(training: SupernetTraining, folder: Path, loop: Loop, stop_after: int | None = None, **options: Any) -> bool:
     """Run a loop in an experiment folder, from its latest checkpoint if it has one; whether it came to its end."""
     resume = folder.exists()
-    with (
-        Experiment(folder, {}, resume=resume, tensorboard=False) as experiment,
-        Saver(training, experiment, "--resume_epoch", stop_requested=at_check(stop_after), **options) as saver,
-    ):
-        if resume:
-            path, checkpoint = checkpoints.load(folder, -1)
-            training.restore(checkpoint, path)
-            experiment.rewind(checkpoint["metrics_size"])
-        try:
+    try:
+        with (
+            Experiment(folder, {}, resume=resume, tensorboard=False) as experiment,
+            Saver(training, experiment, "--resume_epoch", stop_requested=at_check(stop_after), **options) as saver,
+        ):
+            if resume:
+                path, checkpoint = checkpoints.load(folder, -1)
+                training.restore(checkpoint, path)
+                experiment.rewind(checkpoint["metrics_size"])
             loop(training, experiment, saver)
-        except Stopped:
-            return False
+    except Stopped:
+        return False
     return True
 
 

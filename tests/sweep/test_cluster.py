@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.faults import left
+from benchmarks.faults import results_in
 from darts_pt.run.errors import UserError
 from darts_pt.run.provenance import PROJECT_ROOT
 from sweep.cluster import import_ray
@@ -97,4 +97,4 @@ def test_when_a_node_dies_its_jobs_go_on_elsewhere_and_end_the_same(cluster: Any
         folder, expected = job.folder, other.folder
         assert folder is not None
         assert expected is not None
-        assert left(folder) == left(expected), job.name
+        assert results_in(folder) == results_in(expected), job.name

@@ -163,6 +163,18 @@ def test_overwriting_replaces_what_runs_wrote_and_leaves_the_rest(tmp_path: Path
     assert (tmp_path / "run" / "metrics.jsonl").read_text() == ""
 
 
+def test_an_overwriting_that_was_killed_can_be_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(path: Path) -> None:
+        raise KeyboardInterrupt
+
+    with opened(tmp_path / "run"):
+        pass
+    monkeypatch.setattr("shutil.rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        opened(tmp_path / "run", overwrite=True)
+    assert is_experiment(tmp_path / "run"), "otherwise what is left would be taken for someone else's"
+
+
 @pytest.mark.parametrize("arguments", [{}, {"overwrite": True}, {"resume": True}])
 def test_folders_of_others_are_never_touched(tmp_path: Path, arguments: Any) -> None:
     (tmp_path / "run").mkdir()

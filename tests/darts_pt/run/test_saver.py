@@ -145,6 +145,8 @@ def test_a_checkpoint_within_an_older_epoch_is_not_the_latest(few_digits: DataSe
     run(toy_training(few_digits, batch_size=20), folder, search_two_epochs)
     (folder / checkpoints.LAST).write_bytes(stale)
     assert checkpoints.load(folder, -1)[0].name == checkpoints.name(2)
+    run(toy_training(few_digits, batch_size=20), folder, search_two_epochs)
+    assert not (folder / checkpoints.LAST).exists()
 
 
 def test_a_full_disk_leaves_the_last_good_checkpoint(few_digits: DataSet, tmp_path: Path) -> None:
