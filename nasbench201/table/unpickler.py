@@ -6,22 +6,74 @@ import pickle
 from collections.abc import Callable
 from typing import IO, Any, ClassVar
 
-from nasbench201.table.pickled_numbers import stand_in
+import numpy as np
 
 
-def _nothing(*parts: object) -> None:
-    """Stands in for tensors and their storages: weights are not looked at."""
+class _Ignored:
+    """Stands in for tensors, their storages and arrays: only single numbers are looked at."""
+
+    def __init__(self, *parts: object) -> None:
+        pass
+
+    def __setstate__(self, state: object) -> None:
+        pass
 
 
-_GLOBALS: dict[tuple[str, str], Any] = {
+class _Dtype:
+    """Stands in for numpy.dtype, whose own unpickling trusts the file: a type of numbers."""
+
+    def __init__(self, name: str, *flags: object) -> None:
+        self.dtype = np.dtype(str(name)).newbyteorder("<")
+        if self.dtype.kind not in "buif":
+            raise pickle.UnpicklingError(f"it holds values of the type {name!r}, not numbers")
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.dtype = self.dtype.newbyteorder(">" if state[1] == ">" else "<")
+
+
+def _scalar(dtype: _Dtype, content: bytes | str) -> int | float:
+    return np.frombuffer(content.encode("latin1") if isinstance(content, str) else content, dtype.dtype)[0].item()
+
+
+def _encode(text: str, encoding: str) -> bytes:
+    if encoding not in ("latin1", "latin-1"):
+        raise pickle.UnpicklingError(f"it asks for the encoding {encoding!r}")
+    return text.encode("latin1")
+
+
+_STAND_INS: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): dict,
     ("collections", "defaultdict"): lambda *factory: {},
-    ("torch._utils", "_rebuild_tensor_v2"): _nothing,
-    ("torch._utils", "_rebuild_parameter"): _nothing,
-    ("torch.storage", "_load_from_bytes"): _nothing,
-    **{(module, name): set for module in ("builtins", "__builtin__") for name in ("set", "frozenset")},
-    **{(module, "dict"): dict for module in ("builtins", "__builtin__")},
+    ("torch._utils", "_rebuild_tensor_v2"): _Ignored,
+    ("torch._utils", "_rebuild_parameter"): _Ignored,
+    ("torch.storage", "_load_from_bytes"): _Ignored,
+    ("numpy", "dtype"): _Dtype,
+    ("numpy", "ndarray"): _Ignored,
+    ("_codecs", "encode"): _encode,
+    ("__builtin__", "bytes"): lambda: b"",  # how protocol 2 writes empty bytes
 }
+for _module in ("builtins", "__builtin__"):
+    _STAND_INS |= {(_module, "set"): set, (_module, "frozenset"): set, (_module, "dict"): dict}
+for _package in ("numpy.core", "numpy._core"):  # the name before and since NumPy 2
+    _STAND_INS[f"{_package}.multiarray", "_reconstruct"] = _Ignored
+    _STAND_INS[f"{_package}.multiarray", "scalar"] = _scalar
+    _STAND_INS[f"{_package}.numeric", "_frombuffer"] = _Ignored
+
+
+def stand_in(module_name: str, global_name: str) -> Any:
+    """What is used in place of a global that a pickle names: a pickle may name any function and have it called.
+
+    Raises:
+        pickle.UnpicklingError: it is none of those above.
+    """
+    if module_name == "torch" and global_name.endswith("Storage"):
+        return _Ignored
+    try:
+        return _STAND_INS[module_name, global_name]
+    except KeyError:
+        raise pickle.UnpicklingError(
+            f"it asks for {module_name}.{global_name}, which is neither plain data nor a number"
+        ) from None
 
 
 class Forgotten(Exception):
@@ -32,8 +84,8 @@ class Memo(dict[int, Any]):
     """The objects a pickle may refer to again, by number.
 
     Args:
-        forgets: beyond the training they occur in keep only stand-ins for functions, and strings, each text once. The
-            published files share nothing else between trainings: names of attributes and data sets.
+        forgets: beyond the training they occur in keep only strings (each text once), types of numbers and stand-ins. The
+            published files share nothing else between trainings.
     """
 
     def __init__(self, forgets: bool) -> None:
@@ -51,7 +103,7 @@ class Memo(dict[int, Any]):
         is_new_text = type(value) is str and value not in self._texts
         if is_new_text:
             self._texts.add(value)
-        if is_new_text or callable(value) or not self._forgets:
+        if is_new_text or isinstance(value, _Dtype) or callable(value) or not self._forgets:
             super().__setitem__(key, value)
         else:
             self._recent[key] = value
@@ -71,8 +123,8 @@ class StreamingUnpickler(pickle._Unpickler):
     """Python's own unpickler in Python, which lets dicts be looked at the moment they are complete.
 
     Args:
-        complete: is shown every dict of two items or more; if it returns True, all that was read so far except strings
-            may be forgotten.
+        complete: is shown every dict of two items or more; if it returns True, the memo may forget what it does not
+            keep.
     """
 
     dispatch: ClassVar[dict[int, Callable[..., None]]] = dict(pickle._Unpickler.dispatch)
@@ -83,9 +135,7 @@ class StreamingUnpickler(pickle._Unpickler):
         self._complete = complete
 
     def find_class(self, module_name: str, global_name: str) -> Any:
-        if module_name == "torch" and global_name.endswith("Storage"):
-            return _nothing
-        return _GLOBALS.get((module_name, global_name)) or stand_in(module_name, global_name)
+        return stand_in(module_name, global_name)
 
     def persistent_load(self, pid: Any) -> None:
         return None

@@ -11,6 +11,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -44,7 +45,8 @@ def content(package: Any, budgets: dict[str, int], shared: bool = False) -> dict
                 for seed in (777, 888)[: 1 + index % 2]:
                     config = {"channel": 16, "num_cells": 5, "arch_str": architecture, "class_num": 10}
                     weights = {"stem.0.weight": torch.ones(2, 2)} if index == 0 else None
-                    training = package.ResultsCount(dataset, weights, {}, {}, 0.5, 70.25, config, seed, epochs, None)
+                    costs = np.float64(0.5), np.float64(70.25)
+                    training = package.ResultsCount(dataset, weights, {}, {}, *costs, config, seed, epochs, None)
                     training.update_train_info(
                         {epoch: draw.uniform(10, 100) for epoch in range(epochs)},
                         dict.fromkeys(range(epochs), 99.0),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nasbench201.table.pickled_numbers import stand_in
+from nasbench201.table.unpickler import stand_in
 
 
 class Reader(pickle.Unpickler):
