@@ -251,7 +251,7 @@ class SupernetTraining:
         """Continue from a checkpoint of the same kind of run."""
         self.restore_supernet(checkpoint, path)
         checkpoints.load_optimizer(self.weight_optimizer, checkpoint["optimizer"], path, "the weights")
-        if self.scheduler and checkpoint.get("scheduler"):
+        if self.scheduler and checkpoint.get("scheduler") is not None:
             checkpoints.load_scheduler(self.scheduler, checkpoint["scheduler"], path)
         self.epoch = checkpoints.epoch_of(checkpoint, path)
         self.progress = checkpoints.progress_of(checkpoint, path, self.halves.train.device)
@@ -266,7 +266,7 @@ class SupernetTraining:
             return Decisions()
         try:
             decisions = Decisions.from_dict(plain)
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except (LookupError, TypeError, ValueError, AttributeError):
             decisions = None
         if decisions is None or not decisions.fit(self.supernet.cell_types):
             raise UserError(f"checkpoint {path}: its decisions do not fit this space's edges, operations and nodes")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from hypothesis import settings
 from darts_pt.data.data_set import DataSet, Images
 from darts_pt.data.sources import load
 from darts_pt.run.experiment import Experiment
+from tests.helpers import hostile
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, print_blob=True)
 settings.load_profile("repeatable")
@@ -61,8 +63,16 @@ def golden() -> Path:
     return GOLDEN
 
 
+@pytest.fixture
+def refuse(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> hostile.Refuse:
+    """Check that a command refuses in one line and changes nothing in the present folder, which is `tmp_path`."""
+    monkeypatch.chdir(tmp_path)
+    return functools.partial(hostile.refused_unchanged, capsys, tmp_path)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """How many hostile inputs were refused in one line."""
+    """Say how many hostile inputs were refused in one line."""
     passed = [report for report in terminalreporter.stats.get("passed", []) if "hostile" in report.keywords]
     if passed:
-        terminalreporter.write_line(f"{len(passed)} hostile inputs refused in one line")
+        number = sum(hostile.inputs.get(report.nodeid, 1) for report in passed)
+        terminalreporter.write_line(f"{number} hostile inputs refused in one line")

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import pickle
+import tarfile
+import zipfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,12 +15,31 @@ from typing import Any
 import pytest
 import torch
 
+from darts_pt.commands.command_line import run_command
+from nasbench201 import train_search
+from nasbench201.space import NasBench201SearchOptions
 from tests.helpers.command_line import refused
 
 SEARCH = ["--dataset", "digits", "--gpu", "cpu", "--fast", "--init_channels", "2", "--cells_per_stage", "1"] + [
     "--epochs", "2", "--ckpt_interval", "1",
 ]  # fmt: skip
 """Arguments of a search of two batches."""
+Refuse = Callable[..., str]
+"""Of the fixture `refuse`: a command and its arguments -> the line with which it refuses."""
+
+
+def search(*more: str) -> None:
+    """That search in the present folder."""
+    run_command(NasBench201SearchOptions, train_search.main, [*SEARCH, "--experiments", ".", *more])
+
+
+inputs: Counter[str] = Counter()
+"""Test -> how many hostile inputs it has tried; a test that does not count them has one."""
+
+
+def count(number: int = 1) -> None:
+    """Count hostile inputs of the present test for the line at the end of pytest's summary."""
+    inputs[os.environ["PYTEST_CURRENT_TEST"].rpartition(" ")[0]] += number
 
 
 def contents(folder: Path) -> dict[str, bytes | None]:
@@ -32,6 +55,7 @@ def refused_unchanged(
     capsys: pytest.CaptureFixture[str], here: Path, command: Callable[..., object], *arguments: object
 ) -> str:
     """The line with which a command refuses; nothing below `here` has changed."""
+    count()
     before = contents(here)
     said = refused(capsys, command, *arguments)
     assert said.startswith("error: ")
@@ -41,12 +65,8 @@ def refused_unchanged(
     return said
 
 
-def cut(share: float) -> Callable[[bytes], bytes]:
-    return lambda whole: whole[: int(share * len(whole))]
-
-
 class Harmful:
-    """Makes a file where it is unpickled."""
+    """Makes a folder where it is unpickled."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return os.mkdir, ("harmed",)
@@ -55,4 +75,27 @@ class Harmful:
 def saved(content: Any, **options: Any) -> bytes:
     stream = io.BytesIO()
     torch.save(content, stream, **options)
+    return stream.getvalue()
+
+
+PICKLES = {
+    **{f"harmful pickle {protocol}": pickle.dumps(Harmful(), protocol) for protocol in (0, 2, 5)},
+    "harmful file of torch": saved(Harmful()),
+    "harmful legacy file of torch": saved(Harmful(), _use_new_zipfile_serialization=False),
+}
+
+
+def archive_leading_outside(kind: str) -> bytes:
+    """An archive with members that want to be written outside of the folder it is unpacked in."""
+    stream = io.BytesIO()
+    if kind == "zip":
+        with zipfile.ZipFile(stream, "w") as archive:
+            archive.writestr("../../harmed", "x")
+            archive.writestr("/tmp/harmed/data.pkl", pickle.dumps(Harmful()))
+    else:
+        with tarfile.open(fileobj=stream, mode=f"w:{kind}") as archive:  # type: ignore[call-overload]
+            for name in ("../harmed", "/tmp/harmed-by-tar", "cifar-10-batches-py/../../harmed"):
+                member = tarfile.TarInfo(name)
+                member.size = 1
+                archive.addfile(member, io.BytesIO(b"x"))
     return stream.getvalue()
