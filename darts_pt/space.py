@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
 
 from darts_pt.methods import script_name
+from darts_pt.run.chosen import find_chosen, read_genotype
 from darts_pt.run.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from darts_pt.commands.command_line import RunOptions
     from darts_pt.commands.options import SearchOptions, SelectionOptions
     from darts_pt.drawing import Cell
+    from darts_pt.evaluation import EvaluationNetwork
     from darts_pt.run.device import Generators
     from darts_pt.selection import Criterion
     from darts_pt.supernet import Supernet
@@ -52,6 +54,7 @@ class SearchSpace(ABC, Generic[Search, Selection]):
         title: the name that reports show.
         commands: search, selection and, where architectures can be trained from scratch, training.
         search_presets, training_presets: data set -> the values of options that the user leaves open.
+        training_recipe: what of the training no option says (fields of darts_pt.evaluation.TrainingOptions).
         paper_training: options that the paper's training from scratch adds to the command's defaults.
         paper_epochs: epochs of the paper's search: checkpoints of the original, which come without options, are of it.
         evaluates_test: whether a search evaluates the test set after each epoch.
@@ -65,6 +68,7 @@ class SearchSpace(ABC, Generic[Search, Selection]):
     commands: ClassVar[Mapping[Kind, Command]]
     search_presets: ClassVar[Mapping[str, Preset]]
     training_presets: ClassVar[Mapping[str, Preset]] = {}
+    training_recipe: ClassVar[Preset] = {}
     paper_training: ClassVar[Preset] = {}
     paper_epochs: int
     evaluates_test = False
@@ -110,8 +114,10 @@ class SearchSpace(ABC, Generic[Search, Selection]):
         return self.experiments(options) / "-".join(parts)
 
     def training_folder(self, options: Any) -> Path | None:
-        """The experiment folder of a training from scratch; None while its architecture has not been selected."""
-        return None
+        """The experiment folder of a training from scratch; None while the folder depends on what is yet to be selected."""
+        parts = [options.arch.replace("/", "+"), options.dataset, str(options.seed)]
+        parts += [options.expid_tag] if options.expid_tag else []
+        return self.experiments(options) / "eval" / "-".join(parts)
 
     def with_dataset(self, options: Selection) -> Selection:
         """`options` with the data set of the search that they name, where only its folder tells it."""
@@ -162,9 +168,30 @@ class SearchSpace(ABC, Generic[Search, Selection]):
         """Whether a benchmark table knows the accuracies of architectures on a data set."""
         return False
 
+    # Training from scratch -------------------------------------------------------------------------------------------
+
     def train(self, options: Any) -> dict[str, Any]:
         """Train an architecture from scratch; the summary."""
-        raise UserError(f"{self.title}: its architectures cannot be trained from scratch")
+        from darts_pt.commands.training import train
+
+        return train(self, options)
+
+    def architecture(self, options: Any) -> str:
+        """The text of the genotype that the options name: by its file, or by an experiment.
+
+        Raises:
+            UserError: there is none of this space.
+        """
+        chosen = find_chosen(options.arch, [self.experiments(options), Path()])
+        genotype = read_genotype(chosen.path, self.name) if chosen else None
+        if not isinstance(genotype, str):
+            where = self.experiments(options)
+            raise UserError(f"{options.arch} is neither a genotype file of {self.title} nor an experiment in {where}")
+        return genotype
+
+    def network(self, options: Any, architecture: str, num_classes: int) -> EvaluationNetwork:
+        """The network of an architecture."""
+        raise NotImplementedError
 
     # Drawings --------------------------------------------------------------------------------------------------------
 

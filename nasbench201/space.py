@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from darts_pt.run.device import Generators
     from darts_pt.selection import Criterion
     from darts_pt.space import Kind
+    from nasbench201.network import NasBench201Network
     from nasbench201.supernet import NasBench201Supernet
     from nasbench201.table.lookup import Table
 
@@ -136,6 +137,7 @@ class NasBench201Space(SearchSpace[NasBench201SearchOptions, NasBench201Selectio
     }
     search_presets = PRESETS
     training_presets = TRAINING_PRESETS
+    training_recipe: ClassVar = {"nesterov": True}
     paper_epochs = PAPER["epochs"]
     scripts = "201"
     drawings = ("svg",)
@@ -151,17 +153,21 @@ class NasBench201Space(SearchSpace[NasBench201SearchOptions, NasBench201Selectio
         """The architecture is named by its operations' numbers, 0 (none) to 4 (avg_pool_3x3)."""
         folder = self.experiments(options)
         try:
-            architecture = chosen_architecture(options.arch, folder)
+            architecture = self.architecture(options)
         except UserError:
             return None
         digits = "".join(str(OPERATIONS.index(name)) for name in operations_of(architecture))
         tag = f"-{options.expid_tag}" if options.expid_tag else ""
         return folder / "eval" / f"{options.dataset}-{digits}-{options.seed}{tag}"
 
-    def train(self, options: NasBench201TrainOptions) -> dict[str, Any]:
-        from nasbench201.train import main
+    def architecture(self, options: NasBench201TrainOptions) -> str:
+        return chosen_architecture(options.arch, self.experiments(options))
 
-        return main(options)
+    def network(self, options: NasBench201TrainOptions, architecture: str, num_classes: int) -> NasBench201Network:
+        from nasbench201.network import NasBench201Network
+
+        sizes = given(options.init_channels), given(options.cells_per_stage)
+        return NasBench201Network(operations_of(architecture), *sizes, num_classes)
 
     def recognises(self, arch: str, experiments: Path) -> bool:
         return "|" in arch or super().recognises(arch, experiments)

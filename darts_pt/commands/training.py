@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 import torch
 
 from darts_pt.commands.common import begin, data_on, open_experiment, saver_of
-from darts_pt.commands.options import TrainOptions, given
+from darts_pt.commands.options import TrainOptions, given, with_preset
+from darts_pt.complexity import count_multiply_adds, count_parameters
 from darts_pt.data.data_set import DataSet
 from darts_pt.data.loaders import Loader
 from darts_pt.evaluation import (
@@ -28,6 +30,7 @@ from darts_pt.run.files import atomic_write
 from darts_pt.run.processes import Ranks, joined
 from darts_pt.run.resume import Start, find_start
 from darts_pt.run.saver import Saver
+from darts_pt.space import SearchSpace
 
 
 def training_options(options: TrainOptions, **space: Any) -> TrainingOptions:
@@ -42,6 +45,25 @@ def training_options(options: TrainOptions, **space: Any) -> TrainingOptions:
         accumulate=options.accumulate,
         precision=options.precision,
         **space,
+    )
+
+
+def train(space: SearchSpace[Any, Any], options: Any) -> dict[str, Any]:
+    """Train the architecture that the options name; the summary says accuracies, parameters and multiply-adds."""
+    folder, architecture = given(space.training_folder(options)), space.architecture(options)
+    options = dataclasses.replace(with_preset(options, space.preset(options)), arch=architecture)
+
+    def describe(model: EvaluationNetwork, data: DataSet) -> dict[str, Any]:
+        size = data.train.pixels.shape[2:]
+        counts = {"parameters": count_parameters(model), "multiply_adds": count_multiply_adds(model, *size)}
+        return {"architecture": architecture, **counts}
+
+    return run_training(
+        options,
+        training_options(options, **space.training_recipe),
+        folder,
+        lambda data: space.network(options, architecture, data.classes),
+        describe,
     )
 
 

@@ -6,6 +6,7 @@ import importlib
 from pathlib import Path
 
 from darts_pt.commands.command_line import run_command
+from runs import __main__ as runs
 from sweep.jobs import Graph, expand
 from sweep.plan import read_plan
 
@@ -49,5 +50,9 @@ def graph_of(folder: Path, text: str = SMALL) -> Graph:
 def run_in_turn(graph: Graph) -> None:
     """Run the jobs one after the other in this process, by the commands that a sweep would run."""
     for job in graph.jobs:
-        _, _, module, *arguments = job.command(gpu=False)
-        run_command(type(job.options), importlib.import_module(module).main, arguments)
+        _, _, module, *arguments = job.command(gpu=False, made=[graph.output.parents[1]])
+        if module == "runs":
+            runs.main(arguments)
+        else:
+            command = importlib.import_module(module)
+            run_command(type(job.options) if job.run else command.PageOptions, command.main, arguments)
