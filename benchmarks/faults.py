@@ -34,7 +34,8 @@ from typing import Annotated, NamedTuple
 
 import tyro
 
-from darts_pt.commands.command_line import positive, run_command
+from darts_pt.commands.command_line import run_command
+from darts_pt.run.errors import positive
 
 MOST_KILLS = 10
 """A run that was killed this often is left alone."""

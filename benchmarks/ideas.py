@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from darts_pt.commands.command_line import positive, run_command
+from darts_pt.commands.command_line import run_command
+from darts_pt.run.errors import positive
 
 if TYPE_CHECKING:
     from torch import Tensor

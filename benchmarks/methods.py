@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.methods_figure import Point, draw
-from darts_pt.methods import METHODS, script_name
+from darts_pt.methods import METHODS
 from darts_pt.run.provenance import PROJECT_ROOT
 from nasbench201.space import NasBench201SearchOptions, NasBench201SelectionOptions, NasBench201Space
 
@@ -90,14 +90,14 @@ def run(seeds: list[int], methods: list[str], selections: list[str], experiments
                 (method, name): options for name, options in VARIANTS.items()
                 if name in selections
                 and method in SLOW_FOR.get(name, METHODS)
-                and options["selection"] not in METHODS[method].refused
+                and options["selection"] not in METHODS[method].refuses
             }  # fmt: skip
             if method == "darts":
                 wanted |= {(NO_METHOD, name): options for name, options in UNTRAINED.items() if name in selections}
             open_ = {names: options for names, options in wanted.items() if (*names, seed) not in done}
             if not open_:
                 continue
-            folder = experiments / "nasbench201" / f"search-{script_name(method)}-201-{seed}-digits"
+            folder = experiments / "nasbench201" / f"search-{METHODS[method].script_name}-201-{seed}-digits"
             timing = folder / "search_seconds.json"
             if not timing.is_file():
                 began = time.process_time()
@@ -243,7 +243,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("command", choices=("run", "report"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
-    parser.add_argument("--methods", nargs="+", choices=METHODS.names, default=list(METHODS))
+    parser.add_argument("--methods", nargs="+", choices=tuple(METHODS), default=list(METHODS))
     names = [*VARIANTS, *UNTRAINED]
     parser.add_argument("--selections", nargs="+", choices=names, default=names)
     parser.add_argument("--experiments", type=Path, default=PROJECT_ROOT / "experiments" / "methods")

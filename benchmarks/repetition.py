@@ -10,12 +10,14 @@ from torch import nn
 from torch.nn import functional as F
 
 from darts_pt.architect import Architect, Batch, bilevel_step
+from darts_pt.hyperparameters import WeightOptions
 from darts_pt.methods.blank import FixedAlpha
 from darts_pt.methods.sdarts_adv import Adversarial
 from darts_pt.methods.sdarts_rs import add_noise
-from darts_pt.search import Metrics, WeightOptions
-from darts_pt.selection import score_edges, score_operations
+from darts_pt.run.epoch import Metrics
+from darts_pt.selections.pt import score_edges, score_operations
 from darts_pt.supernet import Alpha, CellType, Decisions, Supernet
+from darts_pt.training import sgd
 
 TOLERANCE = 1e-9
 ACCURACY_TOLERANCE = 1e-6
@@ -104,7 +106,7 @@ class SupernetRepetition:
         self.supernet = supernet_of(record).to(record["batches"][0][0].device)
         self.cell_types = self.supernet.cell_types
         self.batches: list[Batch] = [(images, labels) for images, labels in record["batches"]]
-        self.options = WeightOptions()
+        self.options = WeightOptions(batch_size=64)
         self.restart()
 
     def restart(self) -> None:
@@ -114,7 +116,7 @@ class SupernetRepetition:
             name: rows.clone().requires_grad_() for name, rows in self.by_cell(self.record["alpha"]).items()
         }
         self.architect = (FixedAlpha if _is_blank(self.record) else Architect)(self.supernet, alpha)
-        self.weight_optimizer = self.options.optimizer(self.supernet)
+        self.weight_optimizer = sgd(self.supernet, self.options)
 
     def by_cell(self, recorded: Any) -> dict[str, Any]:
         """Cell type -> its part of what was recorded.
@@ -142,7 +144,7 @@ class SupernetRepetition:
             yield from self.edge_scores(self.record["edge_scores"])
         if "tune_steps" in self.record:
             # The selection makes the weight optimiser again, with a tenth of the learning rate.
-            self.weight_optimizer = self.options.optimizer(self.supernet, self.options.learning_rate / 10)
+            self.weight_optimizer = sgd(self.supernet, self.options, self.options.learning_rate / 10)
             decided = self.decisions(self.record["perturbation_scores"]["decided"])
             yield from self.bilevel_steps("tune_steps", decided)
         if "alpha_at_perturbation" in self.record:

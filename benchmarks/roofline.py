@@ -14,7 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from darts_pt.commands.command_line import positive, run_command
+from darts_pt.commands.command_line import run_command
+from darts_pt.run.errors import positive
 
 
 @dataclass(frozen=True, kw_only=True)

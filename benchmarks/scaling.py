@@ -18,16 +18,18 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from darts_pt.commands.command_line import positive, run_command
+from darts_pt.commands.command_line import run_command
+from darts_pt.run.errors import positive
 
 if TYPE_CHECKING:
     from darts_pt.data.data_set import DataSet
     from darts_pt.evaluation import NetworkTraining
     from darts_pt.run.processes import Ranks
-    from darts_pt.search import SupernetTraining
+    from darts_pt.training import SupernetTraining
 
 ARCHITECTURE = "darts_pt_s5_0"
 STEPS = 8
@@ -49,7 +51,8 @@ class ScalingOptions:
 
 def evaluation(data: DataSet, ranks: Ranks, init_channels: int, layers: int) -> NetworkTraining:
     """The network of an architecture in training, as sota.train has it."""
-    from darts_pt.evaluation import NetworkTraining, TrainingOptions
+    from darts_pt.evaluation import NetworkTraining
+    from darts_pt.hyperparameters import TrainingOptions
     from darts_pt.run.device import Generators, seeded
     from sota.genotypes import published
     from sota.network import SotaNetwork
@@ -73,9 +76,10 @@ def supernet(data: DataSet) -> SupernetTraining:
     """A supernet of S5 as it is tuned on digits."""
     from darts_pt.architect import Architect
     from darts_pt.data.halves import halves
+    from darts_pt.hyperparameters import WeightOptions
     from darts_pt.run.device import Generators, seeded
-    from darts_pt.search import Halves, SupernetTraining, WeightOptions
     from darts_pt.supernet import initial_alpha
+    from darts_pt.training import Halves, SupernetTraining, sgd
     from sota.supernet import SotaSupernet
 
     generators = Generators(0, "cpu")
@@ -84,14 +88,13 @@ def supernet(data: DataSet) -> SupernetTraining:
     architect = Architect(network, initial_alpha(network.cell_types, generators["alpha"]), generators=generators)
     options = WeightOptions(batch_size=64)
     split = Halves(*halves(data, 0.5, 0))
-    return SupernetTraining(architect, data, split, generators, options, options.optimizer(network, 0.0025))
+    return SupernetTraining(architect, data, split, generators, options, sgd(network, options, 0.0025))
 
 
 def pieces(ranks: Ranks) -> dict[str, Callable[[], object]]:
     """Name -> the work, ready to be done again and again."""
-    from darts_pt.data.batches import in_batches, shuffled
     from darts_pt.data.sources import load
-    from darts_pt.selection import score_operations
+    from darts_pt.selections.pt import score_operations
     from darts_pt.supernet import Decisions
 
     data = load("digits")
@@ -100,12 +103,10 @@ def pieces(ranks: Ranks) -> dict[str, Callable[[], object]]:
     cell = tuned.supernet.cell_types[0]
 
     def train(training: NetworkTraining, steps: int | None) -> None:
-        import torch
-
-        training.network.train()
-        order = shuffled(torch.arange(len(data.train)), training.generators["batches"])
-        for _ in training._steps(in_batches(order, training.options.batch_size)[:steps]):
-            pass
+        training.progress = None
+        _, batches = training.batches()
+        for parts in islice(batches, steps):
+            training.step(parts)
 
     def decision() -> None:
         score_operations(

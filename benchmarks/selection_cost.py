@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from darts_pt.commands.command_line import positive, run_command
+from darts_pt.commands.command_line import run_command
+from darts_pt.run.errors import positive
 
 if TYPE_CHECKING:
     from benchmarks.speed import Contest
@@ -33,7 +34,7 @@ class CostOptions:
 
 def decision_seconds(contest: Contest, decisions: Decisions, batches: int, operations: int, repeats: int) -> float:
     """Processor seconds of scoring the removal of `operations` operations of an edge on so many batches; the smallest."""
-    from darts_pt.selection import score
+    from darts_pt.selections.pt import score
 
     cell_type = contest.training.supernet.cell_types[0]
     edge = decisions.undecided_edges(cell_type)[-1]

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from benchmarks.measuring import Timing, in_turn, peak_bytes
-from darts_pt.commands.command_line import in_range, positive, run_command
-from darts_pt.run.errors import UserError
+from darts_pt.commands.command_line import run_command
+from darts_pt.run.errors import UserError, in_range, positive
 
 if TYPE_CHECKING:
     import torch
@@ -121,10 +121,11 @@ class Contest:
         from benchmarks import textbook
         from darts_pt.architect import Architect
         from darts_pt.data.halves import halves
+        from darts_pt.hyperparameters import WeightOptions
         from darts_pt.kernels.passes import replayed
         from darts_pt.run.device import Generators
-        from darts_pt.search import Halves, SupernetTraining, WeightOptions
         from darts_pt.supernet import initial_alpha
+        from darts_pt.training import Halves, SupernetTraining, sgd
 
         self.size = size_of(options)
         self.device = torch.device(options.device)
@@ -146,7 +147,7 @@ class Contest:
             self.halves,
             generators,
             weight_options,
-            weight_options.optimizer(supernet),
+            sgd(supernet, weight_options),
         )
 
         self.alpha = {name: rows.detach().clone().requires_grad_() for name, rows in alpha.items()}
@@ -160,10 +161,8 @@ class Contest:
     # One step ----------------------------------------------------------------------------------------------------
 
     def our_step(self) -> None:
-        from itertools import islice
-
-        for _ in self.training.train_epoch(islice(self.training.random_train_batches(), 1)):
-            pass
+        _, batches = self.training.search_batches()
+        self.training.step(next(batches))
 
     def textbook_batch(self, half: Tensor) -> tuple[Tensor, Tensor]:
         from benchmarks import textbook
@@ -201,14 +200,14 @@ class Contest:
     def our_event(self) -> None:
         from itertools import islice
 
-        from darts_pt.selection import Perturbation
+        from darts_pt.selection import Criteria
+        from darts_pt.selections.pt import PerturbationRule
         from darts_pt.supernet import Decisions
 
         cell_type, edge = self.event
-        rule = Perturbation(
-            lambda: islice(self.training.valid_batches(), self.size.event_batches),
-            {cell_type.name: "acc"},
-            {cell_type.name: "acc"},
+        criteria = Criteria({cell_type.name: "acc"}, {})
+        rule = PerturbationRule(
+            batches=lambda: islice(self.training.valid_batches(), self.size.event_batches), criteria=criteria
         )
         rule.operation(self.training.architect, Decisions(), cell_type, edge)
 

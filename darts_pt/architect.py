@@ -7,29 +7,20 @@ says how alpha is stepped and which mixing weights the weights are trained under
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from darts_pt.hyperparameters import AlphaOptions
 from darts_pt.run.device import Generators
 from darts_pt.run.epoch import StepResult
-from darts_pt.run.guard import NumericalGuard
+from darts_pt.run.guard import FiniteGuard
 from darts_pt.supernet import Alpha, CellType, Decisions, MixingWeights, Supernet, fixed_by
 
 Batch = tuple[Tensor, Tensor]
 """Normalised images [batch, 3, height, width] and class labels [batch] (int64)."""
-
-
-@dataclass(frozen=True)
-class AlphaOptions:
-    """How Adam steps alpha (as in DARTS, its gradient is not clipped)."""
-
-    learning_rate: float = 3e-4
-    weight_decay: float = 1e-3
-    betas: tuple[float, float] = (0.5, 0.999)
 
 
 class WeightStep(NamedTuple):
@@ -48,13 +39,9 @@ class Architect:
     during the search), :meth:`state` (what a checkpoint must hold besides).
 
     Attributes:
-        defaults: the method's own numbers, by the names of their options, as in its paper; None if they depend on the run.
-        settings: the same as this run has them.
-        refused: selection -> why it is not defined for this method.
-        unrecordable: why its steps cannot be replayed from a recording; empty if they can.
-        exclusive: what of its supernets other methods cannot go on with; empty if there is nothing.
+        defaults: the method's own arguments (`METHOD.defaults`), as in its paper.
+        settings: their values in this run.
         uses_valid_batches: False where :meth:`step` ignores its batch, so that none needs to be drawn.
-        decides_during_search: whether :meth:`edges_due` ever names an edge.
 
     Args:
         settings: values for some of the method's own numbers; the others keep their defaults.
@@ -62,11 +49,7 @@ class Architect:
     """
 
     defaults: ClassVar[Mapping[str, Any]] = {}
-    refused: ClassVar[Mapping[str, str]] = {}
-    exclusive: ClassVar[str] = ""
-    unrecordable: ClassVar[str] = ""
     uses_valid_batches = True
-    decides_during_search = False
 
     def __init__(
         self,
@@ -81,12 +64,12 @@ class Architect:
         self.alpha = alpha
         self.settings = {**self.defaults, **(settings or {})}
         self.generators = generators or Generators(0, next(iter(alpha.values())).device)
-        self.guard = NumericalGuard()
+        self.guard = FiniteGuard()
         self.optimizer = torch.optim.Adam(
             self.parameters(),
-            lr=options.learning_rate,
-            betas=options.betas,
-            weight_decay=options.weight_decay,
+            lr=options.arch_learning_rate,
+            betas=(0.5, 0.999),
+            weight_decay=options.arch_weight_decay,
         )
 
     def parameters(self) -> list[Tensor]:
@@ -218,4 +201,4 @@ def gradient_by_weights(supernet: Supernet, mixing: MixingWeights, batch: Batch)
     loss, correct, *found = supernet.run_pass("gradient by weights", gradients, batch, mixing)
     for weight, gradient in zip(weights, found, strict=True):
         weight.grad = gradient
-    return StepResult(loss, correct)
+    return StepResult(loss, correct, len(batch[1]))

@@ -6,9 +6,8 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,20 +16,17 @@ from torch.nn import functional as F
 from darts_pt.data.batches import in_batches, passes, shuffled
 from darts_pt.data.data_set import DataSet
 from darts_pt.data.loaders import Loader, MicroBatch, TensorLoader
-from darts_pt.hyperparameters import Precision
+from darts_pt.hyperparameters import TrainingOptions
 from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.device import Generators, autocast, use_precision
-from darts_pt.run.epoch import EpochProgress, Metrics, StepResult, next_learning_rate, run_epoch
-from darts_pt.run.errors import UserError
-from darts_pt.run.guard import NumericalGuard
+from darts_pt.run.epoch import EpochProgress, Metrics, StepResult
+from darts_pt.run.errors import ArgumentError
+from darts_pt.run.guard import FiniteGuard
+from darts_pt.run.loop import log_metrics, train_epoch
 from darts_pt.run.processes import ONE, Ranks, Share
-from darts_pt.search import log_epoch
+from darts_pt.run.saver import Saver
 
 CHECKPOINT_KEYS = ("epoch", "state_dict", "optimizer", "scheduler", "generators")
-
-if TYPE_CHECKING:
-    from darts_pt.run.experiment import Experiment
-    from darts_pt.run.saver import Saver
 
 
 class EvaluationNetwork(nn.Module):
@@ -47,44 +43,11 @@ class EvaluationNetwork(nn.Module):
         """Told before each forward pass which images of the batch it gets: random numbers are drawn for all of them."""
 
 
-@dataclass(frozen=True)
-class TrainingOptions:
-    """How a derived network is trained.
-
-    Attributes:
-        batch_size: images per step, over all ranks and forward passes.
-        learning_rate: SGD's initial learning rate; it falls to 0, one step per epoch.
-        schedule: how it falls: in a cosine or linearly.
-        nesterov: whether SGD's momentum is Nesterov's.
-        grad_clip: the largest norm of the gradient; 0 does not clip.
-        auxiliary_weight: weight of the auxiliary head's loss.
-        drop_path_prob: what the probability of dropping a path grows to, linearly over the epochs, from 0.
-        label_smoothing: what of the probability of the true class is spread evenly over all in the training loss.
-        accumulate: forward passes per step, over each of which batch norm takes its statistics.
-        precision: of the arithmetic (:func:`darts_pt.run.device.use_precision`).
-        top5: whether test accuracy is also counted as "among the five most likely classes".
-    """
-
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    momentum: float = 0.9
-    nesterov: bool = False
-    weight_decay: float = 3e-4
-    grad_clip: float = 0.0
-    auxiliary_weight: float = 0.0
-    drop_path_prob: float = 0.0
-    label_smoothing: float = 0.0
-    accumulate: int = 1
-    schedule: Literal["cosine", "linear"] = "cosine"
-    precision: Precision = "fp32"
-    top5: bool = False
-
-    def scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
-        """The learning rate over the epochs."""
-        if self.schedule == "linear":
-            return torch.optim.lr_scheduler.PolynomialLR(optimizer, self.epochs, power=1.0)
-        return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.epochs)
+def falling(optimizer: torch.optim.Optimizer, options: TrainingOptions) -> torch.optim.lr_scheduler.LRScheduler:
+    """The learning rate over the epochs, in a cosine or a line to 0."""
+    if options.schedule == "linear":
+        return torch.optim.lr_scheduler.PolynomialLR(optimizer, options.epochs, power=1.0)
+    return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, options.epochs)
 
 
 class Tested(NamedTuple):
@@ -118,9 +81,9 @@ class NetworkTraining:
     ) -> None:
         self.loader = TensorLoader(data) if isinstance(data, DataSet) else data
         if options.batch_size > self.loader.train_count:
-            raise UserError(
-                f"--batch_size {options.batch_size} is larger than the training set ({self.loader.train_count} images): "
-                f"expected at most {self.loader.train_count}"
+            raise ArgumentError(
+                "batch_size",
+                f"expected at most {self.loader.train_count}, the images of the training set, got {options.batch_size}",
             )
         self.network = network
         self.network.draw_from(generators)
@@ -138,11 +101,11 @@ class NetworkTraining:
             weight_decay=options.weight_decay,
             nesterov=options.nesterov,
         )
-        self.scheduler = options.scheduler(self.optimizer)
+        self.scheduler = falling(self.optimizer, options)
         self.epoch = 0
         self.progress: EpochProgress | None = None
         self.between_batches: Callable[[], None] = lambda: None
-        self.guard = NumericalGuard()
+        self.guard = FiniteGuard()
         self.best_accuracy = 0.0
         self.train_loss: float | None = None
 
@@ -159,12 +122,13 @@ class NetworkTraining:
 
     # Steps -------------------------------------------------------------------------------------------------------
 
-    def step(self, parts: Sequence[MicroBatch], drop_path_prob: float) -> StepResult | None:
+    def step(self, parts: Sequence[MicroBatch]) -> StepResult | None:
         """One step of SGD on a batch, of which every rank has a share in each of `parts`.
 
         Returns:
-            What the forward passes before the step say of the whole batch; None if the guard skipped the step.
+            Loss and accuracy of the whole batch before the step; None if the guard skipped the step.
         """
+        drop_path_prob = self.options.drop_path_prob * self.epoch / self.options.epochs
         self.guard.remember(self.network)
         self.optimizer.zero_grad(set_to_none=True)
         total = sum(part.share.total for part in parts)
@@ -177,7 +141,7 @@ class NetworkTraining:
                 (whole if weight == 1 else whole * weight).backward()
             losses.append(loss * (len(part.labels) / total))
             correct.append(hits)
-        result = self._over_all_ranks(torch.stack(losses).sum(), torch.stack(correct).sum())
+        result = self._over_all_ranks(torch.stack(losses).sum(), torch.stack(correct).sum(), total)
         # Without clipping the norm still tells whether the gradient is finite.
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.options.grad_clip or math.inf)
         if not self.guard.allows("the training loss or its gradient", [result.loss, norm]):
@@ -205,11 +169,11 @@ class NetworkTraining:
         """Gradients of a step's forward passes are exchanged after the last of them only."""
         return nullcontext() if last or self.ranks.count == 1 else self._model.no_sync()  # type: ignore[operator]
 
-    def _over_all_ranks(self, loss: Tensor, correct: Tensor) -> StepResult:
+    def _over_all_ranks(self, loss: Tensor, correct: Tensor, images: int) -> StepResult:
         if self.ranks.count == 1:
-            return StepResult(loss, correct)
+            return StepResult(loss, correct, images)
         sums = self.ranks.sum(torch.stack([loss.double(), correct.double()]))
-        return StepResult(sums[0].to(loss.dtype), sums[1].to(correct.dtype))
+        return StepResult(sums[0].to(loss.dtype), sums[1].to(correct.dtype), images)
 
     def begin_epoch(self) -> EpochProgress:
         """The progress of the epoch that is under way, or of a new one: a pass over the training set in random order."""
@@ -218,23 +182,16 @@ class NetworkTraining:
             self.progress = EpochProgress(order=shuffled(every, self.generators["batches"]))
         return self.progress
 
-    def train_epoch(self, experiment: Experiment, saver: Saver, report_freq: int) -> Metrics:
-        """The steps of the present epoch that remain."""
+    def batches(self) -> tuple[int, Iterator[list[MicroBatch]]]:
+        """The steps of an epoch, a pass over the training set; and this rank's share of those that remain, augmented."""
         progress = self.begin_epoch()
         assert progress.order is not None
         batches = in_batches(progress.order, self.options.batch_size)[: 1 if self.fast else None]
-        description = f"epoch {self.epoch + 1}/{self.options.epochs}"
         self.network.train()
-        steps = self._steps(batches[progress.steps :])
-        return run_epoch(steps, progress, len(batches), experiment, saver, description, report_freq)
-
-    def _steps(self, batches: list[Tensor]) -> Iterator[tuple[int, StepResult | None]]:
-        drop_path_prob = self.options.drop_path_prob * self.epoch / self.options.epochs
-        steps = [self._forward_passes(batch) for batch in batches]
+        steps = [self._forward_passes(batch) for batch in batches[progress.steps :]]
         micro_batches = [indices for step in steps for indices in step]
         loaded = self.loader.train(micro_batches, self.epoch, self.ranks, self.generators, self.dtype)
-        for step, batch in zip(steps, batches, strict=True):
-            yield len(batch), self.step([next(loaded) for _ in step], drop_path_prob)
+        return len(batches), ([next(loaded) for _ in step] for step in steps)
 
     def _forward_passes(self, batch: Tensor) -> tuple[Tensor, ...]:
         """The batch as it is split for accumulation; an epoch's last one may be too small for so many parts."""
@@ -242,7 +199,7 @@ class NetworkTraining:
 
     def end_epoch(self) -> None:
         """The epoch has been trained and tested."""
-        next_learning_rate(self.scheduler)
+        checkpoints.next_learning_rate(self.scheduler)
         self.epoch += 1
         self.progress = None
 
@@ -289,33 +246,33 @@ class NetworkTraining:
         checkpoints.load_scheduler(self.scheduler, checkpoint["scheduler"], path)
         self.generators.restore(checkpoint["generators"])
         self.epoch = checkpoints.epoch_of(checkpoint, path)
-        self.progress = checkpoints.progress_of(checkpoint, path, self.device)
+        self.progress = EpochProgress.in_checkpoint(checkpoint, path, self.device)
         self.best_accuracy = checkpoints.number_in(checkpoint, "best_accuracy", path)
         self.guard.skipped = int(checkpoints.number_in(checkpoint, "skipped", path))
         loss = checkpoint.get("train_loss")
         self.train_loss = loss if isinstance(loss, float) else None
 
 
-def train_network(
-    training: NetworkTraining, experiment: Experiment, saver: Saver, ckpt_interval: int, report_freq: int
-) -> dict[str, Any]:
+def train_network(training: NetworkTraining, saver: Saver) -> dict[str, Any]:
     """Train to the last epoch, test after each, save at intervals and at the end.
 
     Returns:
         A summary: last and best test accuracy (percent), the last losses (nats) and seconds of training in this run.
     """
     use_precision(training.options.precision)
-    last, seconds = None, 0.0
-    while training.epoch < training.options.epochs:
+    last, seconds, epochs = None, 0.0, training.options.epochs
+    while training.epoch < epochs:
         saver.safe_point()
         learning_rate = training.optimizer.param_groups[0]["lr"]
+        description = f"epoch {training.epoch + 1}/{epochs}"
         start = time.perf_counter()
-        train = training.train_epoch(experiment, saver, report_freq)
+        train = train_epoch(training, *training.batches(), saver, description)
         seconds += time.perf_counter() - start
         last = training.test()
         training.best_accuracy = max(training.best_accuracy, last.accuracy)
         training.train_loss = train.loss
         training.end_epoch()
+        log_metrics(saver, description, {"train": train, "test": Metrics(last.accuracy, last.loss)})
         record = {
             "learning_rate": learning_rate,
             "train_accuracy": train.accuracy,
@@ -323,10 +280,8 @@ def train_network(
             **last.record(training.options.top5),
             "best_test_accuracy": training.best_accuracy,
         }
-        log_epoch(experiment, f"epoch {training.epoch}/{training.options.epochs}", record)
-        experiment.record("epoch", record, epoch=training.epoch)
-        if training.epoch % ckpt_interval == 0 or training.epoch == training.options.epochs:
-            saver.save_epoch()
+        saver.experiment.record("epoch", record, epoch=training.epoch)
+        saver.epoch_ended(last=training.epoch == epochs)
     if last is None:
         last = training.test()
     return {

@@ -1,39 +1,144 @@
-"""Things that are added by adding a file: each module of a package defines one, and its file name is the thing's name."""
+"""Search methods and selections by name. Each is one file, in this package or in an installed one, and declares itself.
+
+The declaration is one statement of literals at the top of the file, `METHOD = Method(…)` or `SELECTION = Selection(…)`. It
+is read without importing the file: commands know all names, options and defaults before torch is loaded.
+"""
 
 from __future__ import annotations
 
+import ast
 import importlib
+import importlib.metadata
+import importlib.util
+import pkgutil
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Generic, TypeVar
 
-Thing = TypeVar("Thing")
+from darts_pt.run.errors import ArgumentError
 
 
-class Registry(Mapping[str, Thing], Generic[Thing]):
-    """Name -> what the package's module of that name defines; `sdarts-rs` is in sdarts_rs.py.
+@dataclass(frozen=True)
+class Option:
+    """An argument of one method's or selection's own; commands offer it as an option of that name.
 
-    The names are those of the files, so that listing them imports nothing; looking one up imports its module.
-
-    Args:
-        package: the package's `__name__`.
-        folder: the package's folder.
-        attribute: the name under which each module defines its thing.
+    Attributes:
+        default: as in the source of the method; None if it depends on the run.
+        help: one sentence without a full stop.
+        kind: the type of its values; that of the default unless given.
+        above, low, high: the values allowed: more than `above`, from `low` to `high`.
+        choices: the only values allowed.
+        in_name: how it appears in the name of a selection's folder, with {} for its value.
+        for_supernet: handed to the space, which builds the supernet accordingly.
     """
 
-    def __init__(self, package: str, folder: Path, attribute: str) -> None:
-        self._package = package
-        self._attribute = attribute
-        self.names = tuple(sorted(path.stem.replace("_", "-") for path in folder.glob("[a-z]*.py")))
+    name: str
+    default: Any
+    help: str
+    kind: type | None = None
+    above: float | None = None
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+    in_name: str = ""
+    for_supernet: bool = False
 
-    def __getitem__(self, name: str) -> Thing:
-        if name not in self.names:
-            raise KeyError(name)
-        module: Any = importlib.import_module(f"{self._package}.{name.replace('-', '_')}")
-        return getattr(module, self._attribute)
+    @property
+    def value_type(self) -> type:
+        return self.kind or type(self.default)
+
+    def check(self, value: Any) -> None:
+        """Raises ArgumentError unless `value` is allowed."""
+        if self.choices and value not in self.choices:
+            raise ArgumentError(self.name, f"expected one of {', '.join(self.choices)}, got {value}")
+        if self.above is not None and not value > self.above:
+            raise ArgumentError(self.name, f"expected a number above {self.above}, got {value}")
+        if (self.low is not None and not value >= self.low) or (self.high is not None and not value <= self.high):
+            upper = "up" if self.high is None else f"to {self.high}"
+            raise ArgumentError(self.name, f"expected a number from {self.low} {upper}, got {value}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declaration:
+    """What a file says of the method or selection in it.
+
+    Attributes:
+        title: its name in tables, figures and reports.
+        summary: what it does, for --help and docs: a clause without a full stop.
+        implementation: the class or function in the same file.
+        options: the arguments of its own.
+        name, module: what it is called in commands, and where it is; the registry fills them in.
+    """
+
+    title: str
+    summary: str
+    implementation: str
+    options: tuple[Option, ...] = ()
+    name: str = ""
+    module: str = ""
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """Option -> default."""
+        return {option.name: option.default for option in self.options}
+
+    def load(self) -> Any:
+        """The implementation; imports the file."""
+        return getattr(importlib.import_module(self.module), self.implementation)
+
+
+Declared = TypeVar("Declared", bound=Declaration)
+
+
+class Registry(Mapping[str, Declared], Generic[Declared]):
+    """Name -> declaration; `sdarts-rs` is in sdarts_rs.py. The names are sorted, those of this package first.
+
+    Args:
+        package: each of its modules declares one.
+        kind: the class of the declarations; a file assigns one to the class's name in capitals.
+        group: entry points of this group (name = module) add those of other packages.
+    """
+
+    def __init__(self, package: str, kind: type[Declared], group: str) -> None:
+        self._package = package
+        self._kind = kind
+        self._group = group
+
+    def _modules(self) -> dict[str, str]:
+        """Name -> module."""
+        package: ModuleType = importlib.import_module(self._package)
+        found = {
+            module.name.replace("_", "-"): f"{self._package}.{module.name}"
+            for module in pkgutil.iter_modules(package.__path__)
+        }
+        others = {point.name: point.value for point in importlib.metadata.entry_points(group=self._group)}
+        return {name: modules[name] for modules in (found, others) for name in sorted(modules)}
+
+    def __getitem__(self, name: str) -> Declared:
+        module = self._modules()[name]
+        specification = importlib.util.find_spec(module)
+        if specification is None or specification.origin is None:
+            raise ImportError(f"{self._group}: {name} is said to be in {module}, which cannot be found")
+        declared = _read(Path(specification.origin), self._kind)
+        return replace(declared, name=name, module=module)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.names)
+        return iter(self._modules())
 
     def __len__(self) -> int:
-        return len(self.names)
+        return len(self._modules())
+
+
+@cache
+def _read(path: Path, kind: type[Declared]) -> Declared:
+    """The declaration in a file: its statement, evaluated alone."""
+    attribute = kind.__name__.upper()
+    for statement in ast.parse(path.read_text(encoding="utf-8"), str(path)).body:
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == attribute:
+            code = compile(ast.Expression(statement.value), str(path), "eval")
+            words = {kind.__name__: kind, "Option": Option, "int": int, "float": float, "str": str}
+            return eval(code, {"__builtins__": {}}, words)
+    raise ImportError(f"{path} lacks a declaration: expected {attribute} = {kind.__name__}(…)")

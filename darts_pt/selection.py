@@ -1,96 +1,46 @@
-"""Architecture selection from a trained supernet: by perturbation (PT, paper section 4) and by magnitude.
+"""Algorithm 1 of the paper (section 4.1): make the supernet discrete edge by edge, and tune it in between.
 
-PT decides one edge at a time, in random order (Algorithm 1). It removes each candidate operation from the edge in turn,
-evaluates the supernet on the valid half, and keeps the operation whose removal costs the most; the edge becomes discrete
-and the supernet is tuned for some epochs before the next. In spaces whose nodes keep only some incoming edges, topology
-events follow, which drop the edges that are missed the least.
+At an *event* every cell type decides the operation of one undecided edge, in random order; the supernet is then tuned for
+some epochs. In spaces whose nodes keep only some incoming edges, topology events follow, which decide those. How an event
+chooses is a :class:`SelectionRule`: by perturbation in the paper (:mod:`darts_pt.selections.pt`), other ways beside it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 
-from darts_pt.architect import Architect, Batch
-from darts_pt.kernels.mixed import frozen_statistics
-from darts_pt.run.processes import ONE, Ranks
-from darts_pt.search import Metrics, evaluate
-from darts_pt.supernet import CellType, Decisions, MixingWeights, Supernet
-
-Criterion = Literal["acc", "loss"]
-BatchSource = Callable[[], Iterable[Batch]]
-"""Gives the valid half once more; may draw other batches and augmentations each time, or the same."""
-
-
-# Scoring ---------------------------------------------------------------------------------------------------------
-
-
-def score(
-    supernet: Supernet, candidates: Iterable[MixingWeights], batches: BatchSource, ranks: Ranks = ONE
-) -> list[Metrics]:
-    """The supernet's accuracy and loss on the valid half under each of `candidates`, with batch statistics.
-
-    Several ranks score whole candidates, each those that are its turn, to the same bits as one process: they draw the
-    batches of the others' candidates too (in the rule anew for each), but do not compute on them.
-    """
-
-    def skip(candidate: MixingWeights) -> None:
-        for images, _ in batches():
-            supernet.skip(images, candidate)
-
-    with frozen_statistics(supernet):
-        measured = ranks.spread(candidates, lambda candidate: tuple(evaluate(supernet, candidate, batches())), skip)
-    return [Metrics(*numbers) for numbers in measured]
-
-
-def score_operations(
-    supernet: Supernet,
-    mixing: MixingWeights,
-    cell_type: CellType,
-    edge: int,
-    batches: BatchSource,
-    ranks: Ranks = ONE,
-) -> list[Metrics]:
-    """For each operation of `edge`: the supernet without it (Algorithm 1, the inner loop)."""
-    operations = range(len(cell_type.operations[edge]))
-    removals = [mixing.without_operation(cell_type.name, edge, operation) for operation in operations]
-    return score(supernet, removals, batches, ranks)
-
-
-def score_edges(
-    supernet: Supernet,
-    mixing: MixingWeights,
-    cell_type: CellType,
-    edges: Iterable[int],
-    batches: BatchSource,
-    ranks: Ranks = ONE,
-) -> list[Metrics]:
-    """For each of `edges`: the supernet without it."""
-    return score(supernet, [mixing.without_edge(cell_type.name, edge) for edge in edges], batches, ranks)
-
-
-def most_missed(scores: list[Metrics], criterion: Criterion) -> int:
-    """The candidate whose removal hurts most: lowest accuracy or highest loss; on ties the first."""
-    return min(range(len(scores)), key=lambda candidate: _quality(scores[candidate], criterion))
-
-
-def least_missed(scores: list[Metrics], criterion: Criterion) -> int:
-    """The candidate whose removal hurts least: highest accuracy or lowest loss; on ties the last, as in the original."""
-    return max(range(len(scores)), key=lambda candidate: (_quality(scores[candidate], criterion), candidate))
-
-
-def _quality(metrics: Metrics, criterion: Criterion) -> float:
-    return metrics.accuracy if criterion == "acc" else -metrics.loss
-
+from darts_pt.architect import Architect
+from darts_pt.hyperparameters import Criterion, EdgeOrder
+from darts_pt.run.experiment import Experiment
+from darts_pt.run.loop import log_metrics, train_epoch
+from darts_pt.run.saver import Saver
+from darts_pt.supernet import CellType, Decisions
+from darts_pt.training import SupernetTraining
 
 # Choosing --------------------------------------------------------------------------------------------------------
 
-
 Scores = Sequence[Any]
-"""What was measured of every candidate: named tuples of numbers, such as :class:`darts_pt.search.Metrics`."""
+"""The measurements of every candidate: named tuples of numbers, such as :class:`darts_pt.run.epoch.Metrics`."""
+
+
+@dataclass(frozen=True)
+class Criteria:
+    """What is compared.
+
+    Attributes:
+        operations: cell type name -> for the choice of an edge's operation.
+        edges: cell type name -> for the choice of a node's edges.
+        same_batches: whether all candidates of a comparison see the same images.
+    """
+
+    operations: Mapping[str, Criterion]
+    edges: Mapping[str, Criterion]
+    same_batches: bool = False
 
 
 class TopologyRound(NamedTuple):
@@ -128,17 +78,17 @@ class SelectionRule(Protocol):
         ...
 
 
-def drop_least_missed(
+def drop_least_important(
     cell_type: CellType,
     node: int,
     score_without: Callable[[tuple[int, ...]], Scores],
     least: Callable[[Any], int],
 ) -> EdgesChoice:
-    """Drop one incoming edge of `node` after the other until as many remain as it keeps.
+    """The topology event: drop one incoming edge of `node` after the other until as many remain as it keeps.
 
     Args:
         score_without: the scores of the supernet without each of the edges it is given.
-        least: the position of the score whose edge is missed the least.
+        least: the position of the score whose edge is the least important.
     """
     remaining = cell_type.incoming[node]
     rounds = []
@@ -148,78 +98,6 @@ def drop_least_missed(
         rounds.append(TopologyRound(remaining, scores, dropped))
         remaining = tuple(edge for edge in remaining if edge != dropped)
     return EdgesChoice(remaining, rounds)
-
-
-@dataclass(frozen=True)
-class Perturbation:
-    """PT: choose by the supernet's performance without the candidate.
-
-    Attributes:
-        batches: the valid half.
-        operation_criterion: cell type name -> what is compared when an edge's operation is chosen.
-        edge_criterion: cell type name -> what is compared in topology events.
-        same_batches: all candidates of a comparison see the same images; else they are asked for anew for each
-            candidate, newly shuffled and augmented, as in the original.
-        ranks: the processes over which the candidates are spread.
-    """
-
-    batches: BatchSource
-    operation_criterion: dict[str, Criterion]
-    edge_criterion: dict[str, Criterion]
-    same_batches: bool = False
-    ranks: Ranks = ONE
-
-    def batch_source(self) -> BatchSource:
-        """The valid half for one comparison."""
-        if not self.same_batches:
-            return self.batches
-        drawn = list(self.batches())
-        return lambda: drawn
-
-    def operation(self, architect: Architect, decisions: Decisions, cell_type: CellType, edge: int) -> OperationChoice:
-        """Keep the operation that is missed the most."""
-        mixing, batches = architect.mixing(decisions), self.batch_source()
-        scores = score_operations(architect.supernet, mixing, cell_type, edge, batches, self.ranks)
-        return OperationChoice(most_missed(scores, self.operation_criterion[cell_type.name]), scores)
-
-    def edges(self, architect: Architect, decisions: Decisions, cell_type: CellType, node: int) -> EdgesChoice:
-        """Drop the edge that is missed the least until as many remain as the node keeps.
-
-        As in the original, an edge that was dropped in an earlier round is present again while the next is scored.
-        """
-        mixing, batches = architect.mixing(decisions), self.batch_source
-        return drop_least_missed(
-            cell_type,
-            node,
-            lambda edges: score_edges(architect.supernet, mixing, cell_type, edges, batches(), self.ranks),
-            lambda scores: least_missed(scores, self.edge_criterion[cell_type.name]),
-        )
-
-
-class Magnitude:
-    """The baseline: choose by alpha, the largest mixing weight (DARTS; the paper's PT-Mag when the supernet is tuned)."""
-
-    def operation(self, architect: Architect, decisions: Decisions, cell_type: CellType, edge: int) -> OperationChoice:
-        """Keep the operation with the largest alpha; other than none where nodes choose edges, as genotypes are read."""
-        row = architect.alpha[cell_type.name][edge].detach().clone()
-        names = cell_type.operations[edge]
-        if cell_type.inputs_kept is not None and "none" in names:
-            row[names.index("none")] = -torch.inf
-        return OperationChoice(int(row.argmax()), None)
-
-    def edges(self, architect: Architect, decisions: Decisions, cell_type: CellType, node: int) -> EdgesChoice:
-        """Keep the edges whose best operation other than none has the largest mixing weight; on ties the first."""
-        weights = architect.mixing(Decisions()).overall()[cell_type.name]
-        strength = {
-            edge: max(
-                float(weight)
-                for name, weight in zip(cell_type.operations[edge], weights[edge], strict=True)
-                if name != "none"
-            )
-            for edge in cell_type.incoming[node]
-        }
-        ranked = sorted(strength, key=lambda edge: -strength[edge])
-        return EdgesChoice(tuple(sorted(ranked[: cell_type.inputs_kept])), None)
 
 
 # Events ----------------------------------------------------------------------------------------------------------
@@ -252,9 +130,6 @@ def schedule(cell_types: tuple[CellType, ...], interval: int) -> tuple[list[Even
     return events[:-1] + [events[-1]._replace(epoch=epochs - 1)], epochs
 
 
-EdgeOrder = Literal["random", "order", "reverse"]
-
-
 def pick(undecided: list[int], order: EdgeOrder, generator: torch.Generator) -> int:
     """Which of the undecided edges (or nodes) is decided next."""
     if order == "order":
@@ -262,3 +137,178 @@ def pick(undecided: list[int], order: EdgeOrder, generator: torch.Generator) -> 
     if order == "reverse":
         return undecided[-1]
     return undecided[int(torch.randint(len(undecided), (), generator=generator))]
+
+
+# Algorithm 1 -----------------------------------------------------------------------------------------------------
+
+
+def select(
+    training: SupernetTraining,
+    rule: SelectionRule,
+    saver: Saver,
+    interval: int = 5,
+    order: EdgeOrder = "random",
+    describe: Callable[[SupernetTraining], dict[str, Any]] = lambda training: {},
+) -> Decisions:
+    """Decide every edge and tune in between, from the training's present epoch on.
+
+    The state just before each event is saved, so that a selection can be continued there.
+
+    Args:
+        interval: tuning epochs between events.
+        order: in which order edges are decided.
+        describe: called after each epoch; what else to record.
+
+    Returns:
+        The complete decisions, which are also `training.decisions`.
+    """
+    events, epochs = schedule(training.supernet.cell_types, interval)
+    while training.epoch < epochs:
+        saver.safe_point()
+        due = [event for event in events if event.epoch == training.epoch]
+        if due and training.progress is None:
+            saver.save_epoch()
+        _carry_out(due, len(events), training, rule, saver, order)
+        description = f"tuning epoch {training.epoch + 1}/{epochs}"
+        train = train_epoch(training, *training.tuning_batches(), saver, description)
+        measured = {"train": train, "valid": training.evaluate(training.valid_batches())}
+        training.end_epoch()
+        record = log_metrics(saver, description, measured)
+        saver.experiment.record("epoch", record | describe(training), epoch=training.epoch)
+    saver.save_epoch()
+    return training.decisions
+
+
+def select_at_once(
+    training: SupernetTraining, rule: SelectionRule, saver: Saver, order: EdgeOrder = "order"
+) -> Decisions:
+    """Carry out all events on the supernet as it is, without tuning: how DARTS selects by magnitude."""
+    events, _ = schedule(training.supernet.cell_types, 1)
+    due = [event._replace(epoch=training.epoch) for event in events]
+    saver.safe_point()
+    _carry_out(due, len(events), training, rule, saver, order)
+    training.progress = None
+    return training.decisions
+
+
+def _carry_out(
+    due: list[Event], count: int, training: SupernetTraining, rule: SelectionRule, saver: Saver, order: EdgeOrder
+) -> None:
+    """The events that are due, out of `count`: at each, every cell type that has something left to decide decides it."""
+    turns = [(event, cell_type) for event in due for cell_type in training.supernet.cell_types]
+    for event, cell_type in turns[training.begin_epoch().decisions :]:
+        if event.kind == "operation":
+            undecided, decide = training.decisions.undecided_edges(cell_type), _decide_operation
+        else:
+            undecided, decide = training.decisions.undecided_nodes(cell_type), _decide_edges
+        if undecided:
+            training.synchronise()
+            chosen = pick(undecided, order, training.generators["order"])
+            saver.experiment.log.info("event %d/%d", event.index + 1, count)
+            decide(event, training, rule, saver.experiment, cell_type, chosen)
+        training.begin_epoch().decisions += 1
+        saver.safe_point()
+
+
+def _decide_operation(
+    event: Event,
+    training: SupernetTraining,
+    rule: SelectionRule,
+    experiment: Experiment,
+    cell_type: CellType,
+    edge: int,
+) -> None:
+    choice = rule.operation(training.architect, training.decisions, cell_type, edge)
+    training.decisions = training.decisions.with_operation(cell_type.name, edge, choice.operation)
+    names = cell_type.operations[edge]
+    label, kept = edge_label(cell_type, edge), names[choice.operation]
+    _log_scores(experiment, f"{label}: {choice.measured}", names, choice.scores)
+    experiment.log.info("%s keeps %s", label, kept)
+    if kept == "none":
+        replaced = "" if cell_type.inputs_kept is None else "; the genotype will hold the first other operation instead"
+        experiment.log.warning("none won %s; the authors' code allows this%s", label, replaced)
+    values = {"event": event.index, "cell_type": cell_type.name, "edge": edge, "kept": kept, "candidates": list(names)}
+    experiment.record("operation_event", values | _columns(choice.scores), epoch=training.epoch)
+
+
+def _decide_edges(
+    event: Event,
+    training: SupernetTraining,
+    rule: SelectionRule,
+    experiment: Experiment,
+    cell_type: CellType,
+    node: int,
+) -> None:
+    choice = rule.edges(training.architect, training.decisions, cell_type, node)
+    training.decisions = training.decisions.with_edges(cell_type.name, node, choice.kept)
+    rounds = []
+    for edges, scores, dropped in choice.rounds or []:
+        labels = [edge_label(cell_type, edge) for edge in edges]
+        _log_scores(experiment, f"{cell_type.name} node {node}: supernet without …", labels, scores)
+        experiment.log.info("%s node %d drops %s", cell_type.name, node, edge_label(cell_type, dropped))
+        rounds.append({"edges": list(edges), "dropped": dropped, **_columns(scores)})
+    kept = ", ".join(edge_label(cell_type, edge) for edge in choice.kept)
+    experiment.log.info("%s node %d keeps %s", cell_type.name, node, kept)
+    values = {"event": event.index, "cell_type": cell_type.name, "node": node, "kept": list(choice.kept)}
+    experiment.record("topology_event", values | {"rounds": rounds}, epoch=training.epoch)
+
+
+# Decisions during the search (SGAS) ------------------------------------------------------------------------------
+
+
+def decide_during_search(training: SupernetTraining, rule: SelectionRule, saver: Saver, epochs: int) -> None:
+    """Decide the edges that the method wants decided before the training's next epoch.
+
+    The state just before is saved: a selection that chooses otherwise starts before the first decision.
+    """
+    due = training.architect.edges_due(training.epoch, epochs, training.decisions)
+    if due:
+        saver.save_epoch()
+        training.synchronise()
+    for cell_type, edge in due:
+        event = Event(sum(map(len, training.decisions.operations.values())), training.epoch, "operation")
+        _decide_operation(event, training, rule, saver.experiment, cell_type, edge)
+        _drop_surplus(training, saver.experiment, cell_type, cell_type.edges[edge].target)
+
+
+def first_decision(training: SupernetTraining, epochs: int) -> set[int]:
+    """The epoch before which a search takes its first decision, if it takes any."""
+    due = (epoch for epoch in range(epochs) if training.architect.edges_due(epoch, epochs, Decisions()))
+    return set(islice(due, 1))
+
+
+def _drop_surplus(training: SupernetTraining, experiment: Experiment, cell_type: CellType, node: int) -> None:
+    """A node with as many decided edges as it keeps drops the others."""
+    if node not in training.decisions.undecided_nodes(cell_type):
+        return
+    decided = training.decisions.operations[cell_type.name]
+    kept = tuple(edge for edge in cell_type.incoming[node] if edge in decided)
+    if len(kept) == cell_type.inputs_kept:
+        training.decisions = training.decisions.with_edges(cell_type.name, node, kept)
+        labels = ", ".join(edge_label(cell_type, edge) for edge in kept)
+        experiment.log.info("%s node %d keeps %s", cell_type.name, node, labels)
+
+
+# The log ---------------------------------------------------------------------------------------------------------
+
+
+def edge_label(cell_type: CellType, edge: int) -> str:
+    """For example 'normal edge 5 (3<-1)'."""
+    return f"{cell_type.name} edge {edge} ({cell_type.edges[edge].target}<-{cell_type.edges[edge].source})"
+
+
+def _log_scores(experiment: Experiment, title: str, labels: Sequence[str], scores: Scores | None) -> None:
+    """The scores of all candidates as a table in the log."""
+    if scores is None:
+        return
+    width = max(len(label) for label in labels)
+    experiment.log.info("%s", title)
+    experiment.log.info("  %-*s%s", width, "", "".join(f"  {name:>10}" for name in scores[0]._fields))
+    for label, measured in zip(labels, scores, strict=True):
+        experiment.log.info("  %-*s%s", width, label, "".join(f"  {value:10.5f}" for value in measured))
+
+
+def _columns(scores: Scores | None) -> dict[str, list[float]]:
+    if scores is None:
+        return {}
+    return {name: [getattr(measured, name) for measured in scores] for name in scores[0]._fields}

@@ -15,19 +15,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
 
-from darts_pt.methods import script_name
+from darts_pt.methods import METHODS
 from darts_pt.run.chosen import find_chosen, read_genotype
 from darts_pt.run.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from darts_pt.commands.command_line import RunOptions
-    from darts_pt.commands.options import SearchOptions, SelectionOptions
+    from darts_pt.commands.options import RunOptions, SearchOptions, SelectionOptions
     from darts_pt.drawing import Cell
     from darts_pt.evaluation import EvaluationNetwork
+    from darts_pt.hyperparameters import Criterion
     from darts_pt.run.device import Generators
-    from darts_pt.selection import Criterion
     from darts_pt.supernet import Supernet
 
 Search = TypeVar("Search", bound="SearchOptions")
@@ -108,7 +107,7 @@ class SearchSpace(ABC, Generic[Search, Selection]):
 
     def search_folder(self, options: Search) -> Path:
         """The experiment folder of a search."""
-        parts = ["search", script_name(options.method), self.label, str(options.seed)]
+        parts = ["search", METHODS[options.method].script_name, self.label, str(options.seed)]
         parts += [] if self.folder_per_dataset or options.dataset == USUAL_DATASET else [options.dataset]
         parts += [options.expid_tag] if options.expid_tag else []
         return self.experiments(options) / "-".join(parts)
@@ -145,8 +144,14 @@ class SearchSpace(ABC, Generic[Search, Selection]):
     # Supernets and genotypes -----------------------------------------------------------------------------------------
 
     @abstractmethod
-    def supernet(self, options: Search | Selection, num_classes: int, generators: Generators) -> Supernet:
-        """A fresh supernet; whatever is random in it draws from `generators`."""
+    def supernet(
+        self, options: Search | Selection, num_classes: int, generators: Generators, **settings: Any
+    ) -> Supernet:
+        """A fresh supernet; whatever is random in it draws from `generators`.
+
+        Args:
+            settings: the options that the search method declares `for_supernet`, such as PC-DARTS's `partial_channels`.
+        """
 
     def sizes(self, state_dict: Mapping[str, Tensor], path: Path) -> dict[str, Any]:
         """The size options of the supernet in a checkpoint that comes without a configuration.

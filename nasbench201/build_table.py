@@ -18,8 +18,8 @@ from typing import Annotated, Any
 
 import tyro
 
-from darts_pt.commands.command_line import in_range, positive, run_command
-from darts_pt.run.errors import UserError
+from darts_pt.commands.command_line import run_command
+from darts_pt.run.errors import UserError, in_range, positive
 from darts_pt.run.files import Lock
 from darts_pt.run.provenance import PROJECT_ROOT
 from nasbench201.table import isomorphism

@@ -20,7 +20,7 @@ from nasbench201.train import NasBench201TrainOptions
 from nasbench201.train import main as train
 
 if TYPE_CHECKING:
-    from darts_pt.commands.common import Selected
+    from darts_pt.commands.supernets import Selected
 
 TAG = "demo"
 SELECTIONS: dict[Literal["magnitude", "pt"], str] = {"magnitude": "magnitude", "pt": "PT"}

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import tyro
 
-from darts_pt.commands.command_line import RunOptions, positive
-from darts_pt.commands.options import PresetInt, SearchOptions, SelectionOptions, TrainOptions, given
-from darts_pt.run.errors import UserError
+from darts_pt.commands.options import PresetInt, RunOptions, SearchOptions, SelectionOptions, TrainOptions, given
+from darts_pt.run.errors import UserError, positive
 from darts_pt.run.provenance import PROJECT_ROOT
 from darts_pt.space import Command, SearchSpace
 from nasbench201.architecture import OPERATIONS, chosen_architecture, operations_of
@@ -20,8 +19,8 @@ from nasbench201.architecture import OPERATIONS, chosen_architecture, operations
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from darts_pt.hyperparameters import Criterion
     from darts_pt.run.device import Generators
-    from darts_pt.selection import Criterion
     from darts_pt.space import Kind
     from nasbench201.network import NasBench201Network
     from nasbench201.supernet import NasBench201Supernet
@@ -177,15 +176,16 @@ class NasBench201Space(SearchSpace[NasBench201SearchOptions, NasBench201Selectio
         options: NasBench201SearchOptions | NasBench201SelectionOptions,
         num_classes: int,
         generators: Generators,
+        partial_channels: int | None = None,
     ) -> NasBench201Supernet:
         from nasbench201.supernet import NasBench201Supernet
 
         sizes = given(options.init_channels), given(options.cells_per_stage), num_classes
-        if options.partial_channels is None:
+        if partial_channels is None:
             return NasBench201Supernet(*sizes)
         from nasbench201.partial import PartialCell
 
-        return NasBench201Supernet(*sizes, partial(PartialCell, one_in=options.partial_channels))
+        return NasBench201Supernet(*sizes, partial(PartialCell, one_in=partial_channels))
 
     def sizes(self, state_dict: Mapping[str, Tensor], path: Path) -> dict[str, Any]:
         from nasbench201.supernet import sizes_of

@@ -16,7 +16,7 @@ from runs.reading import read_run
 from runs.run import Run, selection, space_of
 
 if TYPE_CHECKING:
-    from darts_pt.search import SupernetTraining
+    from darts_pt.training import SupernetTraining
 
 KIND = "discretised"
 
@@ -55,7 +55,8 @@ def _measure(study: Study, searched: Run, folder: Path, edges: int | None) -> No
     import torch
 
     from darts_pt.commands.selection import open_search
-    from darts_pt.run.experiment import Experiment, is_experiment
+    from darts_pt.run.config import is_experiment
+    from darts_pt.run.experiment import Experiment
 
     with counted(study.experiments, lambda: folder):
         seed = searched.options.seed

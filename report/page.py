@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from darts_pt.commands.command_line import in_range, run_command
-from darts_pt.run.errors import UserError
+from darts_pt.commands.command_line import run_command
+from darts_pt.run.errors import UserError, in_range
 from darts_pt.run.provenance import PROJECT_ROOT
 
 if TYPE_CHECKING:

@@ -90,7 +90,7 @@ class Run:
         Raises:
             UserError: naming the first option that differs, and the advice.
         """
-        from darts_pt.run.resume import other_options
+        from darts_pt.commands.resume import other_options
 
         folder = self.folder
         if folder is None or not (self.is_begun or self.is_done):

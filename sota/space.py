@@ -12,10 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
 import tyro
 
-from darts_pt.commands.command_line import Dataset, RunOptions, in_range, one_of, positive
-from darts_pt.commands.options import PresetInt, SearchOptions, SelectionOptions, TrainOptions, given
+from darts_pt.commands.options import (
+    Dataset,
+    PresetInt,
+    RunOptions,
+    SearchOptions,
+    SelectionOptions,
+    TrainOptions,
+    given,
+)
 from darts_pt.run.chosen import SELECTION
-from darts_pt.run.errors import UserError
+from darts_pt.run.errors import UserError, in_range, one_of, positive
 from darts_pt.space import Command, SearchSpace
 from sota.spaces import CANDIDATES
 
@@ -23,8 +30,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from darts_pt.drawing import Cell
+    from darts_pt.hyperparameters import Criterion
     from darts_pt.run.device import Generators
-    from darts_pt.selection import Criterion
     from darts_pt.space import Kind
     from sota.genotypes import Genotype
     from sota.supernet import SotaSupernet
@@ -231,17 +238,21 @@ class SotaSpace(SearchSpace[SotaSearchOptions, SotaSelectionOptions]):
         return dataclasses.replace(options, dataset=there[0]) if there else options
 
     def supernet(
-        self, options: SotaSearchOptions | SotaSelectionOptions, num_classes: int, generators: Generators
+        self,
+        options: SotaSearchOptions | SotaSelectionOptions,
+        num_classes: int,
+        generators: Generators,
+        partial_channels: int | None = None,
     ) -> SotaSupernet:
         from sota.supernet import SotaSupernet
 
         sizes = given(options.space), given(options.init_channels), given(options.layers), num_classes
-        if options.partial_channels is None:
+        if partial_channels is None:
             supernet = SotaSupernet(*sizes)
         else:
             from sota.partial import PartialCell
 
-            supernet = SotaSupernet(*sizes, partial(PartialCell, one_in=options.partial_channels))
+            supernet = SotaSupernet(*sizes, partial(PartialCell, one_in=partial_channels))
         supernet.noise_generator = generators["noise"]
         return supernet
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from darts_pt.commands.command_line import in_range, run_command
+from darts_pt.commands.command_line import run_command
 from darts_pt.commands.options import PresetFloat, given, with_preset
-from darts_pt.run.errors import UserError
+from darts_pt.run.errors import UserError, in_range
 from darts_pt.run.provenance import PROJECT_ROOT
 from sota.space import SotaTrainOptions, training_folder
 from sota.train import describe_network

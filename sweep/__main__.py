@@ -8,8 +8,8 @@ from typing import Annotated
 
 import tyro
 
-from darts_pt.commands.command_line import in_range, positive, run_command
-from darts_pt.run.errors import UserError
+from darts_pt.commands.command_line import run_command
+from darts_pt.run.errors import UserError, in_range, positive
 from darts_pt.run.provenance import PROJECT_ROOT
 
 FAILED_CODE = 1

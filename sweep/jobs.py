@@ -149,7 +149,7 @@ class _Expansion:
 
     def _jobs_of(self, grid: Grid, space: str, dataset: str, method: str) -> None:
         """The jobs of one search method: for every seed a search, its selections, their trainings."""
-        from darts_pt.commands.method_options import check_selection
+        from darts_pt.commands.own_options import check_selection
 
         for chosen in grid.selections:
             try:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from darts_pt.commands.command_line import Dataset
+from darts_pt.commands.options import Dataset
 from darts_pt.methods import METHODS
 from darts_pt.run.errors import UserError
 from darts_pt.run.suggestions import did_you_mean, listed

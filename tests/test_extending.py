@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -14,15 +17,12 @@ import darts_pt.selections
 from darts_pt.architect import Architect
 from darts_pt.commands.command_line import run_command
 from darts_pt.methods import METHODS
-from darts_pt.registry import Registry
 from darts_pt.run.provenance import PROJECT_ROOT
-from darts_pt.selections import SELECTIONS
 from darts_pt.space import SPACES
 from paper import __main__ as paper
 from paper.options import PaperOptions
 from runs import __main__ as runs
 from sweep.results import rows
-from tests.helpers.nasbench201 import search, select
 from tests.helpers.plans import graph_of, run_in_turn
 from tests.helpers.toy import toy_architect
 
@@ -35,35 +35,72 @@ def code(name: str) -> str:
     return dict(blocks)[name]
 
 
-def add(monkeypatch: pytest.MonkeyPatch, folder: Path, package: ModuleType, registry: Registry, path: str) -> None:
-    """What adding the file does, in a folder of the test's own."""
-    name = Path(path).stem
-    (folder / f"{name}.py").write_text(code(path), encoding="utf-8")
-    monkeypatch.setattr(package, "__path__", [*package.__path__, str(folder)])
-    monkeypatch.setattr(registry, "names", Registry(package.__name__, folder, "").names + registry.names)
+ANNEALED, AGREEMENT = "darts_pt/methods/annealed.py", "darts_pt/selections/agreement.py"
 
 
-def test_a_new_method_is_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    add(monkeypatch, tmp_path, darts_pt.methods, METHODS, "darts_pt/methods/annealed.py")
+@pytest.fixture(params=["in the package", "in another package"])
+def added(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[None]:
+    """The page's method and selection, as files in the package or as an installed package with entry points."""
+    folder = tmp_path / "added"
+    folder.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        for path, package in ((ANNEALED, darts_pt.methods), (AGREEMENT, darts_pt.selections)):
+            own = folder / package.__name__
+            own.mkdir()
+            (own / Path(path).name).write_text(code(path), encoding="utf-8")
+            if request.param == "in the package":
+                patch.setattr(package, "__path__", [*package.__path__, str(own)])
+            else:
+                patch.syspath_prepend(own)
+        if request.param == "in another package":
+            installed = folder / "their_search-1.0.dist-info"
+            installed.mkdir()
+            (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: their-search\nVersion: 1.0\n")
+            (installed / "entry_points.txt").write_text(
+                "[darts_pt.methods]\nannealed = annealed\n[darts_pt.selections]\nagreement = agreement\n"
+            )
+            patch.syspath_prepend(folder)
+        yield
+    for name in ("annealed", "agreement", "darts_pt.methods.annealed", "darts_pt.selections.agreement"):
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.usefixtures("added")
+def test_a_new_method_is_a_file(tmp_path: Path) -> None:
     assert "annealed" in METHODS
-    architect = toy_architect(method=METHODS["annealed"])
+    assert METHODS["annealed"].title == "Annealed DARTS"
+    architect = toy_architect(method=METHODS["annealed"].load())
     plain = Architect(architect.supernet, architect.alpha).relaxed()["cell"]
     architect.start_epoch(0, 10)
     early = architect.relaxed()["cell"]
     assert early.std() < plain.std(), "nearly equal at first"
     architect.start_epoch(9, 10)
     assert architect.relaxed()["cell"].equal(plain)
-    search(tmp_path, "--method", "annealed", "--epochs", "1", "--fast")
-    folder = tmp_path / "nasbench201" / "search-annealed-201-1-digits"
-    select(tmp_path, "--method", "annealed", "--resume_expid", folder.name, "--proj_intv", "1", "--fast")
-    assert list(folder.glob("log_resume-1-pt-*/genotype.json"))
 
 
-def test_a_new_selection_is_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    add(monkeypatch, tmp_path, darts_pt.selections, SELECTIONS, "darts_pt/selections/agreement.py")
-    search(tmp_path, "--epochs", "1", "--fast")
-    folder = tmp_path / "nasbench201" / "search-darts-201-1-digits"
-    select(tmp_path, "--resume_expid", folder.name, "--selection", "agreement", "--proj_intv", "1", "--fast")
+@pytest.mark.usefixtures("added")
+def test_a_new_method_and_selection_are_run_with_options_of_their_own(tmp_path: Path) -> None:
+    """In a process of its own: the commands' options are made when they are imported."""
+    paths = [tmp_path / "added", *sorted((tmp_path / "added").iterdir()), PROJECT_ROOT]
+    extend = "; ".join(
+        f"import {package.__name__} as package; package.__path__ = {list(package.__path__)!r}"
+        for package in (darts_pt.methods, darts_pt.selections)
+    )
+    common = ["--dataset", "digits", "--gpu", "cpu", "--experiments", str(tmp_path), "--fast"]
+    name = "search-annealed-201-1-digits"
+    for module, arguments in (
+        ("nasbench201.train_search", ["--method", "annealed", "--temperature", "3", "--epochs", "1"]),
+        ("nasbench201.projection", ["--resume_expid", name, "--selection", "agreement", "--proj_intv", "1"]),
+    ):
+        program = f"{extend}; import runpy, sys; sys.argv = {[module, *common, *arguments]!r}"
+        run = subprocess.run(
+            [sys.executable, "-c", f"{program}; runpy.run_module({module!r}, run_name='__main__')"],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert run.returncode == 0, run.stderr
+    folder = tmp_path / "nasbench201" / name
+    assert json.loads((folder / "config.json").read_text())["options"]["temperature"] == 3.0
     (selection,) = folder.glob("log_resume-1-agreement-*/metrics.jsonl")
     events = [json.loads(line)["values"] for line in selection.read_text().splitlines() if "operation_event" in line]
     assert len(events) == 6

@@ -14,23 +14,18 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 import tyro
 
-from darts_pt.run.errors import Stopped, UserError
+from darts_pt.run.errors import ArgumentError, Stopped, UserError
 from darts_pt.run.processes import launch
-from darts_pt.run.provenance import PROJECT_ROOT
-from darts_pt.run.suggestions import did_you_mean, listed
+from darts_pt.run.suggestions import did_you_mean
 
 Options = TypeVar("Options")
 Number = TypeVar("Number", int, float)
-
-Dataset = Literal["cifar10", "cifar100", "svhn", "imagenet16-120", "folder", "digits"]
 
 USER_ERROR_CODE = 2
 INTERRUPTED_CODE = 130
@@ -56,85 +51,6 @@ _PLAIN_WORDS = (
     (r"(?i)unrecognized (options|arguments): ", "unexpected "),
 )
 """What tyro says of a bad value (a pattern) and how it is said here."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunOptions:
-    """What every run has: seed, device, data, and where its files go."""
-
-    seed: int = 1
-    """Seed of every random choice; two runs with the same seed on the CPU are identical."""
-    gpu: str = "auto"
-    """Device: auto (the least used GPU, or the CPU where there is none), the index of a GPU, or cpu."""
-    dataset: Dataset = "cifar10"
-    """Data set; digits needs no download and is small, folder reads your own images from --data."""
-    data: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    """For --dataset folder: a folder of images sorted into one folder per class."""
-    data_root: Annotated[Path, tyro.conf.arg(metavar="DIR")] = PROJECT_ROOT / "data"
-    """Where the data sets and benchmark files are, and where data sets are downloaded to."""
-    image_size: Annotated[int | None, tyro.conf.arg(metavar="PIXELS")] = None
-    """For --dataset folder: the side to which its images are resized; by default they must all have one size."""
-    cutout: bool = False
-    """Cut a random square out of every training image."""
-    cutout_length: Annotated[int, tyro.conf.arg(metavar="PIXELS")] = 16
-    """Side of that square where images have 32 pixels; images of other sizes get one in proportion."""
-    experiments: Annotated[Path, tyro.conf.arg(metavar="DIR")] = PROJECT_ROOT / "experiments"
-    """Where the experiment folders go."""
-    expid_tag: Annotated[str | None, tyro.conf.arg(metavar="TAG")] = None
-    """Appended to the name of the experiment folder."""
-    log_tag: Annotated[str | None, tyro.conf.arg(metavar="TAG")] = None
-    """Appended to the name of the selection's log and folder."""
-    overwrite: bool = False
-    """Replace the experiment folder if it exists; without it that is an error."""
-    fast: bool = False
-    """Try the code out: one batch per epoch and per evaluation."""
-    ckpt_minutes: Annotated[float, tyro.conf.arg(metavar="MINUTES")] = 10.0
-    """Also save within epochs, so often; and when the system or Ctrl-C ends the run."""
-    keep: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: all)")] = None
-    """Keep only so many of the newest checkpoints (and, of SGAS, the one that SGAS+PT starts from)."""
-    on_nan: Literal["stop", "skip"] = "stop"
-    """What happens at a loss or gradient that is not finite: stop with a state dump, or skip the step and count it."""
-    report_freq: Annotated[int, tyro.conf.arg(metavar="STEPS")] = 50
-    """Log the running loss and accuracy once in so many steps."""
-
-    def __post_init__(self) -> None:
-        in_range("seed", self.seed, 0, 2**63 - 1)
-        positive("report_freq", self.report_freq)
-        positive("ckpt_minutes", self.ckpt_minutes)
-        if self.keep is not None:
-            positive("keep", self.keep)
-        positive("cutout_length", self.cutout_length)
-        if self.image_size is not None:
-            positive("image_size", self.image_size)
-        if self.dataset == "folder" and self.data is None:
-            raise UserError("--dataset folder needs --data DIR, a folder that holds one folder of images per class")
-        if self.dataset not in ("folder", "imagenet", None) and self.data is not None:
-            raise UserError(f"--data is for --dataset folder; {self.dataset} is looked for under --data_root")
-        for name in ("expid_tag", "log_tag"):
-            tag = getattr(self, name)
-            if tag is not None and not re.fullmatch(r"[A-Za-z0-9._+=-]{1,64}", tag):
-                raise UserError(f"--{name}: expected up to 64 letters, digits and . _ + = - , got {tag!r}")
-
-
-def positive(name: str, value: Number) -> Number:
-    """`value`; UserError unless it is above 0 and finite. `name` is the option's, without dashes."""
-    if not (value > 0 and math.isfinite(value)):
-        raise UserError(f"--{name}: expected a number above 0, got {value}")
-    return value
-
-
-def in_range(name: str, value: Number, low: float, high: float) -> Number:
-    """`value`; UserError unless low <= value <= high."""
-    if not low <= value <= high:
-        raise UserError(f"--{name}: expected a number from {low} to {high}, got {value}")
-    return value
-
-
-def one_of(name: str, value: str, expected: Collection[str]) -> str:
-    """`value`; UserError, with what is close to it, unless it is in `expected`."""
-    if value not in expected:
-        raise UserError(f"--{name}: unknown {value!r}{did_you_mean(value, expected)}; expected {listed(expected)}")
-    return value
 
 
 def run_command(
@@ -168,7 +84,7 @@ def run_command(
             sys.exit(run_as_ranks(_module_of(main), arguments, options.nproc_per_node, options.max_restarts))  # type: ignore[attr-defined]
         main(options)
     except UserError as error:
-        _fail("" if _said_elsewhere(error) else str(error))
+        _fail("" if _said_elsewhere(error) else _in_terms_of_options(error))
     except Stopped as stop:
         if not _said_elsewhere(stop):
             print(str(stop), file=sys.stderr)
@@ -204,9 +120,13 @@ def parse(options_type: type[Options], argv: Sequence[str], prog: str) -> Option
     try:
         with contextlib.redirect_stderr(complaint):
             options = tyro.cli(options_type, args=list(argv), prog=prog, use_underscores=True)
+    except ArgumentError as error:  # Raised by the options themselves; newer versions of tyro catch it, and exit.
+        raise UserError(_in_terms_of_options(error)) from None
     except SystemExit as end:
         if end.code in (0, None):
             raise
+        if isinstance(end.__context__, ArgumentError):
+            raise UserError(_in_terms_of_options(end.__context__)) from None
         raise UserError(f"{_in_one_line(complaint.getvalue())} (--help explains every option)") from None
     for name, value in vars(options).items():
         if isinstance(value, float) and not math.isfinite(value):
@@ -298,6 +218,10 @@ def _said_elsewhere(message: UserError | Stopped) -> bool:
     """Whether another process says it; what is found before processes join is the same in all, and the first says it."""
     place = launch()
     return (place is not None and place.rank > 0) if message.said is None else message.said
+
+
+def _in_terms_of_options(error: UserError) -> str:
+    return f"--{error.name}: {error.problem}" if isinstance(error, ArgumentError) else str(error)
 
 
 def _fail(message: str) -> None:

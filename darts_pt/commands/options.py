@@ -1,13 +1,14 @@
-"""The options of the commands that every search space has: search, selection, evaluation training.
+"""The options of the commands that every space has: search, selection, evaluation training.
 
-A field that is None takes its value from the preset of the space and data set (:func:`with_preset`); spaces add their own
-fields. Cheap to import, like :mod:`darts_pt.commands.command_line`.
+A class inherits the arguments of the method that it offers as options (WeightOptions, AlphaOptions), so each default and
+help text stands once. A field that is None is open: its value comes from the space's preset for the data set, or, in a
+selection, from the search (:func:`with_preset`). Cheap to import: there is no torch in it.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +16,26 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
 
-from darts_pt.commands.command_line import Dataset, RunOptions, in_range, positive
-from darts_pt.commands.method_options import MethodName, MethodOfTheSearch, MethodOptions, SelectionName
-from darts_pt.hyperparameters import Precision
-from darts_pt.run.errors import UserError
+from darts_pt.commands.own_options import (
+    SELECTION_SETTINGS,
+    SETTINGS,
+    MethodName,
+    MethodOfTheSearch,
+    MethodSettings,
+    SelectionName,
+    SelectionSettings,
+    check_values,
+)
+from darts_pt.hyperparameters import AlphaOptions, Checked, EdgeOrder, Precision, TrainingOptions, WeightOptions
+from darts_pt.methods import METHODS
+from darts_pt.run.errors import ArgumentError, UserError, in_range, one_of, positive
+from darts_pt.run.provenance import PROJECT_ROOT
+from darts_pt.selections import SELECTIONS
 
-Options = TypeVar("Options", bound=RunOptions)
+Options = TypeVar("Options", bound="RunOptions")
 Value = TypeVar("Value")
+
+Dataset = Literal["cifar10", "cifar100", "svhn", "imagenet16-120", "folder", "digits"]
 
 FREE_OPTIONS = frozenset(
     ("gpu", "data", "data_root", "experiments", "overwrite", "report_freq", "ckpt_interval", "log_tag")
@@ -49,30 +63,91 @@ def given(value: Value | None) -> Value:
     return value
 
 
-@dataclass(frozen=True, kw_only=True)
-class SupernetOptions(MethodOptions):
-    """How a supernet's weights and alpha are trained, in search and in the tuning epochs of selection."""
+# Every run -------------------------------------------------------------------------------------------------------
 
-    batch_size: PresetInt = None
-    """Images per batch of each half (64; NAS-Bench-201 on digits 32)."""
-    learning_rate: float = 0.025
-    """Initial learning rate of the weights; selection tunes at a tenth of it."""
-    learning_rate_min: float = 0.001
-    """Learning rate at the end of the search's cosine."""
-    momentum: float = 0.9
-    """Momentum of the weights' SGD."""
-    weight_decay: float = 3e-4
-    """Weight decay of the weights."""
-    grad_clip: float = 5.0
-    """Largest norm of the gradient by all weights."""
-    arch_learning_rate: float = 3e-4
-    """Learning rate of alpha (Adam)."""
-    arch_weight_decay: float = 1e-3
-    """Weight decay of alpha."""
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(Checked):
+    """Seed, device, data, and where the files of a run go."""
+
+    seed: int = 1
+    """Seed of every random choice; two runs with the same seed on the CPU are identical."""
+    gpu: str = "auto"
+    """Device: auto (the least used GPU, or the CPU where there is none), the index of a GPU, or cpu."""
+    dataset: Dataset = "cifar10"
+    """Data set; digits needs no download and is small, folder reads your own images from --data."""
+    data: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """For --dataset folder: a folder of images sorted into one folder per class."""
+    data_root: Annotated[Path, tyro.conf.arg(metavar="DIR")] = PROJECT_ROOT / "data"
+    """Where the data sets and benchmark files are, and where data sets are downloaded to."""
+    image_size: Annotated[int | None, tyro.conf.arg(metavar="PIXELS")] = None
+    """For --dataset folder: the side to which its images are resized; by default they must all have one size."""
+    cutout: bool = False
+    """Cut a random square out of every training image."""
+    cutout_length: Annotated[int, tyro.conf.arg(metavar="PIXELS")] = 16
+    """Side of that square where images have 32 pixels; images of other sizes get one in proportion."""
+    experiments: Annotated[Path, tyro.conf.arg(metavar="DIR")] = PROJECT_ROOT / "experiments"
+    """Where the experiment folders go."""
+    expid_tag: Annotated[str | None, tyro.conf.arg(metavar="TAG")] = None
+    """Appended to the name of the experiment folder."""
+    log_tag: Annotated[str | None, tyro.conf.arg(metavar="TAG")] = None
+    """Appended to the name of the selection's log and folder."""
+    overwrite: bool = False
+    """Replace the experiment folder if it exists; without it that is an error."""
+    fast: bool = False
+    """Try the code out: one batch per epoch and per evaluation."""
+    ckpt_minutes: Annotated[float, tyro.conf.arg(metavar="MINUTES")] = 10.0
+    """Also save within epochs, every MINUTES minutes; and when the system or Ctrl-C ends the run."""
+    keep: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: all)")] = None
+    """Keep only the N newest checkpoints (and, of SGAS, the one that SGAS+PT starts from)."""
+    on_nan: Literal["stop", "skip"] = "stop"
+    """At a loss or gradient that is not finite: stop with a state dump, or skip the step and count it."""
+    report_freq: Annotated[int, tyro.conf.arg(metavar="STEPS")] = 50
+    """Steps between log lines with the running loss and accuracy."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        in_range("seed", self.seed, 0, 2**63 - 1)
+        for name in ("report_freq", "ckpt_minutes", "keep", "cutout_length", "image_size"):
+            positive(name, getattr(self, name))
+        if self.dataset == "folder" and self.data is None:
+            raise UserError("--dataset folder needs --data DIR, a folder that holds one folder of images per class")
+        if self.dataset not in ("folder", "imagenet", None) and self.data is not None:
+            raise UserError(f"--data is for --dataset folder; {self.dataset} is looked for under --data_root")
+        for name in ("expid_tag", "log_tag"):
+            tag = getattr(self, name)
+            if tag is not None and not re.fullmatch(r"[A-Za-z0-9._+=-]{1,64}", tag):
+                raise ArgumentError(name, f"expected up to 64 letters, digits and . _ + = - , got {tag!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RanksOptions(RunOptions):
+    """Several processes on one run."""
+
+    nproc_per_node: Annotated[int, tyro.conf.arg(metavar="N")] = 1
+    """Run as N processes on this machine, with a GPU each where there are GPUs. For several machines start the module
+    with torchrun."""
+    max_restarts: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """With several processes: when one dies, start them again from the last checkpoint, at most N times."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        positive("nproc_per_node", self.nproc_per_node)
+        in_range("max_restarts", self.max_restarts, 0, 10**6)
+
+
+# Search, selection, training -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class SupernetOptions(MethodSettings, AlphaOptions, WeightOptions, RunOptions):
+    """Training a supernet, in a search and in the tuning epochs of a selection."""
+
+    batch_size: PresetInt = None  # type: ignore[assignment]
+    """Images per batch of each half."""
     train_portion: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = 0.5
     """Share of the training set that trains the weights; the rest is the valid half."""
     method: MethodName | None = None
-    """The search method, that is how alpha is stepped and how it mixes the operations."""
     precision: Precision | None = None
     """Arithmetic, by default as in the search."""
     cuda_graph: bool = False
@@ -81,27 +156,18 @@ class SupernetOptions(MethodOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.batch_size is not None:
-            positive("batch_size", self.batch_size)
-        for name in ("learning_rate", "grad_clip"):
-            positive(name, getattr(self, name))
-        for name in ("learning_rate_min", "weight_decay", "arch_learning_rate", "arch_weight_decay"):
-            in_range(name, getattr(self, name), 0, 1e6)
-        in_range("momentum", self.momentum, 0, 0.9999)
+        if self.method is not None:
+            one_of("method", self.method, METHODS)
+        check_values(self, SETTINGS)
         if self.train_portion is not None and not 0 < self.train_portion < 1:
-            raise UserError(f"--train_portion: expected a number between 0 and 1, got {self.train_portion}")
+            raise ArgumentError("train_portion", f"expected a number between 0 and 1, got {self.train_portion}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchOptions(SupernetOptions):
-    """What a search has in every space."""
+    """A search."""
 
     method: MethodName = "darts"
-    """The search method. darts: alpha is stepped on the valid half, first order; darts-2nd: likewise, second order;
-    blank: alpha stays as it was initialised (the paper's fix alpha); sdarts-rs, sdarts-adv: the weights are trained under
-    perturbed mixing weights; sgas: edges are decided during the search; pc-darts: part of the channels passes through
-    the operations; gdas: one sampled operation per edge and step; drnas: mixing weights drawn from a Dirichlet
-    distribution."""
     precision: Precision = "torch"
     """Arithmetic. torch: its default, in which the original ran: on GPUs that have it convolutions in tf32, all else in
     fp32; fp32: without tf32; tf32: matrix products too; bf16: autocast; fp64."""
@@ -110,63 +176,38 @@ class SearchOptions(SupernetOptions):
     ckpt_interval: PresetInt = None
     """Epochs between checkpoints; the last epoch is always saved."""
     proj_intv: PresetInt = None
-    """Taken because a selection takes it, and of no effect in a search."""
+    """Ignored; accepted so that scripts can pass it."""
     evaluate_train: bool = False
     """After each epoch evaluate the whole train half too, as the original does; it only serves the log."""
     resume_epoch: int = 0
-    """Continue the experiment from its checkpoint of this epoch; -1 is the latest, 0 starts anew."""
+    """Continue the experiment from its checkpoint of this epoch; -1 is the latest, 0 starts from the beginning."""
     resume_expid: Annotated[str | None, tyro.conf.arg(metavar="EXPID")] = None
     """The experiment to continue, if its name is not the one that the other options make."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("epochs", "ckpt_interval", "init_channels"):
-            if getattr(self, name, None) is not None:
-                positive(name, getattr(self, name))
+            positive(name, getattr(self, name, None))
         in_range("resume_epoch", self.resume_epoch, -1, 10**6)
 
 
 @dataclass(frozen=True, kw_only=True)
-class RanksOptions(RunOptions):
-    """What a run has that several processes can share."""
-
-    nproc_per_node: Annotated[int, tyro.conf.arg(metavar="N")] = 1
-    """Run as so many processes on this machine, with a GPU each where there are GPUs. For several machines start the
-    module with torchrun."""
-    max_restarts: Annotated[int, tyro.conf.arg(metavar="N")] = 0
-    """With several processes: when one dies, start them again from the last checkpoint, at most so often."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        positive("nproc_per_node", self.nproc_per_node)
-        in_range("max_restarts", self.max_restarts, 0, 10**6)
-
-
-@dataclass(frozen=True, kw_only=True)
-class SelectionOptions(SupernetOptions, RanksOptions):
-    """What a selection has in every space."""
+class SelectionOptions(SelectionSettings, SupernetOptions, RanksOptions):
+    """A selection."""
 
     dataset: Dataset | None = None  # type: ignore[assignment]
     """Data set; by default the one that the search used, as are its half sizes, batch size and method."""
     train_portion: PresetFloat = None
     """Share of the training set that trains the weights; the rest is the valid half. By default as in the search."""
     method: MethodOfTheSearch = None
-    """How alpha is stepped between the events."""
     resume_expid: Annotated[str, tyro.conf.arg(metavar="EXPID")]
     """The search to select from: the name of its experiment folder, or a path to it."""
     resume_epoch: PresetInt = None
     """Select from the checkpoint of this epoch; -1 is the latest. By default the last of the preset."""
     selection: SelectionName = "pt"
-    """pt: by perturbation; magnitude: by alpha, at once; pt-mag: by alpha, with the events and tuning of pt; oneshot: by
-    the supernet's performance with each operation alone on its edge; zero-cost-pt: pt on an untrained supernet, by a
-    score at initialisation in the place of accuracy and without tuning."""
-    oneshot_epochs: int = 0
-    """oneshot: epochs for which the supernet is tuned with a candidate before it is judged; then it is put back."""
-    zero_cost_score: Literal["synflow", "nwot"] = "synflow"
-    """zero-cost-pt: the score."""
     proj_intv: int = 5
     """Tuning epochs between two selection events."""
-    edge_decision: Literal["random", "order", "reverse"] = "random"
+    edge_decision: EdgeOrder = "random"
     """The order in which edges are decided."""
     proj_batches: Literal["fresh", "cached"] = "fresh"
     """fresh: every candidate is scored on newly shuffled and augmented images, as in the original; cached: all candidates
@@ -174,7 +215,7 @@ class SelectionOptions(SupernetOptions, RanksOptions):
     epochs: PresetInt = None
     """Epochs of the search: which checkpoint to select from where --resume_epoch does not say it."""
     ckpt_interval: PresetInt = None
-    """Taken because a search takes it, and of no effect: a selection saves before every event."""
+    """Ignored; accepted so that scripts can pass it. A selection saves before every event."""
     dev_resume_epoch: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
     """Continue an interrupted selection from its checkpoint of this epoch (-1: the latest)."""
     dev_resume_log: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
@@ -182,11 +223,11 @@ class SelectionOptions(SupernetOptions, RanksOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        one_of("selection", self.selection, SELECTIONS)
+        check_values(self, SELECTION_SETTINGS)
         positive("proj_intv", self.proj_intv)
-        in_range("oneshot_epochs", self.oneshot_epochs, 0, 10**6)
         for name in ("resume_epoch", "dev_resume_epoch"):
-            if getattr(self, name) is not None:
-                in_range(name, getattr(self, name), -1, 10**6)
+            in_range(name, getattr(self, name), -1, 10**6)
         if self.dev_resume_log is not None and self.dev_resume_epoch is None:
             raise UserError("--dev_resume_log goes with --dev_resume_epoch: name the epoch too, -1 for the latest")
 
@@ -197,18 +238,18 @@ class SelectionOptions(SupernetOptions, RanksOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions(RanksOptions):
-    """What training a derived network has in every space."""
+    """Training a derived network."""
 
     epochs: PresetInt = None
     """Epochs of training."""
     batch_size: PresetInt = None
     """Images per step, over all processes."""
-    accumulate: Annotated[int, tyro.conf.arg(metavar="N")] = 1
-    """Take the step's images in so many forward passes one after the other, for a batch that does not fit the memory;
-    batch norm sees only the images of one pass."""
+    accumulate: Annotated[int, tyro.conf.arg(metavar="N")] = TrainingOptions.accumulate
+    """Take the step's images in N forward passes one after the other, for a batch that does not fit in memory; batch norm
+    sees only the images of one pass."""
     learning_rate: PresetFloat = None
     """Initial learning rate; it follows a cosine to 0."""
-    momentum: float = 0.9
+    momentum: float = TrainingOptions.momentum
     """Momentum of SGD."""
     weight_decay: PresetFloat = None
     """Weight decay."""
@@ -217,25 +258,16 @@ class TrainOptions(RanksOptions):
     ckpt_interval: PresetInt = None
     """Epochs between checkpoints; the last epoch is always saved."""
     resume_epoch: int = 0
-    """Continue from the checkpoint of this epoch; -1 is the latest, 0 starts anew."""
-    precision: Precision = "fp32"
+    """Continue from the checkpoint of this epoch; -1 is the latest, 0 starts from the beginning."""
+    precision: Precision = TrainingOptions.precision
     """Arithmetic: fp32; tf32 on GPUs that have it; bf16 autocast; fp64, as the embedded table of digits is made; torch, as
     in a search."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        positive("accumulate", self.accumulate)
-        for name in ("epochs", "batch_size", "learning_rate", "ckpt_interval"):
-            if getattr(self, name) is not None:
-                positive(name, getattr(self, name))
+        for name in ("accumulate", "epochs", "batch_size", "learning_rate", "ckpt_interval"):
+            positive(name, getattr(self, name))
         for name in ("weight_decay", "grad_clip"):
-            if getattr(self, name) is not None:
-                in_range(name, getattr(self, name), 0, 1e6)
+            in_range(name, getattr(self, name), 0, 1e6)
         in_range("momentum", self.momentum, 0, 0.9999)
         in_range("resume_epoch", self.resume_epoch, -1, 10**6)
-
-
-def path_or_none(text: str | None) -> Path | None:
-    """`text` as a path if it names something that exists."""
-    path = Path(os.path.expanduser(text)) if text else None
-    return path if path is not None and path.exists() else None

@@ -2,57 +2,69 @@
 
 from __future__ import annotations
 
-import dataclasses
+from functools import partial
 from typing import Any
 
-from darts_pt.commands.common import Selected, begin, describe, device_and_data, finish, saver_of, supernet_training
-from darts_pt.commands.method_options import check_settings
-from darts_pt.commands.options import given, with_preset
+from darts_pt.commands.options import SearchOptions, given, with_preset
+from darts_pt.commands.own_options import check_settings
+from darts_pt.commands.resume import find_experiment, find_start
+from darts_pt.commands.supernets import (
+    Selected,
+    begin,
+    describe,
+    device_and_data,
+    finish,
+    saver_of,
+    supernet_training,
+)
 from darts_pt.methods import METHODS
-from darts_pt.projection import decide_during_search, starts_of_selections
-from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.device import Generators
 from darts_pt.run.experiment import Experiment
 from darts_pt.run.processes import one_process
-from darts_pt.run.resume import check_metrics, check_same_options, find_experiment
 from darts_pt.search import search
-from darts_pt.selection import Magnitude
+from darts_pt.selection import decide_during_search, first_decision
+from darts_pt.selections.magnitude import MagnitudeRule
 from darts_pt.space import Search, SearchSpace
+from darts_pt.training import cosine
+
+
+def resolved(space: SearchSpace[Search, Any], options: Search) -> Search:
+    """The options with what the user left open: the space's preset for the data set, the method's own defaults."""
+    return with_preset(options, {**space.preset(options), **METHODS[options.method].defaults})
 
 
 def run_search(space: SearchSpace[Search, Any], options: Search) -> Selected:
     """Train a supernet, from the beginning or from a checkpoint; the genotype is that of the largest alphas."""
     one_process("a search")
     check_settings(options, options.method)
-    options = with_preset(options, {**space.preset(options), **METHODS[options.method].defaults})
+    options = resolved(space, options)
     device, data = device_and_data(options)
-    generators = Generators(options.seed, device)
-    epochs, interval = given(options.epochs), given(options.ckpt_interval)
-    training = supernet_training(space, options, data, generators, options.seed)
-    training.scheduler = training.options.scheduler(training.weight_optimizer, epochs)
-    folder, resumes = space.search_folder(options), options.resume_epoch != 0
-    checkpoint: dict[str, Any] = {}
-    if resumes:
+    epochs = given(options.epochs)
+    training = supernet_training(space, options, data, Generators(options.seed, device), options.seed)
+    training.scheduler = cosine(training.weight_optimizer, options, epochs)
+    folder = space.search_folder(options)
+    if options.resume_epoch != 0:
         folder = find_experiment(space.experiments(options), options.resume_expid or folder.name)
-        check_same_options(folder, dataclasses.asdict(options))
-        path, checkpoint = checkpoints.load(folder, options.resume_epoch)
-        training.restore(checkpoint, path)
-        check_metrics(folder, checkpoint)
+    start = find_start(folder, options, options.resume_epoch or None, "resume_epoch")
+    if start.path:
+        training.restore(start.checkpoint, start.path)
+    decide_edges = MagnitudeRule()
     with (
-        Experiment(folder, options, device=device, resume=resumes, overwrite=options.overwrite) as experiment,
-        saver_of(training, experiment, options, "--resume_epoch", starts_of_selections(training, epochs)) as saver,
+        Experiment(folder, options, device=device, resume=start.resumes, overwrite=start.overwrite) as experiment,
+        saver_of(training, experiment, options, "--resume_epoch", first_decision(training, epochs)) as saver,
     ):
-        begin(experiment, checkpoint, device)
+        begin(experiment, start.checkpoint, device)
         search(
             training,
-            experiment,
             saver,
             epochs,
-            interval,
-            options.report_freq,
-            lambda epoch: describe(space, training, data, experiment),
-            space.evaluates_test,
-            options.evaluate_train,
-            lambda: decide_during_search(training, Magnitude(), experiment, saver, epochs),
+            partial(describe, space, experiment),
+            evaluate=evaluated(space, options),
+            decide=lambda: decide_during_search(training, decide_edges, saver, epochs),
         )
         return finish(space, training, experiment, None)
+
+
+def evaluated(space: SearchSpace[Any, Any], options: SearchOptions) -> tuple[str, ...]:
+    """The parts of the data that are evaluated after each epoch besides the valid half."""
+    return ("train_half",) * options.evaluate_train + ("test",) * space.evaluates_test

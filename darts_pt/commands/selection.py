@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from darts_pt.commands.common import (
+import torch
+
+from darts_pt.commands.options import SelectionOptions, given, with_preset
+from darts_pt.commands.own_options import SETTINGS, check_selection, check_settings, settings_of
+from darts_pt.commands.resume import find_experiment, find_start
+from darts_pt.commands.supernets import (
     Selected,
     begin,
+    data_on,
     describe,
-    device_and_data,
     finish,
     open_experiment,
     saver_of,
     supernet_training,
 )
-from darts_pt.commands.method_options import SETTINGS, check_selection, check_settings
-from darts_pt.commands.options import SelectionOptions, given, with_preset
 from darts_pt.methods import METHODS
-from darts_pt.projection import decide_during_search, project, select_at_once
 from darts_pt.run import checkpoint as checkpoints
+from darts_pt.run.config import options_of
 from darts_pt.run.device import Generators, pick_device
 from darts_pt.run.errors import UserError
 from darts_pt.run.experiment import Experiment
 from darts_pt.run.processes import joined
-from darts_pt.run.resume import find_experiment, find_start, options_of
 from darts_pt.run.saver import Saver
 from darts_pt.run.suggestions import listed
-from darts_pt.search import SupernetTraining, search
-from darts_pt.selections import SELECTIONS, Circumstances
+from darts_pt.search import search
+from darts_pt.selection import Criteria, decide_during_search, select, select_at_once
+from darts_pt.selections import SELECTIONS
 from darts_pt.space import SearchSpace, Selection
+from darts_pt.training import SupernetTraining, cosine, sgd
 
 TUNING_FRACTION = 0.1
 """Selection tunes at this fraction of the search's initial learning rate, constant."""
@@ -43,6 +48,7 @@ class Searched(NamedTuple):
         options: resolved: what the user left open is the search's, or the preset's.
         folder: the search's experiment.
         path: the checkpoint it is from, after `epoch` epochs of search.
+        epochs: of the whole search; None if unknown (the original's checkpoints).
     """
 
     training: SupernetTraining
@@ -50,67 +56,80 @@ class Searched(NamedTuple):
     folder: Path
     path: Path
     epoch: int
+    epochs: int | None
 
 
-def open_search(space: SearchSpace[Any, Selection], options: Selection) -> Searched:
-    """The supernet that `--resume_expid` and `--resume_epoch` name.
+def open_search(space: SearchSpace[Any, Selection], options: Selection, device: torch.device | None = None) -> Searched:
+    """The supernet that the options `resume_expid` and `resume_epoch` name.
+
+    Args:
+        device: by default the one that the options ask for.
 
     Raises:
         UserError: there is no such experiment or checkpoint, or the options contradict it.
     """
-    searched = find_experiment(space.experiments(options), options.resume_expid)
-    began = options_of(searched)
-    _check_agrees(options, began, searched)
-    _check_method(options, began, searched)
+    folder = find_experiment(space.experiments(options), options.resume_expid)
+    began = options_of(folder)
+    _check_agrees(options, began, folder)
+    _check_method(options, began, folder)
     own = {*_SELECTIONS_OWN, *(SETTINGS if options.method not in (None, began.get("method")) else ())}
+    asked = options
     try:
         options = with_preset(options, {name: value for name, value in began.items() if name not in own})
     except (TypeError, ValueError) as error:
         raise UserError(
-            f"{searched / 'config.json'} holds options that are none ({error}): restore it, or search again"
+            f"{folder / 'config.json'} holds options that are not valid ({error}): restore it, or search again"
         ) from None
     options = with_preset(options, {"dataset": "cifar10", "method": "darts", "precision": "torch"})
-    path, checkpoint = _start_of_selection(space, options, searched)
+    wanted = asked.resume_epoch
+    if wanted is None and not _continues_search(options):
+        wanted = int(options.epochs or began.get("epochs") or space.paper_epochs)
+    path, checkpoint = _start_of_selection(options, folder, wanted)
     options = with_preset(options, space.sizes(checkpoint["state_dict"], path))
-    options = with_preset(options, {**space.preset(options), **METHODS[given(options.method)].defaults})
+    method, selection = METHODS[given(options.method)], SELECTIONS[options.selection]
+    options = with_preset(options, {**space.preset(options), **method.defaults})
 
-    device, data = device_and_data(options)
-    generators = Generators(options.seed, device)
-    training = supernet_training(space, options, data, generators, int(began.get("seed", options.seed)))
-    selection = SELECTIONS[options.selection]
+    device = device or pick_device(options.gpu)
+    data = data_on(options, device)
+    training = supernet_training(
+        space, options, data, Generators(options.seed, device), int(began.get("seed", options.seed))
+    )
+    epochs = int(began["epochs"]) if began.get("epochs") else None
     if not selection.trained:
-        return Searched(training, options, searched, path, 0)
+        return Searched(training, options, folder, path, 0, epochs)
     if _continues_search(options):
-        training.scheduler = training.options.scheduler(training.weight_optimizer, int(began["epochs"]))
+        assert epochs is not None
+        training.scheduler = cosine(training.weight_optimizer, options, epochs)
         training.restore({name: value for name, value in checkpoint.items() if name != "generators"}, path)
     else:
         training.restore_supernet(checkpoint, path)
-        learning_rate = options.learning_rate * TUNING_FRACTION
-        training.weight_optimizer = training.options.optimizer(training.supernet, learning_rate)
-    return Searched(training, options, searched, path, int(checkpoint["epoch"]))
+        training.weight_optimizer = sgd(training.supernet, options, options.learning_rate * TUNING_FRACTION)
+    return Searched(training, options, folder, path, int(checkpoint["epoch"]), epochs)
 
 
 def run_selection(space: SearchSpace[Any, Selection], options: Selection) -> Selected:
-    """Select an architecture from a searched supernet: by perturbation or by magnitude.
+    """Select an architecture from a searched supernet: by perturbation, magnitude, …
 
-    Of the processes that torchrun has started each tunes the whole supernet, on the same batches; the candidates of an
-    event are spread over them.
+    Of several processes each tunes the whole supernet on the same batches, and scores some of an event's candidates.
     """
-    with joined(pick_device(options.gpu)) as ranks:
-        training, options, searched, path, epoch = open_search(space, options)
+    device = pick_device(options.gpu)
+    with joined(device) as ranks:
+        searched = open_search(space, options, device)
+        training, options = searched.training, searched.options
         training.ranks = ranks
-        device = training.generators.device
-        name = selection_name(options, epoch)
+        name = selection_name(options, searched.epoch)
         if options.dev_resume_log is not None:
             name = options.dev_resume_log.removesuffix(".txt").rstrip("/").rsplit("/", 1)[-1]
-        folder, asked = searched / name, options.dev_resume_epoch
-        start = ranks.from_first(lambda: find_start(folder, options, asked, "--dev_resume_epoch"))
+        folder, asked = searched.folder / name, options.dev_resume_epoch
+        start = ranks.from_first(lambda: find_start(folder, options, asked, "dev_resume_epoch"))
         if start.path:
             training.restore(start.checkpoint, start.path)
 
         def opened() -> Experiment:
             resume, overwrite = start.resumes, start.overwrite
-            return Experiment.selection(searched, name, options, device=device, resume=resume, overwrite=overwrite)
+            return Experiment.selection(
+                searched.folder, name, options, device=device, resume=resume, overwrite=overwrite
+            )
 
         with (
             open_experiment(ranks, folder, opened) as experiment,
@@ -118,44 +137,33 @@ def run_selection(space: SearchSpace[Any, Selection], options: Selection) -> Sel
         ):
             begin(experiment, start.checkpoint, device)
             if SELECTIONS[options.selection].trained:
-                experiment.log.info("selecting from %s", path)
-            _select(space, training, options, experiment, saver, searched)
+                experiment.log.info("selecting from %s", searched.path)
+            _select(space, searched, saver)
             return finish(space, training, experiment, training.evaluate(training.valid_batches()))
 
 
-def _select(
-    space: SearchSpace[Any, Selection],
-    training: SupernetTraining,
-    options: Selection,
-    experiment: Experiment,
-    saver: Saver,
-    searched: Path,
-) -> None:
+def _select(space: SearchSpace[Any, Any], searched: Searched, saver: Saver) -> None:
     """Take all decisions, in the loop that the selection and the method ask for."""
+    training, options = searched.training, searched.options
     selection = SELECTIONS[options.selection]
-    rule = selection.rule(Circumstances(training, *space.criteria(options), options))
-
-    def after_epoch(epoch: int) -> dict[str, Any]:
-        return describe(space, training, training.data, experiment)
-
+    criteria = Criteria(*space.criteria(options), same_batches=options.proj_batches == "cached")
+    rule = selection.load()(training, criteria, settings_of(options, selection))
+    described = partial(describe, space, saver.experiment)
     if _continues_search(options):
-        epochs = int(options_of(searched)["epochs"])
+        epochs = given(searched.epochs)
+        saver.save_only_last()
         search(
             training,
-            experiment,
             saver,
             epochs,
-            epochs,
-            options.report_freq,
-            after_epoch,
-            space.evaluates_test,
-            before_epoch=lambda: decide_during_search(training, rule, experiment, saver, epochs),
+            described,
+            evaluate=("test",) * space.evaluates_test,
+            decide=lambda: decide_during_search(training, rule, saver, epochs),
         )
     elif selection.tunes:
-        interval, order = options.proj_intv, options.edge_decision
-        project(training, rule, experiment, saver, interval, order, options.report_freq, after_epoch)
+        select(training, rule, saver, options.proj_intv, options.edge_decision, described)
     else:
-        select_at_once(training, rule, experiment, saver, options.edge_decision)
+        select_at_once(training, rule, saver, options.edge_decision)
 
 
 def _continues_search(options: SelectionOptions) -> bool:
@@ -163,14 +171,11 @@ def _continues_search(options: SelectionOptions) -> bool:
     return METHODS[given(options.method)].decides_during_search and SELECTIONS[options.selection].tunes
 
 
-def _start_of_selection(
-    space: SearchSpace[Any, Selection], options: Selection, searched: Path
-) -> tuple[Path, dict[str, Any]]:
-    """The checkpoint to select from: the one asked for or the last; the last before any decision if the search goes on."""
+def _start_of_selection(options: SelectionOptions, searched: Path, wanted: int | None) -> tuple[Path, dict[str, Any]]:
+    """The checkpoint to select from: that of the epoch `wanted`; the last before any decision if the search goes on."""
     if not _continues_search(options):
-        return checkpoints.load(searched, _resume_epoch(space, options, searched), within_epochs=False)
-    asked = options.resume_epoch
-    epochs = [asked] if asked not in (None, -1) else checkpoints.epochs_in(searched)[::-1]
+        return checkpoints.load(searched, given(wanted), within_epochs=False)
+    epochs = [wanted] if wanted not in (None, -1) else checkpoints.epochs_in(searched)[::-1]
     for epoch in epochs:
         path = checkpoints.find(searched, given(epoch))
         checkpoint = checkpoints.read(path)
@@ -178,7 +183,7 @@ def _start_of_selection(
             return path, checkpoint
     raise UserError(
         f"--method {options.method} with --selection {options.selection} starts before the first decision of the search, "
-        f"but the checkpoints of {searched.name}{f' of epoch {asked}' if epochs == [asked] else ''} are past it: "
+        f"but the checkpoints of {searched.name}{f' of epoch {wanted}' if epochs == [wanted] else ''} are past it: "
         f"leave --resume_epoch out, or run the search again"
     )
 
@@ -190,7 +195,10 @@ _SELECTIONS_OWN = ("resume_epoch", "resume_expid", "epochs", "ckpt_interval", "k
 def selection_name(options: SelectionOptions, epoch: int) -> str:
     """The name of a selection's folder and log, from all that tells two selections of one supernet apart."""
     selection = SELECTIONS[options.selection]
-    parts = [f"log_resume-{epoch}", options.selection, *selection.name_parts(options), f"seed-{options.seed}"]
+    parts = [f"log_resume-{epoch}", options.selection]
+    parts += options.criterion_names() if selection.compares else []
+    parts += [option.in_name.format(getattr(options, option.name)) for option in selection.options if option.in_name]
+    parts += [f"seed-{options.seed}"]
     if options.selection != "magnitude":
         parts += [f"intv-{options.proj_intv}"] if selection.tunes and options.proj_intv != 5 else []
         parts += [options.edge_decision] if options.edge_decision != "random" else []
@@ -206,13 +214,6 @@ def selection_pattern(options: SelectionOptions, epochs: int) -> str:
     if _continues_search(options):
         return "log_resume-*" + selection_name(options, 0).removeprefix("log_resume-0")
     return selection_name(options, epochs if SELECTIONS[options.selection].trained else 0)
-
-
-def _resume_epoch(space: SearchSpace[Any, Selection], options: Selection, searched: Path) -> int:
-    """The epoch the user asked for; else the search's last one, or the paper's where its options are not known."""
-    if options.resume_epoch is not None:
-        return options.resume_epoch
-    return int(options.epochs or options_of(searched).get("epochs") or space.paper_epochs)
 
 
 def _check_agrees(options: SelectionOptions, began: dict[str, Any], searched: Path) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from darts_pt.methods import selection_script
+from darts_pt.commands.next_step import say_next, selection_script
 from darts_pt.space import SearchSpace
 
 
 def search(space: SearchSpace[Any, Any], options: Any) -> None:
     """Search, and say what to do next."""
     from darts_pt.commands.search import run_search
-    from darts_pt.run.resume import say_next
 
     folder = run_search(space.at(options.data_root), options).folder
     if space.scripts:
@@ -21,7 +20,6 @@ def search(space: SearchSpace[Any, Any], options: Any) -> None:
 def select(space: SearchSpace[Any, Any], options: Any) -> None:
     """Select, and say what to do next."""
     from darts_pt.commands.selection import run_selection
-    from darts_pt.run.resume import say_next
 
     folder = run_selection(space.at(options.data_root), space.with_dataset(options)).folder
     if "training" in space.commands:

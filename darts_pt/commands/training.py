@@ -10,42 +10,29 @@ from typing import Any
 
 import torch
 
-from darts_pt.commands.common import begin, data_on, open_experiment, saver_of
 from darts_pt.commands.options import TrainOptions, given, with_preset
+from darts_pt.commands.resume import Start, find_start
+from darts_pt.commands.supernets import begin, data_on, open_experiment, saver_of
 from darts_pt.complexity import count_multiply_adds, count_parameters
 from darts_pt.data.data_set import DataSet
 from darts_pt.data.loaders import Loader
-from darts_pt.evaluation import (
-    CHECKPOINT_KEYS,
-    EvaluationNetwork,
-    NetworkTraining,
-    TrainingOptions,
-    train_network,
-)
+from darts_pt.evaluation import CHECKPOINT_KEYS, EvaluationNetwork, NetworkTraining, train_network
+from darts_pt.hyperparameters import TrainingOptions
 from darts_pt.run.chosen import SUMMARY_FILE
+from darts_pt.run.config import as_json
 from darts_pt.run.device import Generators, dtype_of, pick_device, seeded
 from darts_pt.run.errors import UserError
-from darts_pt.run.experiment import Experiment, as_json
+from darts_pt.run.experiment import Experiment
 from darts_pt.run.files import atomic_write
 from darts_pt.run.processes import Ranks, joined
-from darts_pt.run.resume import Start, find_start
 from darts_pt.run.saver import Saver
 from darts_pt.space import SearchSpace
 
 
 def training_options(options: TrainOptions, **space: Any) -> TrainingOptions:
     """How a derived network is trained, from the command line; `space` adds what a space fixes or offers besides."""
-    return TrainingOptions(
-        epochs=given(options.epochs),
-        batch_size=given(options.batch_size),
-        learning_rate=given(options.learning_rate),
-        momentum=options.momentum,
-        weight_decay=given(options.weight_decay),
-        grad_clip=given(options.grad_clip),
-        accumulate=options.accumulate,
-        precision=options.precision,
-        **space,
-    )
+    names = {field.name for field in dataclasses.fields(TrainingOptions)} & vars(options).keys() - space.keys()
+    return TrainingOptions(**{name: getattr(options, name) for name in names}, **space)
 
 
 def train(space: SearchSpace[Any, Any], options: Any) -> dict[str, Any]:
@@ -92,7 +79,7 @@ def run_training(
         model.to(device, dtype_of(options.precision))
         training = NetworkTraining(model, data, generators, how, options.fast, ranks)
         epoch = options.resume_epoch if options.resume_epoch != 0 else None
-        start = ranks.from_first(lambda: find_start(folder, options, epoch, "--resume_epoch", CHECKPOINT_KEYS))
+        start = ranks.from_first(lambda: find_start(folder, options, epoch, "resume_epoch", CHECKPOINT_KEYS))
         if start.path:
             training.restore(start.checkpoint, start.path)
         with (
@@ -100,21 +87,20 @@ def run_training(
             saver_of(training, experiment, options, "--resume_epoch") as saver,
         ):
             begin(experiment, start.checkpoint, device)
-            return _train(training, experiment, saver, options, describe(model, data))
+            return _train(training, saver, describe(model, data))
 
 
 def _opened(folder: Path, options: TrainOptions, device: torch.device, start: Start) -> Experiment:
     return Experiment(folder, options, device=device, resume=start.resumes, overwrite=start.overwrite)
 
 
-def _train(
-    training: NetworkTraining, experiment: Experiment, saver: Saver, options: TrainOptions, described: dict[str, Any]
-) -> dict[str, Any]:
+def _train(training: NetworkTraining, saver: Saver, described: dict[str, Any]) -> dict[str, Any]:
+    experiment = saver.experiment
     if training.ranks.count > 1:
         experiment.log.info("%d processes", training.ranks.count)
     for name, value in described.items():
         experiment.log.info("%s: %s", name, value)
-    summary = described | train_network(training, experiment, saver, given(options.ckpt_interval), options.report_freq)
+    summary = described | train_network(training, saver)
     if training.ranks.is_first:
         atomic_write(experiment.folder / SUMMARY_FILE, json.dumps(as_json(summary), indent=2) + "\n")
     experiment.log.info("test accuracy %.2f %% (best %.2f %%)", summary["test_accuracy"], summary["best_test_accuracy"])

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from darts_pt.run.errors import UserError
+from darts_pt.run.errors import ArgumentError
 
 LARGE = 500_000
 """Values in a map from which fewer passes over it count for more than fewer calls: from there a 1x1 convolution is faster
@@ -182,12 +182,11 @@ def channels_through(channels: int, one_in: int) -> int:
     """How many channels pass through the operations if one in so many does (PC-DARTS).
 
     Raises:
-        UserError: the channels cannot be divided so.
+        ArgumentError: the channels cannot be divided so.
     """
     if channels % one_in or channels < one_in:
-        raise UserError(
-            f"--partial_channels {one_in}: the supernet's {channels} channels cannot be divided by it; "
-            f"expected a divisor of --init_channels"
+        raise ArgumentError(
+            "partial_channels", f"expected a divisor of the supernet's {channels} channels, got {one_in}"
         )
     return channels // one_in
 

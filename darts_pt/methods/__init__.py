@@ -1,34 +1,43 @@
-"""The search methods, one a module. Each defines METHOD, a subclass of :class:`darts_pt.architect.Architect` that says
-what it changes: how mixing weights are made, how alpha is stepped, which edges are decided during the search.
+"""The search methods, one a file. A new method is a new file here, or in a package of your own: docs/extending.md.
 
-A new method is a new file here; nothing else needs to know it. docs/extending.md shows one.
+A class derives from :class:`darts_pt.architect.Architect` and overrides what it changes: how mixing weights are made,
+how alpha is stepped, which edges are decided during the search.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from darts_pt.registry import Registry
-from darts_pt.run.provenance import PROJECT_ROOT
+from darts_pt.registry import Declaration, Option, Registry
 
-if TYPE_CHECKING:
-    from darts_pt.architect import Architect
-
-METHODS: Registry[type[Architect]] = Registry(__name__, Path(__file__).parent, "METHOD")
-"""Search methods by the names that `--method` takes."""
-
-_SCRIPTS = {"darts-2nd": "darts2nd"}
+__all__ = ["METHODS", "Method", "Option"]
 
 
-def script_name(method: str) -> str:
-    """How a method is called in the names of scripts and experiment folders."""
-    return _SCRIPTS.get(method, method)
+@dataclass(frozen=True, kw_only=True)
+class Method(Declaration):
+    """The declaration of a search method.
+
+    Attributes:
+        passes: the work of a step in forward passes, a backward pass counted as two; DARTS has 6. Counted, not measured.
+        script: its name in scripts and folders, if not `name`.
+        refuses: selection -> why it is not defined for this method.
+        exclusive: why no other method can tune its supernets, nor it theirs; empty if they can.
+        not_replayable: why its passes cannot be recorded as CUDA graphs; empty if they can.
+        decides_during_search: whether it decides edges while the supernet is searched.
+    """
+
+    passes: float = 6
+    script: str = ""
+    refuses: Mapping[str, str] = field(default_factory=dict)
+    exclusive: str = ""
+    not_replayable: str = ""
+    decides_during_search: bool = False
+
+    @property
+    def script_name(self) -> str:
+        return self.script or self.name
 
 
-def selection_script(method: str, family: str) -> str:
-    """The script that selects from a supernet of `method`, with its first options; `family` is '201' or 'sota'."""
-    script = f"{script_name(method)}-proj-{family}.sh"
-    if (PROJECT_ROOT / "exp_scripts" / script).is_file():
-        return script
-    return f"darts-proj-{family}.sh --method {method}"
+METHODS = Registry(__name__, Method, "darts_pt.methods")
+"""Search methods by the names that --method takes."""

@@ -1,10 +1,13 @@
 """First-order DARTS (Liu et al., *DARTS: Differentiable Architecture Search*, ICLR 2019): what the paper starts from.
 
-It changes nothing: softmax(alpha) mixes the operations, and Adam steps alpha on the valid half.
+softmax(alpha) mixes the operations and Adam steps alpha on the valid half: :class:`darts_pt.architect.Architect` as it is.
 """
 
 from __future__ import annotations
 
 from darts_pt.architect import Architect
+from darts_pt.methods import Method
 
-METHOD = Architect
+__all__ = ["METHOD", "Architect"]
+
+METHOD = Method(title="DARTS", summary="alpha is stepped on the valid half, first order", implementation="Architect")

@@ -22,7 +22,16 @@ from torch.nn import functional as F
 
 from darts_pt.architect import Architect, Batch, WeightStep
 from darts_pt.kernels.mixed import frozen_statistics
+from darts_pt.methods import Method
 from darts_pt.supernet import Decisions
+
+METHOD = Method(
+    title="DARTS (2nd order)",
+    summary="alpha is stepped on the valid half, second order",
+    implementation="SecondOrder",
+    passes=15,
+    script="darts2nd",
+)
 
 PERTURBATION = 0.01
 """The difference moves the weights by this norm to either side, as in the paper (footnote 2)."""
@@ -97,6 +106,3 @@ def _kept(weights: list[Tensor]) -> Iterator[None]:
         with torch.no_grad():
             for weight, value in zip(weights, saved, strict=True):
                 weight.copy_(value)
-
-
-METHOD = SecondOrder

@@ -17,7 +17,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from darts_pt.architect import Architect, Batch
+from darts_pt.methods import Method
 from darts_pt.supernet import Decisions, MixingWeights, fixed_by
+
+METHOD = Method(
+    title="DrNAS",
+    summary="mixing weights are drawn from a Dirichlet distribution",
+    implementation="DirichletSampling",
+)
 
 
 class DirichletSampling(Architect):
@@ -62,6 +69,3 @@ class _Dirichlet(torch.autograd.Function):
 def sample_dirichlet(concentration: Tensor, generator: torch.Generator) -> Tensor:
     """Rows [edges, operations] that sum to 1, one draw per row; differentiable by the concentration."""
     return _Dirichlet.apply(concentration, generator)  # type: ignore[return-value]
-
-
-METHOD = DirichletSampling

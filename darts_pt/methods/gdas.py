@@ -13,18 +13,29 @@ import torch
 from torch import Tensor
 
 from darts_pt.architect import Architect, Batch
+from darts_pt.methods import Method, Option
 from darts_pt.supernet import Decisions, MixingWeights, fixed_by
+
+METHOD = Method(
+    title="GDAS",
+    summary="one operation per edge is sampled for every step",
+    implementation="GumbelSampling",
+    options=(
+        Option("tau_max", 10.0, "temperature of the first epoch", above=0),
+        Option("tau_min", 0.1, "temperature of the last epoch and of selection", above=0),
+    ),
+    not_replayable="gdas samples other operations for every step",
+)
 
 
 class GumbelSampling(Architect):
-    """One-hot samples of softmax(alpha); the settings are the temperature's first and last value.
+    """One-hot samples of softmax(alpha); settings: the temperature's first and last value.
 
     Attributes:
         tau: the temperature now.
     """
 
-    defaults: ClassVar = {"tau_max": 10.0, "tau_min": 0.1}
-    unrecordable: ClassVar = "gdas samples other operations for every step"
+    defaults: ClassVar = METHOD.defaults
 
     @property
     def tau(self) -> float:
@@ -53,6 +64,3 @@ class GumbelSampling(Architect):
         soft = torch.softmax((torch.log_softmax(alpha, dim=-1) + gumbel) / self.tau, dim=-1)
         hard = torch.zeros_like(soft).scatter(-1, soft.argmax(dim=-1, keepdim=True), 1.0)
         return hard + (soft - soft.detach())
-
-
-METHOD = GumbelSampling

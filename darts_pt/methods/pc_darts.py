@@ -17,7 +17,18 @@ import torch
 from torch import Tensor
 
 from darts_pt.architect import Architect, Batch, WeightStep
+from darts_pt.methods import Method, Option
 from darts_pt.supernet import Decisions, MixingWeights
+
+METHOD = Method(
+    title="PC-DARTS",
+    summary="part of the channels passes through the operations, and edges have weights",
+    implementation="PartialChannels",
+    options=(
+        Option("partial_channels", 4, "share of channels that pass the operations, 1 in N", above=0, for_supernet=True),
+    ),
+    exclusive="passes part of the channels through its operations",
+)
 
 WARMUP = 0.3
 """Share of the search in which only the weights are trained."""
@@ -30,9 +41,7 @@ class PartialChannels(Architect):
         beta: cell type -> [edges], stepped together with alpha.
     """
 
-    defaults: ClassVar = {"partial_channels": 4}
-    exclusive: ClassVar = "passes part of the channels through its operations"
-
+    defaults: ClassVar = METHOD.defaults
     _warming_up = False
 
     @cached_property
@@ -87,6 +96,3 @@ class PartialChannels(Architect):
                 if saved.shape != beta.shape:
                     raise ValueError(f"beta of {name} has shape {tuple(saved.shape)}, expected {tuple(beta.shape)}")
                 beta.copy_(saved)
-
-
-METHOD = PartialChannels

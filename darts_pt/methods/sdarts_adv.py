@@ -14,8 +14,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from darts_pt.architect import Batch
+from darts_pt.methods import Method, Option
 from darts_pt.methods.sdarts_rs import RandomSmoothing, add_noise, projected
 from darts_pt.supernet import Decisions, fixed_by
+
+METHOD = Method(
+    title="SDARTS-ADV",
+    summary="the weights are trained under adversarially perturbed mixing weights",
+    implementation="Adversarial",
+    options=(
+        Option(
+            "epsilon_alpha", 0.3, "radius the perturbation grows to in the search; selection keeps it", low=0, high=1
+        ),
+    ),
+    passes=29,
+)
 
 STEPS = 7
 
@@ -76,6 +89,3 @@ def _eval_mode(network: nn.Module) -> Iterator[None]:
         yield
     finally:
         network.train(was_training)
-
-
-METHOD = Adversarial

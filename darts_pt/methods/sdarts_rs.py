@@ -15,7 +15,19 @@ import torch
 from torch import Tensor
 
 from darts_pt.architect import Architect, Batch
+from darts_pt.methods import Method, Option
 from darts_pt.supernet import Decisions, MixingWeights, fixed_by
+
+METHOD = Method(
+    title="SDARTS-RS",
+    summary="the weights are trained under randomly perturbed mixing weights",
+    implementation="RandomSmoothing",
+    options=(
+        Option(
+            "epsilon_alpha", 0.3, "radius the perturbation grows to in the search; selection keeps it", low=0, high=1
+        ),
+    ),
+)
 
 FIRST_EPSILON = 0.03
 """The radius in the first epoch."""
@@ -28,7 +40,7 @@ class RandomSmoothing(Architect):
         epsilon: the radius now; the setting `epsilon_alpha` is what it grows to.
     """
 
-    defaults: ClassVar = {"epsilon_alpha": 0.3}
+    defaults: ClassVar = METHOD.defaults
 
     @property
     def epsilon(self) -> float:
@@ -64,6 +76,3 @@ def projected(rows: Tensor) -> Tensor:
     one_hot = torch.zeros_like(rows).scatter(-1, rows.argmax(dim=-1, keepdim=True), 1.0)
     total = clipped.sum(dim=-1, keepdim=True)
     return torch.where(total == 0.0, one_hot, clipped / total.clamp_min(torch.finfo(rows.dtype).tiny))
-
-
-METHOD = RandomSmoothing

@@ -15,7 +15,24 @@ import torch
 from torch import Tensor
 
 from darts_pt.architect import Architect
+from darts_pt.methods import Method, Option
 from darts_pt.supernet import CellType, Decisions
+
+METHOD = Method(
+    title="SGAS",
+    summary="edges are decided during the search",
+    implementation="SequentialGreedy",
+    options=(
+        Option("sgas_warmup", None, "epochs before the first decision (a fifth of the search)", kind=int, above=0),
+        Option("sgas_interval", None, "epochs between decisions (a tenth of the search)", kind=int, above=0),
+    ),
+    refuses={
+        "pt-mag": "sgas already decides by magnitude while it trains on, so this would be the same thing twice",
+        "zero-cost-pt": "sgas decides during the training of the supernet, zero-cost-pt has none",
+    },
+    exclusive="decides edges during the search",
+    decides_during_search=True,
+)
 
 WARMUP = 0.2
 INTERVAL = 0.1
@@ -25,13 +42,7 @@ INTERVAL = 0.1
 class SequentialGreedy(Architect):
     """First-order DARTS that decides edges on the way."""
 
-    defaults: ClassVar = {"sgas_warmup": None, "sgas_interval": None}
-    decides_during_search = True
-    exclusive: ClassVar = "decides edges during the search"
-    refused: ClassVar = {
-        "pt-mag": "sgas already decides by magnitude while it trains on, so this would be the same thing twice",
-        "zero-cost-pt": "sgas decides during the training of the supernet, zero-cost-pt has none",
-    }
+    defaults: ClassVar = METHOD.defaults
 
     def edges_due(self, epoch: int, epochs: int, decisions: Decisions) -> list[tuple[CellType, int]]:
         """One edge of every cell type that has one left, at the end of the warm-up and at every interval after it."""
@@ -75,6 +86,3 @@ def _normalised(values: Tensor) -> Tensor:
     spread = values.max() - values.min()
     rounding = 8 * torch.finfo(values.dtype).eps
     return torch.ones_like(values) if spread <= rounding else (values - values.min()) / spread
-
-
-METHOD = SequentialGreedy

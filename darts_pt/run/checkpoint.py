@@ -15,18 +15,15 @@ import re
 import sys
 import warnings
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
-from darts_pt.run.epoch import EpochProgress
-from darts_pt.run.errors import UserError
+from darts_pt.run.errors import ArgumentError, UserError
 from darts_pt.run.files import atomic_write
-
-if TYPE_CHECKING:
-    from darts_pt.architect import Architect
 
 SEARCH_KEYS = ("epoch", "state_dict", "alpha", "optimizer", "arch_optimizer")
 
@@ -47,21 +44,21 @@ def epochs_in(folder: Path) -> list[int]:
     return sorted(int(match.group(1)) for match in found if match)
 
 
-def find(folder: Path, epoch: int, option: str = "--resume_epoch") -> Path:
+def find(folder: Path, epoch: int, argument: str = "resume_epoch") -> Path:
     """The checkpoint of an epoch, or the latest one (-1).
 
     Raises:
-        UserError: there is no such checkpoint; it lists those that there are.
+        ArgumentError: there is no such checkpoint; it lists those that there are. `argument`: which one asked for it.
     """
     epochs = epochs_in(folder)
     if epoch == -1 and epochs:
         return folder / name(epochs[-1])
     if epoch not in epochs:
         if not epochs:
-            raise UserError(f"{option} {epoch}: {folder} has no checkpoint yet: begin that run anew, with --overwrite")
+            raise ArgumentError(argument, f"{folder} has no checkpoint yet: run it again from the beginning")
         there = f"it has those of epochs {', '.join(map(str, epochs))}"
         wanted = "a checkpoint" if epoch == -1 else f"a checkpoint of epoch {epoch}"
-        raise UserError(f"{option} {epoch}: {folder} does not have {wanted}; {there}")
+        raise ArgumentError(argument, f"{folder} does not have {wanted}; {there}")
     return folder / name(epoch)
 
 
@@ -95,7 +92,7 @@ def write(checkpoint: dict[str, Any], path: Path) -> Path:
 def load(
     folder: Path,
     epoch: int,
-    option: str = "--resume_epoch",
+    argument: str = "resume_epoch",
     required: Iterable[str] = SEARCH_KEYS,
     within_epochs: bool = True,
 ) -> tuple[Path, dict[str, Any]]:
@@ -108,7 +105,7 @@ def load(
         UserError: there is no such checkpoint, or none that is whole.
     """
     if epoch != -1:
-        path = find(folder, epoch, option)
+        path = find(folder, epoch, argument)
         return path, read(path, required)
     paths = [folder / name(number) for number in reversed(epochs_in(folder))]
     if within_epochs and (folder / LAST).is_file():
@@ -130,7 +127,7 @@ def load(
         return best
     if complaint:
         raise complaint
-    return find(folder, epoch, option), {}  # Raises: there is none.
+    return find(folder, epoch, argument), {}  # Raises: there is none.
 
 
 def read(path: Path, required: Iterable[str] = SEARCH_KEYS) -> dict[str, Any]:
@@ -217,25 +214,21 @@ def load_weights(module: torch.nn.Module, state_dict: Any, path: Path) -> None:
         raise UserError(
             f"checkpoint {path} has weights {surplus} that this network lacks: it was made for another space"
         )
-    try:
+    with one_line_error(path, "its weights do not fit"):
         module.load_state_dict(state_dict)
-    except (RuntimeError, TypeError, NotImplementedError) as error:
-        raise UserError(f"checkpoint {path}: its weights are of no use ({_first_line(error)})") from None
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: Any, path: Path, whose: str) -> None:
     """Load an optimiser's state; one that belongs to other parameters is one line. `whose`: "alpha", "the weights"."""
-    try:
+    with one_line_error(path, f"the optimiser of {whose} does not fit"):
         optimizer.load_state_dict(state)
         for group in optimizer.param_groups:
             if not all(_is_number(group[key]) for key in ("lr", "weight_decay", "momentum", "eps") if key in group):
-                raise ValueError("its learning rate, decay or momentum is no number")
+                raise ValueError("its learning rate, decay or momentum is not a number")
             for parameter in group["params"]:
                 for key, value in optimizer.state.get(parameter, {}).items():
                     if isinstance(value, torch.Tensor) and value.numel() != 1 and value.shape != parameter.shape:
                         raise ValueError(f"{key} has shape {tuple(value.shape)}, expected {tuple(parameter.shape)}")
-    except Exception as error:  # plain data of any kind may stand where the state should
-        raise UserError(f"checkpoint {path}: the optimiser of {whose} does not fit ({_first_line(error)})") from None
 
 
 def load_scheduler(scheduler: torch.optim.lr_scheduler.LRScheduler, state: Any, path: Path) -> None:
@@ -247,25 +240,21 @@ def load_scheduler(scheduler: torch.optim.lr_scheduler.LRScheduler, state: Any, 
     scheduler.load_state_dict({counter: state[counter] for counter in counters} | {"_last_lr": last})
 
 
-def load_method(architect: Architect, state: Any, path: Path) -> None:
-    """Take over what a search method keeps besides alpha."""
+@contextmanager
+def one_line_error(path: Path, problem: str) -> Iterator[None]:
+    """Whatever the data of a checkpoint raises inside becomes one line: plain data of any kind may stand in a file."""
     try:
-        architect.restore_state(state)
-    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
-        raise UserError(
-            f"checkpoint {path}: the state of its search method does not fit ({_first_line(error)})"
-        ) from None
+        yield
+    except Exception as error:
+        raise UserError(f"checkpoint {path}: {problem} ({_first_line(error)})") from None
 
 
-def progress_of(checkpoint: dict[str, Any], path: Path, device: torch.device) -> EpochProgress | None:
-    """How far within an epoch `checkpoint` was saved; None between epochs."""
-    plain = checkpoint.get("progress")
-    if plain is None:
-        return None
-    try:
-        return EpochProgress.from_dict(plain, device)
-    except (TypeError, AttributeError) as error:
-        raise UserError(f"checkpoint {path}: its progress does not fit ({_first_line(error)})") from None
+def next_learning_rate(scheduler: torch.optim.lr_scheduler.LRScheduler) -> None:
+    """The schedule's step at the end of an epoch."""
+    with warnings.catch_warnings():
+        # In a run resumed after the epoch's last step, torch misses the steps before.
+        warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step", UserWarning)
+        scheduler.step()
 
 
 def epoch_of(checkpoint: dict[str, Any], path: Path) -> int:

@@ -1,19 +1,16 @@
-"""An epoch of training steps, whatever is trained: its running sums, and how far it is."""
+"""One epoch of training steps, of a supernet or a derived network: its running sums, and how far it is."""
 
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from darts_pt.run.experiment import Experiment
-    from darts_pt.run.saver import Saver
+from darts_pt.run.checkpoint import one_line_error
 
 
 class Metrics(NamedTuple):
@@ -24,19 +21,23 @@ class Metrics(NamedTuple):
 
 
 class StepResult(NamedTuple):
-    """What one step of training reports, as tensors on the device: reading them is left to the caller."""
+    """The mean loss of one step and the images classified correctly, as tensors on the device, and the images in all.
+
+    Reading them is left to the caller: it makes the device wait.
+    """
 
     loss: Tensor
     correct: Tensor
+    images: int
 
 
 @dataclass
 class EpochProgress:
-    """How far an epoch is: what a checkpoint that is saved within one must hold to go on exactly there.
+    """How far an epoch is: a checkpoint within an epoch holds it, and the run goes on exactly there.
 
     Attributes:
-        decisions: how many decisions of the selection were taken at its start.
-        order: the indices of all its images, for an epoch that is a pass; None where every batch is drawn anew.
+        decisions: how many of its selection decisions were taken at its start.
+        order: the indices of all its images, for an epoch that is a pass; None where every batch is drawn afresh.
         steps, images: how many are done.
         loss, correct: their sums over the images so far, float64 and int64 scalars on the device.
     """
@@ -48,13 +49,13 @@ class EpochProgress:
     loss: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
     correct: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.int64))
 
-    def add(self, size: int, result: StepResult | None) -> None:
-        """Count one step over `size` images; None is one that was skipped, whose images are in no mean."""
+    def add(self, result: StepResult | None) -> None:
+        """Count one step; the images of a skipped one (None) are in no mean."""
         self.steps += 1
         if result is None:
             return
-        self.images += size
-        self.loss = self.loss.to(result.loss.device) + result.loss.double() * size
+        self.images += result.images
+        self.loss = self.loss.to(result.loss.device) + result.loss.double() * result.images
         self.correct = self.correct.to(result.correct.device) + result.correct
 
     def metrics(self) -> Metrics:
@@ -68,51 +69,17 @@ class EpochProgress:
         return dict(vars(self))
 
     @classmethod
-    def from_dict(cls, plain: dict[str, Any], device: torch.device) -> EpochProgress:
-        """The inverse of :meth:`to_dict`.
+    def in_checkpoint(cls, checkpoint: dict[str, Any], path: Path, device: torch.device) -> EpochProgress | None:
+        """How far within an epoch `checkpoint` was saved; None between epochs.
 
         Raises:
-            TypeError: it is no such dict.
+            UserError: what it says of that does not fit.
         """
-        progress = cls(**plain)
-        if progress.order is not None:
-            progress.order = progress.order.to(device)
+        plain = checkpoint.get("progress")
+        if plain is None:
+            return None
+        with one_line_error(path, "its progress does not fit"):
+            progress = cls(**plain)
+            if progress.order is not None:
+                progress.order = progress.order.to(device)
         return progress
-
-
-def run_epoch(
-    results: Iterable[tuple[int, StepResult | None]],
-    progress: EpochProgress,
-    steps: int,
-    experiment: Experiment,
-    saver: Saver,
-    description: str,
-    report_freq: int,
-) -> Metrics:
-    """Take the steps that remain, under a progress bar; after each the run can be saved and stopped.
-
-    Args:
-        results: makes a step and gives its number of images and its result (None if it was skipped), for every step that
-            remains.
-        steps: all steps of the epoch, those already done included.
-        report_freq: steps between log lines; only for them is the device read.
-    """
-    remaining = steps - progress.steps
-    for size, result in saver.guarded(experiment.progress(results, description, remaining)):
-        progress.add(size, result)
-        if progress.steps % report_freq == 0:
-            so_far = progress.metrics()
-            experiment.log.info(
-                "%s step %d/%d: train loss %.4f accuracy %.2f %%",
-                description, progress.steps, steps, so_far.loss, so_far.accuracy,
-            )  # fmt: skip
-        saver.safe_point()
-    return progress.metrics()
-
-
-def next_learning_rate(scheduler: torch.optim.lr_scheduler.LRScheduler) -> None:
-    """The schedule's step at the end of an epoch."""
-    with warnings.catch_warnings():
-        # In a run that was resumed after the epoch's last step, torch misses the steps before.
-        warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step", UserWarning)
-        scheduler.step()

@@ -1,8 +1,15 @@
-"""The errors that are meant for the user."""
+"""The errors that are meant for the user, and the checks that raise them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+
+from darts_pt.run.suggestions import did_you_mean, listed
 
 
 class UserError(Exception):
-    """Something the user can mend: the message says what was wrong, what was expected and what to do, in one line.
+    """Something the user can fix: the message says what was wrong, what was expected and what to do, in one line.
 
     Commands print it and exit with code 2 (:func:`darts_pt.commands.command_line.run_command`).
 
@@ -11,6 +18,23 @@ class UserError(Exception):
     """
 
     said: bool | None = None
+
+
+class ArgumentError(UserError, ValueError):
+    """An argument is out of range or contradicts another. Commands name the option of that name instead.
+
+    Attributes:
+        name: of the argument.
+        problem: what was expected and what was found.
+    """
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(name, problem)
+        self.name = name
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.problem}"
 
 
 class Stopped(Exception):
@@ -25,3 +49,21 @@ class Stopped(Exception):
     def __init__(self, signal_number: int, message: str) -> None:
         super().__init__(message)
         self.signal_number = signal_number
+
+
+def positive(name: str, value: float | None) -> None:
+    """Raises ArgumentError unless the argument `name` is above 0 and finite; None is an argument left open."""
+    if value is not None and not (value > 0 and math.isfinite(value)):
+        raise ArgumentError(name, f"expected a number above 0, got {value}")
+
+
+def in_range(name: str, value: float | None, low: float, high: float) -> None:
+    """Raises ArgumentError unless low <= value <= high; None is an argument left open."""
+    if value is not None and not low <= value <= high:
+        raise ArgumentError(name, f"expected a number from {low} to {high}, got {value}")
+
+
+def one_of(name: str, value: str, expected: Collection[str]) -> None:
+    """Raises ArgumentError, with what is close to it, unless `value` is in `expected`."""
+    if value not in expected:
+        raise ArgumentError(name, f"unknown {value!r}{did_you_mean(value, expected)}; expected {listed(expected)}")

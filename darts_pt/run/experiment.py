@@ -16,7 +16,6 @@ import contextlib
 import dataclasses
 import json
 import logging
-import math
 import resource
 import shutil
 import sys
@@ -26,6 +25,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from darts_pt.run.config import PROJECT, as_json, is_experiment
 from darts_pt.run.errors import UserError
 from darts_pt.run.files import Lock, WholeFile, atomic_write, read_json
 from darts_pt.run.logs import Logs
@@ -35,9 +35,6 @@ from darts_pt.run.tensorboard import Board
 
 if TYPE_CHECKING:
     import torch
-
-PROJECT = "darts-pt"
-"""Under the key `project` of config.json: the sign that a folder is an experiment of ours."""
 
 _LOCK = ".lock"
 _LEFTOVERS = ".*.????????.tmp"
@@ -191,7 +188,7 @@ class Experiment:
         copy_code(self.folder / "scripts")
 
     def record(self, kind: str, values: Mapping[str, Any], *, epoch: int, step: int | None = None) -> None:
-        """Appends one line to metrics.jsonl and draws the numbers in TensorBoard, at `step` or else at `epoch`.
+        """Append one line to metrics.jsonl and draws the numbers in TensorBoard, at `step` or else at `epoch`.
 
         The line is {"kind", "epoch", "step", "values"}; there is no time in it, so that two equal runs leave equal
         files. Numbers that JSON does not know are written as "nan", "inf" and "-inf".
@@ -253,7 +250,6 @@ class Experiment:
         self._metrics.truncate(metrics_size)
 
     def close(self) -> None:
-        """Ends logging and gives up the lock; once is enough, more often does no harm."""
         self._end_logging()
         self._lock.release()
 
@@ -295,21 +291,6 @@ def _peak_memory() -> float:
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)  # macOS counts bytes, Linux KiB.
 
 
-def as_json(value: Any) -> Any:
-    """`value` as JSON knows it: tensors and arrays as lists, paths as text, NaN and infinity as "nan", "inf", "-inf"."""
-    if hasattr(value, "tolist"):  # Tensors, arrays and NumPy's scalars.
-        value = value.tolist()
-    if isinstance(value, Mapping):
-        return {str(key): as_json(item) for key, item in value.items()}
-    if isinstance(value, set | frozenset):  # In an order that is the same in every run.
-        value = sorted(value, key=repr)
-    if isinstance(value, list | tuple):
-        return [as_json(item) for item in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    return value if value is None or isinstance(value, bool | int | str) else str(value)
-
-
 def _numbers(name: str, value: Any) -> Iterator[tuple[str, float]]:
     """The numbers in nested mappings, under their joined names; infinities and NaN are numbers too."""
     if isinstance(value, Mapping):
@@ -317,12 +298,3 @@ def _numbers(name: str, value: Any) -> Iterator[tuple[str, float]]:
             yield from _numbers(f"{name}/{key}", item)
     elif value in ("nan", "inf", "-inf") or (isinstance(value, int | float) and not isinstance(value, bool)):
         yield name, float(value)
-
-
-def is_experiment(folder: Path) -> bool:
-    """Whether a run of this project made `folder`: only such a folder is replaced or resumed."""
-    try:
-        config = read_json(folder / "config.json")
-    except (OSError, ValueError):
-        return False
-    return isinstance(config, dict) and config.get("project") == PROJECT

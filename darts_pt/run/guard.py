@@ -1,4 +1,4 @@
-"""Steps along gradients that are no numbers: refused, or left out."""
+"""Stop, or skip steps, whose loss or gradient is NaN or infinite."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class NotFinite(ArithmeticError):
     """A loss or a gradient is NaN or infinite; the message names it."""
 
 
-class NumericalGuard:
-    """Looks at losses and gradients before a step is taken. It reads the device once per step.
+class FiniteGuard:
+    """Checks losses and gradients before a step is taken. It reads the device once per step.
 
     Attributes:
-        skipped: how many steps were left out.
+        skipped: how many steps were skipped.
     """
 
     def __init__(self, on_nan: OnNan = "stop") -> None:
@@ -28,7 +28,7 @@ class NumericalGuard:
         self._buffers: list[tuple[Tensor, Tensor]] = []
 
     def remember(self, module: nn.Module) -> None:
-        """Called before a step's forward passes: they may spoil running statistics, which a skipped step must not."""
+        """Call before a step's forward passes: a skipped step must leave the running statistics as they were."""
         if self.on_nan == "skip":
             self._buffers = [(buffer, buffer.clone()) for buffer in module.buffers()]
 

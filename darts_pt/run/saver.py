@@ -8,15 +8,17 @@ written from the present weights and the generators as they were.
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
 from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.errors import Stopped, UserError
-from darts_pt.run.guard import NotFinite, NumericalGuard
+from darts_pt.run.guard import FiniteGuard, NotFinite
 from darts_pt.run.processes import Ranks, launch
 
 if TYPE_CHECKING:
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from darts_pt.run.experiment import Experiment
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-Item = TypeVar("Item")
 
 
 class Saveable(Protocol):
@@ -38,8 +39,10 @@ class Saveable(Protocol):
     between_batches: Callable[[], None]
 
     @property
-    def guard(self) -> NumericalGuard:
-        """What looks at losses and gradients before steps."""
+    def guard(self) -> FiniteGuard: ...
+
+    def begin_epoch(self) -> EpochProgress:
+        """The progress of the epoch that is under way, or of a new one."""
         ...
 
     def to_checkpoint(self) -> dict[str, Any]:
@@ -56,8 +59,10 @@ class Saver:
     Args:
         resume_option: what continues the run, for the message.
         minutes: how often it is saved within epochs at least.
+        interval: epochs between checkpoints; the last epoch is always saved.
         keep: how many of the newest checkpoints stay; None keeps all.
         needed: epochs whose checkpoints stay in any case: something else starts there.
+        report_freq: steps between log lines.
         stop_requested: asked at every check besides the signals; the number of a signal to stop by, 0 to go on.
     """
 
@@ -67,14 +72,18 @@ class Saver:
         experiment: Experiment,
         resume_option: str,
         minutes: float = 10.0,
+        interval: int = 1,
         keep: int | None = None,
         needed: Collection[int] = (),
+        report_freq: int = 50,
         stop_requested: Callable[[], int] = lambda: 0,
     ) -> None:
         self._training = training
-        self._experiment = experiment
+        self.experiment = experiment
+        self.report_freq = report_freq
         self._resume_option = resume_option
         self._seconds = 60.0 * minutes
+        self._interval = interval
         self._keep = keep
         self._needed = frozenset(needed)
         self._stop_requested = stop_requested
@@ -96,7 +105,7 @@ class Saver:
         self._restore_handlers()
         if error is None and self._training.ranks.is_first:
             # The run is at its end. One that was killed there may have left a checkpoint within the last epoch.
-            (self._experiment.folder / checkpoints.LAST).unlink(missing_ok=True)
+            (self.experiment.folder / checkpoints.LAST).unlink(missing_ok=True)
 
     def _asked(self, number: int, frame: FrameType | None) -> None:
         self._signal = number
@@ -112,23 +121,23 @@ class Saver:
     # Safe points -------------------------------------------------------------------------------------------------
 
     def safe_point(self) -> None:
-        """The training can be saved as it stands; it is, if it is time or if the run is to stop.
+        """Save now if due or asked to stop; from here the training can go on bit by bit.
 
         Raises:
             Stopped: the run has been saved and is to end.
         """
         self._point = {
             "generators": self._training.generators.state(),
-            "metrics_size": self._experiment.metrics_size,
+            "metrics_size": self.experiment.metrics_size,
         }
         self._due = self._training.ranks.is_first and time.monotonic() - self._saved_at >= self._seconds
         self.check()
 
     def check(self) -> None:
-        """Between safe points: save the last one and end, if the run is to stop.
+        """Check for a stop request between safe points: save the last safe point and end.
 
         Raises:
-            Stopped: likewise.
+            Stopped: the run has been saved and is to end.
         """
         if self._training.ranks.is_apart:
             return
@@ -144,25 +153,34 @@ class Saver:
         step = f" and {progress.steps} steps" if progress and progress.steps else ""
         raise Stopped(
             stop,
-            f"stopped by {signal.Signals(stop).name}; {self._experiment.folder} is saved after "
+            f"stopped by {signal.Signals(stop).name}; {self.experiment.folder} is saved after "
             f"{self._training.epoch} epochs{step}: the same command with {self._resume_option} -1 goes on there",
         )
 
     def _write_point(self) -> None:
         if self._training.ranks.is_first:
-            self._experiment.sync()
-            checkpoints.write(self._training.to_checkpoint() | self._point, self._experiment.folder / checkpoints.LAST)
+            self.experiment.sync()
+            checkpoints.write(self._training.to_checkpoint() | self._point, self.experiment.folder / checkpoints.LAST)
         self._saved_at = time.monotonic()
 
     # Epochs ------------------------------------------------------------------------------------------------------
+
+    def save_only_last(self) -> None:
+        """From now on write the checkpoint of the last epoch alone."""
+        self._interval = sys.maxsize
+
+    def epoch_ended(self, last: bool) -> None:
+        """Save the epoch if its checkpoint is due."""
+        if last or self._training.epoch % self._interval == 0:
+            self.save_epoch()
 
     def save_epoch(self) -> None:
         """Write the checkpoint of the epoch that has been completed, and remove those that are too many."""
         if not self._training.ranks.is_first:
             return
-        folder = self._experiment.folder
-        state = self._training.to_checkpoint() | {"metrics_size": self._experiment.metrics_size}
-        self._experiment.sync()
+        folder = self.experiment.folder
+        state = self._training.to_checkpoint() | {"metrics_size": self.experiment.metrics_size}
+        self.experiment.sync()
         checkpoints.save(state, folder, self._training.epoch)
         (folder / checkpoints.LAST).unlink(missing_ok=True)
         if self._keep is not None:
@@ -172,29 +190,25 @@ class Saver:
                 (folder / checkpoints.name(epoch)).unlink(missing_ok=True)
         self._saved_at = time.monotonic()
 
-    # Numbers -----------------------------------------------------------------------------------------------------
+    # NaN -----------------------------------------------------------------------------------------------------------
 
-    def guarded(self, steps: Iterable[Item]) -> Iterator[Item]:
-        """The items of `steps`; if making one meets a number that is not finite, the state is dumped and the run ends.
+    @contextmanager
+    def dump_at_nan(self) -> Iterator[None]:
+        """If a step inside meets a NaN or an infinity, write the state to a file of its own and end the run.
 
         Raises:
             UserError: that happened; it names the step and the file.
         """
-        skipped = self._training.guard.skipped
         try:
-            for item in steps:
-                yield item
-                if self._training.guard.skipped > skipped:
-                    skipped = self._training.guard.skipped
-                    self._experiment.log.warning("a step that was not finite was skipped; %d so far", skipped)
+            yield
         except NotFinite as error:
-            progress, epoch = self._training.progress, self._training.epoch
-            step = progress.steps + 1 if progress else 1
-            path = self._experiment.folder / f"state_dump_{epoch}_{step}.pth.tar"
+            progress, epoch = self._training.begin_epoch(), self._training.epoch
+            step = progress.steps + 1
+            path = self.experiment.folder / f"state_dump_{epoch}_{step}.pth.tar"
             if self._training.ranks.is_first:
                 checkpoints.write(self._training.to_checkpoint() | self._point, path)
             seed = self._training.generators["batches"].initial_seed()
             raise UserError(
                 f"{error} is not a finite number in step {step} of epoch {epoch + 1} (batch seed {seed}); the state at "
-                f"that step is in {path}: try a smaller --learning_rate, or --on_nan skip to leave such steps out"
+                f"that step is in {path}: try a smaller learning rate, or leave such steps out (on_nan: skip)"
             ) from None

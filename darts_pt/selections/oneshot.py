@@ -1,4 +1,4 @@
-"""Select by discretisation accuracy, what the paper calls an operation's strength (section 3.2).
+"""Select by discretisation accuracy, the paper's definition of an operation's strength (section 3.2).
 
 Each operation is tried alone on its edge: the edge made discrete, the supernet tuned for `oneshot_epochs` epochs (0: as it
 is), its accuracy taken, everything put back; the best stays. To make a node's edges discrete is to drop some, so topology
@@ -8,21 +8,39 @@ events are those of PT. Between events the supernet is tuned, as in PT.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from darts_pt.architect import Architect
-from darts_pt.search import Metrics, SupernetTraining
-from darts_pt.selection import OperationChoice, Perturbation, least_missed, score
-from darts_pt.selections import Circumstances, SelectionMethod
-from darts_pt.selections.pt import perturbation
+from darts_pt.run.epoch import Metrics
+from darts_pt.selection import Criteria, OperationChoice
+from darts_pt.selections import Option, Selection
+from darts_pt.selections.pt import PerturbationRule, least_important, score
 from darts_pt.supernet import CellType, Decisions
+from darts_pt.training import SupernetTraining
+
+SELECTION = Selection(
+    title="one-shot",
+    summary="by the supernet's performance with each operation alone on its edge",
+    implementation="by_discretisation",
+    options=(
+        Option(
+            "oneshot_epochs",
+            0,
+            "epochs the supernet is tuned with a candidate before it is judged and put back",
+            low=0,
+            in_name="epochs-{}",
+        ),
+    ),
+    compares=True,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Discretisation(Perturbation):
+class DiscretisationRule(PerturbationRule):
     """Choose by the supernet's performance with each candidate alone.
 
     Attributes:
@@ -37,8 +55,8 @@ class Discretisation(Perturbation):
         """Keep the operation with which alone the supernet is best; on ties the first."""
         operations = range(len(cell_type.operations[edge]))
         scores = self._strengths([decisions.with_operation(cell_type.name, edge, kept) for kept in operations])
-        reverse = scores[::-1]  # least_missed takes the last of equals
-        best = len(scores) - 1 - least_missed(reverse, self.operation_criterion[cell_type.name])
+        reverse = scores[::-1]  # least_important takes the last of equals
+        best = len(scores) - 1 - least_important(reverse, self.criteria.operations[cell_type.name])
         return OperationChoice(best, scores, "supernet with nothing but …")
 
     def _strengths(self, candidates: list[Decisions]) -> list[Metrics]:
@@ -70,21 +88,13 @@ def put_back(training: SupernetTraining) -> Iterator[SupernetTraining]:
         training.restore(before, Path("the state before tuning"))
 
 
-def discretisation(circumstances: Circumstances) -> Discretisation:
-    """The rule with the criteria, batches and tuning epochs of the command's options."""
-    removals = perturbation(circumstances)
-    return Discretisation(
-        removals.batches,
-        removals.operation_criterion,
-        removals.edge_criterion,
-        removals.same_batches,
-        removals.ranks,
-        training=circumstances.training,
-        epochs=circumstances.options.oneshot_epochs,
+def by_discretisation(
+    training: SupernetTraining, criteria: Criteria, settings: Mapping[str, Any]
+) -> DiscretisationRule:
+    return DiscretisationRule(
+        batches=training.valid_batches,
+        criteria=criteria,
+        ranks=training.ranks,
+        training=training,
+        epochs=settings["oneshot_epochs"],
     )
-
-
-SELECTION = SelectionMethod(
-    discretisation,
-    name_parts=lambda options: [*options.criterion_names(), f"epochs-{options.oneshot_epochs}"],
-)

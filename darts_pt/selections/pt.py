@@ -1,20 +1,132 @@
-"""PT, the paper's contribution (section 4.1, Algorithm 1): keep what the supernet misses the most when it is removed."""
+"""Perturbation-based selection, the paper's contribution (section 4.1): remove each candidate from the supernet, evaluate
+it on the valid half, and keep the operation whose removal hurts most.
+
+The loop that decides edge by edge and tunes in between is Algorithm 1 in :mod:`darts_pt.selection`.
+"""
 
 from __future__ import annotations
 
-from darts_pt.selection import Perturbation
-from darts_pt.selections import Circumstances, SelectionMethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from darts_pt.architect import Architect, Batch
+from darts_pt.hyperparameters import Criterion
+from darts_pt.kernels.mixed import frozen_statistics
+from darts_pt.run.epoch import Metrics
+from darts_pt.run.processes import ONE, Ranks
+from darts_pt.selection import Criteria, EdgesChoice, OperationChoice, drop_least_important
+from darts_pt.selections import Selection
+from darts_pt.supernet import CellType, Decisions, MixingWeights, Supernet
+from darts_pt.training import SupernetTraining, evaluate
+
+SELECTION = Selection(title="PT", summary="by perturbation", implementation="by_perturbation", compares=True)
+
+BatchSource = Callable[[], Iterable[Batch]]
+"""Gives the valid half; each call may shuffle and augment it differently."""
 
 
-def perturbation(circumstances: Circumstances) -> Perturbation:
-    """The rule with the criteria and batches of the command's options."""
-    return Perturbation(
-        circumstances.training.valid_batches,
-        circumstances.operation_criterion,
-        circumstances.edge_criterion,
-        same_batches=circumstances.options.proj_batches == "cached",
-        ranks=circumstances.training.ranks,
-    )
+def score(
+    supernet: Supernet, candidates: Iterable[MixingWeights], batches: BatchSource, ranks: Ranks = ONE
+) -> list[Metrics]:
+    """The supernet's accuracy and loss on the valid half under each of `candidates`, with batch statistics.
+
+    With several processes each scores some of the candidates, to the same bits as one process: it also draws the batches
+    of the others' candidates, but does not compute on them.
+    """
+
+    def skip(candidate: MixingWeights) -> None:
+        for images, _ in batches():
+            supernet.skip(images, candidate)
+
+    with frozen_statistics(supernet):
+        measured = ranks.spread(candidates, lambda candidate: tuple(evaluate(supernet, candidate, batches())), skip)
+    return [Metrics(*numbers) for numbers in measured]
 
 
-SELECTION = SelectionMethod(perturbation, name_parts=lambda options: options.criterion_names())
+def score_operations(
+    supernet: Supernet,
+    mixing: MixingWeights,
+    cell_type: CellType,
+    edge: int,
+    batches: BatchSource,
+    ranks: Ranks = ONE,
+) -> list[Metrics]:
+    """For each operation of `edge`: the supernet without it (Algorithm 1, the inner loop)."""
+    operations = range(len(cell_type.operations[edge]))
+    removals = [mixing.without_operation(cell_type.name, edge, operation) for operation in operations]
+    return score(supernet, removals, batches, ranks)
+
+
+def score_edges(
+    supernet: Supernet,
+    mixing: MixingWeights,
+    cell_type: CellType,
+    edges: Iterable[int],
+    batches: BatchSource,
+    ranks: Ranks = ONE,
+) -> list[Metrics]:
+    """For each of `edges`: the supernet without it."""
+    return score(supernet, [mixing.without_edge(cell_type.name, edge) for edge in edges], batches, ranks)
+
+
+def most_important(scores: list[Metrics], criterion: Criterion) -> int:
+    """The candidate whose removal hurts most: lowest accuracy or highest loss; on ties the first."""
+    return min(range(len(scores)), key=lambda candidate: _quality(scores[candidate], criterion))
+
+
+def least_important(scores: list[Metrics], criterion: Criterion) -> int:
+    """The candidate whose removal hurts least: highest accuracy or lowest loss; on ties the last, as in the original."""
+    return max(range(len(scores)), key=lambda candidate: (_quality(scores[candidate], criterion), candidate))
+
+
+def _quality(metrics: Metrics, criterion: Criterion) -> float:
+    return metrics.accuracy if criterion == "acc" else -metrics.loss
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerturbationRule:
+    """Choose by the supernet's performance without the candidate.
+
+    Attributes:
+        batches: the valid half.
+        criteria: which performance; and whether all candidates of a comparison see the same images, or each its own
+            shuffle and augmentation, as in the original.
+        ranks: the processes among which the candidates are shared.
+    """
+
+    batches: BatchSource
+    criteria: Criteria
+    ranks: Ranks = ONE
+
+    def batch_source(self) -> BatchSource:
+        """The valid half for one comparison."""
+        if not self.criteria.same_batches:
+            return self.batches
+        drawn = list(self.batches())
+        return lambda: drawn
+
+    def operation(self, architect: Architect, decisions: Decisions, cell_type: CellType, edge: int) -> OperationChoice:
+        """Keep the operation whose removal hurts most."""
+        mixing, batches = architect.mixing(decisions), self.batch_source()
+        scores = score_operations(architect.supernet, mixing, cell_type, edge, batches, self.ranks)
+        return OperationChoice(most_important(scores, self.criteria.operations[cell_type.name]), scores)
+
+    def edges(self, architect: Architect, decisions: Decisions, cell_type: CellType, node: int) -> EdgesChoice:
+        """Drop the edge whose removal hurts least until as many remain as the node keeps.
+
+        As in the original, an edge that was dropped in an earlier round is present again while the next is scored.
+        """
+        mixing = architect.mixing(decisions)
+
+        def score_without(edges: tuple[int, ...]) -> list[Metrics]:
+            return score_edges(architect.supernet, mixing, cell_type, edges, self.batch_source(), self.ranks)
+
+        def least(scores: list[Metrics]) -> int:
+            return least_important(scores, self.criteria.edges[cell_type.name])
+
+        return drop_least_important(cell_type, node, score_without, least)
+
+
+def by_perturbation(training: SupernetTraining, criteria: Criteria, settings: Mapping[str, Any]) -> PerturbationRule:
+    return PerturbationRule(batches=training.valid_batches, criteria=criteria, ranks=training.ranks)

@@ -1,8 +1,12 @@
-"""DARTS+PT-Mag (paper, section 6.2): the events and tuning of PT, the choice of magnitude."""
+"""DARTS+PT-Mag (paper, section 6.2): the events and tuning of PT, the choices of magnitude."""
 
 from __future__ import annotations
 
-from darts_pt.selection import Magnitude
-from darts_pt.selections import SelectionMethod
+from darts_pt.selections import Selection
+from darts_pt.selections.magnitude import by_magnitude
 
-SELECTION = SelectionMethod(lambda circumstances: Magnitude())
+__all__ = ["SELECTION", "by_magnitude"]
+
+SELECTION = Selection(
+    title="PT-Mag", summary="by alpha, with the events and tuning of pt", implementation="by_magnitude"
+)

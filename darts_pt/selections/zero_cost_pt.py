@@ -2,22 +2,38 @@
 that was never trained, with a score at initialisation in the place of accuracy.
 
 An operation is removed, the score of what is left is taken, and the operation stays whose removal leaves the lowest; then
-the next edge, without tuning. Edges in random order or a fixed one (`--edge_decision`).
+the next edge, without tuning.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from darts_pt.architect import Architect
 from darts_pt.data.batches import random_batch_indices
+from darts_pt.kernels.mixed import frozen_statistics
 from darts_pt.run.processes import ONE, Ranks
-from darts_pt.selection import EdgesChoice, OperationChoice, drop_least_missed
-from darts_pt.selections import Circumstances, SelectionMethod
+from darts_pt.selection import Criteria, EdgesChoice, OperationChoice, drop_least_important
+from darts_pt.selections import Option, Selection
 from darts_pt.supernet import CellType, Decisions, MixingWeights, Supernet
-from darts_pt.zero_cost import nwot, synflow
+from darts_pt.training import SupernetTraining
+
+SELECTION = Selection(
+    title="Zero-Cost-PT",
+    summary="pt on an untrained supernet, by a score at initialisation instead of accuracy and without tuning",
+    implementation="by_zero_cost",
+    options=(Option("zero_cost_score", "synflow", "the score", choices=("synflow", "nwot"), in_name="{}"),),
+    tunes=False,
+    trained=False,
+)
 
 
 class Score(NamedTuple):
@@ -27,7 +43,7 @@ class Score(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ZeroCost:
+class ZeroCostRule:
     """Choose by what a removal takes off a zero-cost score.
 
     Attributes:
@@ -57,7 +73,7 @@ class ZeroCost:
     def edges(self, architect: Architect, decisions: Decisions, cell_type: CellType, node: int) -> EdgesChoice:
         """Drop the edge whose removal leaves the highest score until as many remain as the node keeps."""
         mixing = architect.mixing(decisions)
-        return drop_least_missed(
+        return drop_least_important(
             cell_type,
             node,
             lambda edges: self._scores(
@@ -67,17 +83,101 @@ class ZeroCost:
         )
 
 
-def zero_cost(circumstances: Circumstances) -> ZeroCost:
-    """The rule with the score of the command's options, on one batch of the train half."""
-    training = circumstances.training
+def by_zero_cost(training: SupernetTraining, criteria: Criteria, settings: Mapping[str, Any]) -> ZeroCostRule:
+    """The rule, with its score taken on one batch of the train half."""
     indices = random_batch_indices(training.halves.train, training.options.batch_size, training.generators["batches"])
     images, _ = training.batch(indices)
-    score, seen = {"synflow": (synflow, images[:1]), "nwot": (nwot, images)}[circumstances.options.zero_cost_score]
-    return ZeroCost(
+    score, seen = {"synflow": (synflow, images[:1]), "nwot": (nwot, images)}[settings["zero_cost_score"]]
+    return ZeroCostRule(
         lambda supernet, mixing: score(supernet, mixing, seen),
         training.ranks,
         lambda supernet, mixing: supernet.skip(seen, mixing),
     )
 
 
-SELECTION = SelectionMethod(zero_cost, tunes=False, trained=False, name_parts=lambda options: [options.zero_cost_score])
+# Scores of an untrained network ----------------------------------------------------------------------------------
+
+
+def synflow(supernet: Supernet, mixing: MixingWeights, images: Tensor) -> float:
+    """log of the sum of |w · ∂R/∂w| over all weights, R the sum of the outputs for an image of ones.
+
+    Tanaka et al., *Pruning neural networks without any data by iteratively conserving synaptic flow*, NeurIPS 2020; as a
+    score of networks after Abdelfattah et al., ICLR 2021: weights by their absolute values, batch norms left out. The
+    logarithm does not change which is larger and keeps the numbers readable.
+
+    Args:
+        images: only their shape, device and dtype matter.
+    """
+    ones = torch.ones_like(images[:1])
+    with _linear(supernet), torch.enable_grad():
+        weights = [
+            weight
+            for module in supernet.modules()
+            if not isinstance(module, nn.BatchNorm2d)
+            for weight in module.parameters(recurse=False)
+        ]
+        total = supernet(ones, mixing).sum()
+        gradients = torch.autograd.grad(total, weights, allow_unused=True)
+        flows = [
+            (weight.detach() * gradient).abs().double().sum()
+            for weight, gradient in zip(weights, gradients, strict=True)
+            if gradient is not None
+        ]
+    return math.log(max(float(torch.stack(flows).sum()), torch.finfo(torch.float64).tiny))
+
+
+@contextmanager
+def _linear(supernet: nn.Module) -> Iterator[None]:
+    """Absolute weights, and batch norms that pass everything through: eval mode with mean 0 and variance 1 − eps."""
+    saved = {name: tensor.detach().clone() for name, tensor in supernet.state_dict().items()}
+    was_training = supernet.training
+    supernet.eval()
+    try:
+        with torch.no_grad():
+            for weight in supernet.parameters():
+                weight.abs_()
+            for norm in supernet.modules():
+                if isinstance(norm, nn.BatchNorm2d):
+                    _make_identity(norm)
+        yield
+    finally:
+        supernet.load_state_dict(saved)
+        supernet.train(was_training)
+
+
+def _make_identity(norm: nn.BatchNorm2d) -> None:
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    norm.running_mean.zero_()
+    norm.running_var.fill_(1.0 - norm.eps)
+    if norm.affine:
+        norm.weight.fill_(1.0)
+        norm.bias.zero_()
+
+
+def nwot(supernet: Supernet, mixing: MixingWeights, images: Tensor) -> float:
+    """log |det K|, K[i, j] the number of ReLUs on which images i and j agree (both on or both off).
+
+    Mellor et al., *Neural Architecture Search without Training*, ICML 2021 (NASWOT).
+
+    Args:
+        images: [batch, 3, height, width].
+    """
+    with frozen_statistics(supernet), torch.no_grad(), _Agreement(len(images), images.device) as agreement:
+        supernet(images, mixing)
+    return float(torch.linalg.slogdet(agreement.kernel).logabsdet)
+
+
+class _Agreement(TorchDispatchMode):
+    """Adds up the kernel of all ReLUs that are computed inside, whether they are modules or functions."""
+
+    def __init__(self, batch: int, device: torch.device) -> None:
+        super().__init__()
+        self.kernel = torch.zeros(batch, batch, dtype=torch.float64, device=device)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if func in (torch.ops.aten.relu.default, torch.ops.aten.relu_.default):
+            on = (result > 0).flatten(1).to(self.kernel.dtype)
+            self.kernel += on @ on.T + (1.0 - on) @ (1.0 - on).T
+        return result

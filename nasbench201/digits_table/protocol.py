@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import time
 from functools import cache
 from pathlib import Path
@@ -14,10 +15,12 @@ from darts_pt.data.data_set import DataSet, Images
 from darts_pt.data.halves import halves
 from darts_pt.data.loaders import TensorLoader
 from darts_pt.data.sources import load
-from darts_pt.evaluation import NetworkTraining, TrainingOptions
-from darts_pt.run.bystander import Bystander
+from darts_pt.evaluation import NetworkTraining
+from darts_pt.hyperparameters import TrainingOptions
 from darts_pt.run.device import Generators, dtype_of, seeded, use_precision
+from darts_pt.run.loop import train_epoch
 from darts_pt.run.saver import Saver
+from darts_pt.run.silent import SilentExperiment
 from nasbench201.network import NasBench201Network
 from nasbench201.table.isomorphism import operations_at
 
@@ -64,11 +67,11 @@ def train_entry(number: int, seed: int) -> list[float]:
     with seeded(generators["weights"]):
         network = NasBench201Network(operations_at(number), INIT_CHANNELS, CELLS_PER_STAGE, num_classes=10)
     training = NetworkTraining(network.to(dtype_of(TRAINING.precision)), data, generators, TRAINING)
-    nowhere = Bystander(Path())  # A network takes half a second: nothing is worth writing down on the way.
-    saver = Saver(training, nowhere, "")
+    nowhere = SilentExperiment(Path())  # A network takes half a second: nothing is worth writing down on the way.
+    saver = Saver(training, nowhere, "", report_freq=sys.maxsize)
     start = time.perf_counter()
     for _ in range(TRAINING.epochs):
-        train = training.train_epoch(nowhere, saver, report_freq=10**6)
+        train = train_epoch(training, *training.batches(), saver, "")
         training.end_epoch()
     seconds = time.perf_counter() - start
     test = training.test()

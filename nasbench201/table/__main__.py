@@ -14,8 +14,8 @@ from typing import Annotated, Any
 import numpy as np
 import tyro
 
-from darts_pt.commands.command_line import positive, run_command
-from darts_pt.run.errors import UserError
+from darts_pt.commands.command_line import run_command
+from darts_pt.run.errors import UserError, positive
 from darts_pt.run.suggestions import did_you_mean, listed
 from nasbench201.table.file import SPLITS
 from nasbench201.table.isomorphism import architecture_at, isomorphic, representatives

@@ -15,9 +15,10 @@ from benchmarks.repetition import TOLERANCE, relative_error
 from benchmarks.textbook import TextbookSota
 from darts_pt.architect import Architect, bilevel_step
 from darts_pt.commands.command_line import run_command
+from darts_pt.hyperparameters import WeightOptions
 from darts_pt.methods.blank import FixedAlpha
-from darts_pt.search import WeightOptions
 from darts_pt.supernet import Decisions, initial_alpha
+from darts_pt.training import sgd
 from nasbench201.supernet import NasBench201Supernet
 from sota.genotypes import published
 from sota.network import ImageNetNetwork
@@ -152,7 +153,7 @@ def made(method: str, classes: int) -> dict[str, Any]:
     twin.eval()
     with torch.no_grad():
         record["eval_forward"] = {"logits": twin(batches[0][0], architect.mixing(Decisions()))}
-    optimizer = WeightOptions().optimizer(supernet)
+    optimizer = sgd(supernet, WeightOptions(batch_size=64))
     record["bilevel_steps"] = []
     for train, valid in ((0, 1), (2, 3)):
         result = bilevel_step(architect, optimizer, batches[train], batches[valid], Decisions(), 5.0)

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from darts_pt.architect import AlphaOptions, Architect, bilevel_step
+from darts_pt.architect import Architect, bilevel_step
+from darts_pt.hyperparameters import AlphaOptions
 from darts_pt.methods.blank import FixedAlpha
 from darts_pt.supernet import Decisions
 from tests.helpers.bilevel import GRAD_CLIP, batch, double, same, sgd, weights
@@ -32,7 +33,7 @@ def test_alpha_step_moves_alpha_alone() -> None:
 
 
 def test_alpha_step_is_adams_with_weight_decay_and_without_clipping() -> None:
-    architect = double(toy_architect(), AlphaOptions(learning_rate=0.01, weight_decay=0.1))
+    architect = double(toy_architect(), AlphaOptions(arch_learning_rate=0.01, arch_weight_decay=0.1))
     architect.supernet.train()
     alpha = architect.alpha["cell"].detach().clone()
     gradient = alpha_gradient(architect, batch(1)) + 0.1 * alpha
@@ -48,7 +49,7 @@ def test_alphas_learning_rate_and_betas_are_the_papers() -> None:
 
 
 def test_a_decided_edges_alpha_gets_no_gradient() -> None:
-    architect = double(toy_architect(), AlphaOptions(weight_decay=0.0))
+    architect = double(toy_architect(), AlphaOptions(arch_weight_decay=0.0))
     before = architect.alpha["cell"].detach().clone()
     architect.supernet.train()
     architect.step(batch(1), Decisions().with_operation("cell", 1, 2))

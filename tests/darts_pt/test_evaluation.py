@@ -16,7 +16,8 @@ from torch.nn import functional as F
 from darts_pt.data.batches import passes
 from darts_pt.data.data_set import DataSet
 from darts_pt.data.loaders import MicroBatch
-from darts_pt.evaluation import CHECKPOINT_KEYS, EvaluationNetwork, NetworkTraining, TrainingOptions, train_network
+from darts_pt.evaluation import CHECKPOINT_KEYS, EvaluationNetwork, NetworkTraining, train_network
+from darts_pt.hyperparameters import TrainingOptions
 from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.device import Generators, seeded
 from darts_pt.run.errors import UserError
@@ -60,9 +61,9 @@ def training_of(
 def train(training: NetworkTraining, folder: Path, ckpt_interval: int = 1) -> dict[str, Any]:
     with (
         Experiment(folder, {}, resume=folder.exists(), tensorboard=False) as experiment,
-        Saver(training, experiment, "--resume_epoch") as saver,
+        Saver(training, experiment, "--resume_epoch", interval=ckpt_interval) as saver,
     ):
-        return train_network(training, experiment, saver, ckpt_interval, 100)
+        return train_network(training, saver)
 
 
 def restore(training: NetworkTraining, path: Path) -> None:
@@ -91,7 +92,7 @@ def test_an_epoch_is_a_pass_over_the_whole_training_set(few_digits: DataSet, tmp
     training = training_of(few_digits)
     seen: list[int] = []
     original = training.step
-    training.step = lambda parts, prob: seen.append(len(parts[0].labels)) or original(parts, prob)  # type: ignore[method-assign]
+    training.step = lambda parts: seen.append(len(parts[0].labels)) or original(parts)  # type: ignore[method-assign]
     train(training, tmp_path / "run")
     assert seen == [40, 40, 16] * 4
     fast = training_of(few_digits, fast=True)
@@ -106,9 +107,10 @@ def test_a_step_is_sgds_on_both_losses(few_digits: DataSet, auxiliary_weight: fl
     training, twin = training_of(few_digits, options=options), training_of(few_digits, options=options)
     indices = next(passes(torch.arange(96), 40, training.generators["batches"]))
     images, labels = few_digits.batch(few_digits.train, indices, None, training.generators)
-    result = training.step([MicroBatch(images, labels, ONE.share(40))], 0.0)
+    result = training.step([MicroBatch(images, labels, ONE.share(40))])
     assert result is not None
-    loss, correct = result
+    loss, correct, count = result
+    assert count == 40
     logits, auxiliary_logits = twin.network(images)
     expected = F.cross_entropy(logits, labels)
     assert loss.item() == expected.item(), "what is reported leaves the auxiliary head out"
@@ -127,7 +129,7 @@ def test_gradients_are_clipped_if_asked_for(few_digits: DataSet) -> None:
     for clip in (0.0, 0.01):
         training = training_of(few_digits, options=dataclasses.replace(OPTIONS, grad_clip=clip))
         images, labels = few_digits.batch(few_digits.train, torch.arange(40), None, training.generators)
-        training.step([MicroBatch(images, labels, ONE.share(40))], 0.0)
+        training.step([MicroBatch(images, labels, ONE.share(40))])
         gradients = [parameter.grad.flatten() for parameter in training.network.parameters()]  # type: ignore[union-attr]
         norms[clip] = float(torch.cat(gradients).norm())
     assert norms[0.0] > 0.1
@@ -212,13 +214,13 @@ def test_checkpoints_that_do_not_fit_are_refused(few_digits: DataSet, tmp_path: 
 
 
 def test_a_diverging_training_stops_with_advice(few_digits: DataSet, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="try a smaller --learning_rate"):
+    with pytest.raises(UserError, match="try a smaller learning rate"):
         train(training_of(few_digits, options=dataclasses.replace(OPTIONS, learning_rate=1e30)), tmp_path / "run")
     assert not checkpoints.epochs_in(tmp_path / "run"), "a network of NaNs is not worth a checkpoint"
 
 
 def test_a_batch_larger_than_the_training_set_is_refused(few_digits: DataSet) -> None:
-    with pytest.raises(UserError, match=r"--batch_size 97 is larger than the training set \(96 images\)"):
+    with pytest.raises(UserError, match=r"batch_size: expected at most 96, .* got 97"):
         training_of(few_digits, options=dataclasses.replace(OPTIONS, batch_size=97))
 
 

@@ -19,21 +19,21 @@ from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.errors import UserError
 from darts_pt.run.experiment import Experiment
 from darts_pt.run.saver import Saver
-from darts_pt.search import SupernetTraining, evaluate, search
+from darts_pt.search import search
 from darts_pt.supernet import Decisions, initial_alpha
+from darts_pt.training import SupernetTraining, evaluate
 from nasbench201.supernet import NasBench201Supernet
 from sota.supernet import SotaSupernet
-from tests.helpers.toy import EVERY_EDGE, TWO_EDGES_EACH, toy_architect, toy_training
+from tests.helpers.toy import EVERY_EDGE, TWO_EDGES_EACH, toy_architect, toy_training, train_epoch
 
 
 def run(training: SupernetTraining, folder: Path, epochs: int, resume: bool = False, **arguments: Any) -> Path:
     """Search in an experiment folder; the folder."""
-    after_epoch = arguments.pop("after_epoch", lambda epoch: {})
     with (
         Experiment(folder, {"seed": 0}, resume=resume, tensorboard=False) as experiment,
-        Saver(training, experiment, "--resume_epoch") as saver,
+        Saver(training, experiment, "--resume_epoch", interval=arguments.pop("ckpt_interval", 2)) as saver,
     ):
-        search(training, experiment, saver, epochs, arguments.pop("ckpt_interval", 2), 100, after_epoch, **arguments)
+        search(training, saver, epochs, **arguments)
     return folder
 
 
@@ -59,7 +59,7 @@ def equal(ours: Any, theirs: Any) -> bool:
 
 def test_a_search_epoch_is_as_long_as_a_pass_but_is_none(few_digits: DataSet) -> None:
     training = toy_training(few_digits, batch_size=20)
-    epochs = [list(training.random_train_batches()) for _ in range(20)]
+    epochs = [list(training.search_batches()[1]) for _ in range(20)]
     for batches in epochs:
         assert [len(batch) for batch in batches] == [20, 20, 20], "ceil(48 / 20) full batches"
         assert all(len(set(batch.tolist())) == 20 for batch in batches), "no image twice in a batch"
@@ -74,7 +74,7 @@ def test_random_batches_are_uniform(few_digits: DataSet) -> None:
     training = toy_training(few_digits, batch_size=24)
     counts = torch.zeros(96)
     for _ in range(500):
-        for batch in training.random_train_batches():
+        for batch in training.search_batches()[1]:
             counts[batch] += 1
     share = counts[training.halves.train] / 1000
     assert share.sub(0.5).abs().max() < 0.08, "five standard deviations of a fair draw"
@@ -82,7 +82,9 @@ def test_random_batches_are_uniform(few_digits: DataSet) -> None:
 
 def test_a_tuning_epoch_is_a_pass(few_digits: DataSet) -> None:
     training = toy_training(few_digits, batch_size=20)
-    first, second = (training.pass_over_train_half().split(20) for _ in range(2))
+    first = list(training.tuning_batches()[1])
+    training.end_epoch()
+    second = list(training.tuning_batches()[1])
     assert [len(batch) for batch in first] == [20, 20, 8]
     assert torch.equal(torch.cat(first).sort().values, training.halves.train)
     assert torch.equal(torch.cat(second).sort().values, training.halves.train)
@@ -94,7 +96,7 @@ def test_alpha_learns_from_the_valid_half_and_the_weights_from_the_train_half(fe
     drawn: list[set[int]] = []
     original = training.batch
     training.batch = lambda indices: drawn.append(set(indices.tolist())) or original(indices)  # type: ignore[method-assign]
-    list(training.train_epoch(training.random_train_batches()))
+    train_epoch(training)
     train, valid = (set(half.tolist()) for half in training.halves)
     assert len(drawn) == 6
     assert sum(batch <= train for batch in drawn) == 3
@@ -106,21 +108,21 @@ def test_fixed_alpha_draws_no_valid_batches(few_digits: DataSet) -> None:
     drawn: list[set[int]] = []
     original = training.batch
     training.batch = lambda indices: drawn.append(set(indices.tolist())) or original(indices)  # type: ignore[method-assign]
-    list(training.train_epoch(training.random_train_batches()))
+    train_epoch(training)
     assert len(drawn) == 3
     assert all(batch <= set(training.halves.train.tolist()) for batch in drawn)
 
 
 def test_fast_is_one_batch_each(few_digits: DataSet) -> None:
     training = toy_training(few_digits, fast=True)
-    assert len(list(training.train_epoch(training.random_train_batches()))) == 1
+    assert len(train_epoch(training)) == 1
     assert len(list(training.valid_batches())) == 1
     assert len(list(training.test_batches())) == 1
 
 
 def test_a_batch_larger_than_a_half_is_refused(few_digits: DataSet) -> None:
     toy_training(few_digits, batch_size=48)
-    with pytest.raises(UserError, match=r"--batch_size 49 is larger than a half .* \(48 images\)"):
+    with pytest.raises(UserError, match=r"batch_size: expected at most 48, .* got 49"):
         toy_training(few_digits, batch_size=49)
 
 
@@ -174,8 +176,8 @@ def test_every_epoch_is_recorded(few_digits: DataSet, tmp_path: Path) -> None:
         toy_training(few_digits, epochs=2),
         tmp_path / "run",
         epochs=2,
-        after_epoch=lambda epoch: {"genotype": f"after {epoch}"},
-        evaluates_test=True,
+        describe=lambda training: {"genotype": f"after {training.epoch}"},
+        evaluate=("test",),
     )
     records = metrics(folder)
     assert [(record["kind"], record["epoch"]) for record in records] == [("epoch", 1), ("epoch", 2)]

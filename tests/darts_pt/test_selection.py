@@ -14,25 +14,17 @@ from hypothesis import strategies as st
 from torch import nn
 
 from darts_pt.architect import Architect
-from darts_pt.search import Metrics
-from darts_pt.selection import (
-    Event,
-    Magnitude,
-    Perturbation,
-    frozen_statistics,
-    least_missed,
-    most_missed,
-    pick,
-    schedule,
-    score_edges,
-    score_operations,
-)
+from darts_pt.kernels.mixed import frozen_statistics
+from darts_pt.run.epoch import Metrics
+from darts_pt.selection import Criteria, Event, pick, schedule
+from darts_pt.selections.magnitude import MagnitudeRule
+from darts_pt.selections.pt import PerturbationRule, least_important, most_important, score_edges, score_operations
 from darts_pt.supernet import CellType, Decisions, Edge, initial_alpha
 from nasbench201.supernet import CELL, NasBench201Supernet
 from sota.genotypes import genotype
 from sota.spaces import cell_types
 from sota.supernet import SotaSupernet
-from tests.helpers.toy import EVERY_EDGE, TWO_EDGES_EACH, ToySupernet, toy_architect
+from tests.helpers.toy import EVERY_EDGE, TWO_EDGES_EACH, ToySupernet, criteria, toy_architect
 
 NORMAL = TWO_EDGES_EACH[0]
 
@@ -133,7 +125,7 @@ def test_each_candidate_is_scored_once_on_its_own_batches() -> None:
     assert len(asked) == 3
     score_edges(architect.supernet, architect.mixing(Decisions()), NORMAL, (2, 3, 4), source)
     assert len(asked) == 6
-    rule = Perturbation(source, {"normal": "acc"}, {"normal": "acc"}, same_batches=True)
+    rule = PerturbationRule(batches=source, criteria=criteria(TWO_EDGES_EACH, same_batches=True))
     rule.operation(architect, Decisions(), NORMAL, 0)
     assert len(asked) == 7, "cached batches are drawn once for all candidates"
 
@@ -148,30 +140,30 @@ def metrics(*accuracies: float) -> list[Metrics]:
 
 @pytest.mark.parametrize("criterion", ["acc", "loss"])
 def test_the_operation_that_is_missed_the_most_stays_and_ties_go_to_the_lowest_index(criterion: Any) -> None:
-    assert most_missed(metrics(50, 40, 60), criterion) == 1
-    assert most_missed(metrics(50, 40, 40, 40), criterion) == 1
-    assert most_missed(metrics(40, 40, 40), criterion) == 0
+    assert most_important(metrics(50, 40, 60), criterion) == 1
+    assert most_important(metrics(50, 40, 40, 40), criterion) == 1
+    assert most_important(metrics(40, 40, 40), criterion) == 0
 
 
 @pytest.mark.parametrize("criterion", ["acc", "loss"])
 def test_the_edge_that_is_missed_the_least_goes_and_ties_go_to_the_last(criterion: Any) -> None:
-    assert least_missed(metrics(50, 60, 40), criterion) == 1
-    assert least_missed(metrics(50, 60, 60, 40), criterion) == 2
-    assert least_missed(metrics(40, 40, 40), criterion) == 2
+    assert least_important(metrics(50, 60, 40), criterion) == 1
+    assert least_important(metrics(50, 60, 60, 40), criterion) == 2
+    assert least_important(metrics(40, 40, 40), criterion) == 2
 
 
 def test_the_criteria_look_at_one_figure_each() -> None:
     scores = [Metrics(50, 1.0), Metrics(40, 2.0), Metrics(45, 3.0)]
-    assert (most_missed(scores, "acc"), most_missed(scores, "loss")) == (1, 2)
-    assert (least_missed(scores, "acc"), least_missed(scores, "loss")) == (0, 0)
+    assert (most_important(scores, "acc"), most_important(scores, "loss")) == (1, 2)
+    assert (least_important(scores, "acc"), least_important(scores, "loss")) == (0, 0)
     scores = [Metrics(50, 2.0), Metrics(40, 1.0)]
-    assert (least_missed(scores, "acc"), least_missed(scores, "loss")) == (0, 1)
+    assert (least_important(scores, "acc"), least_important(scores, "loss")) == (0, 1)
 
 
 @pytest.mark.parametrize("criterion", ["acc", "loss"])
 def test_perturbation_keeps_what_its_scores_say(criterion: Any) -> None:
     architect = toy_architect(TWO_EDGES_EACH)
-    rule = Perturbation(batches, {"normal": criterion}, {"normal": criterion})
+    rule = PerturbationRule(batches=batches, criteria=criteria(TWO_EDGES_EACH, criterion))
     choice = rule.operation(architect, Decisions(), NORMAL, 3)
     expected = score_operations(architect.supernet, architect.mixing(Decisions()), NORMAL, 3, batches)
     assert choice.scores == expected
@@ -183,17 +175,17 @@ def test_each_cell_type_and_each_kind_of_event_has_its_own_criterion() -> None:
     architect = toy_architect(TWO_EDGES_EACH)
     found = {}
     for operations, edges in (("acc", "loss"), ("loss", "acc")):
-        rule = Perturbation(batches, {"normal": operations}, {"normal": edges})  # type: ignore[dict-item]
+        rule = PerturbationRule(batches=batches, criteria=Criteria({"normal": operations}, {"normal": edges}))
         kept = rule.edges(architect, Decisions(), NORMAL, 4)
         found[edges] = kept.rounds[0].dropped  # type: ignore[index]
     scores = score_edges(architect.supernet, architect.mixing(Decisions()), NORMAL, NORMAL.incoming[4], batches)
     for criterion, dropped in found.items():
-        assert dropped == NORMAL.incoming[4][least_missed(scores, criterion)]  # type: ignore[arg-type]
+        assert dropped == NORMAL.incoming[4][least_important(scores, criterion)]  # type: ignore[arg-type]
 
 
 def test_topology_drops_edges_until_as_many_remain_as_the_node_keeps() -> None:
     architect = toy_architect(TWO_EDGES_EACH)
-    rule = Perturbation(batches, {}, {"normal": "loss"})
+    rule = PerturbationRule(batches=batches, criteria=Criteria({}, {"normal": "loss"}))
     decisions = Decisions({"normal": dict.fromkeys(range(9), 2)})
     kept, rounds = rule.edges(architect, decisions, NORMAL, 4)
     assert rounds is not None
@@ -215,7 +207,7 @@ def test_magnitude_keeps_the_largest_alpha_and_ties_go_to_the_lowest_index() -> 
     with torch.no_grad():
         architect.alpha["cell"].copy_(torch.tensor([[0.3, 0.1, 0.2], [0.0, 0.5, 0.5], [0.1, 0.1, 0.1]]))
     cell = EVERY_EDGE[0]
-    chosen = [Magnitude().operation(architect, Decisions(), cell, edge)[:2] for edge in range(3)]
+    chosen = [MagnitudeRule().operation(architect, Decisions(), cell, edge)[:2] for edge in range(3)]
     assert chosen == [(0, None), (1, None), (0, None)], "where nodes keep all edges, none is an operation like others"
 
 
@@ -223,7 +215,7 @@ def test_magnitude_never_keeps_none_where_a_genotype_cannot_hold_it() -> None:
     architect = toy_architect(TWO_EDGES_EACH)
     with torch.no_grad():
         architect.alpha["normal"][4].copy_(torch.tensor([9.0, 0.1, 0.2]))
-    assert Magnitude().operation(architect, Decisions(), NORMAL, 4)[:2] == (2, None)
+    assert MagnitudeRule().operation(architect, Decisions(), NORMAL, 4)[:2] == (2, None)
 
 
 def test_magnitude_keeps_the_edges_with_the_strongest_operations() -> None:
@@ -234,10 +226,10 @@ def test_magnitude_keeps_the_edges_with_the_strongest_operations() -> None:
         alpha[5, 0] = 9.0  # a strong none makes the others weak
         alpha[6, 1] = 2.0
         alpha[8, 2] = 1.0
-    assert Magnitude().edges(architect, Decisions(), NORMAL, 4) == ((6, 8), None)
+    assert MagnitudeRule().edges(architect, Decisions(), NORMAL, 4) == ((6, 8), None)
     with torch.no_grad():
         alpha.zero_()
-    assert Magnitude().edges(architect, Decisions(), NORMAL, 4) == ((5, 6), None), "on ties the first"
+    assert MagnitudeRule().edges(architect, Decisions(), NORMAL, 4) == ((5, 6), None), "on ties the first"
 
 
 @pytest.mark.parametrize("space", ["s1", "s2", "s3", "s4", "s5"])
@@ -251,10 +243,10 @@ def test_magnitude_selects_the_genotype_of_alpha(space: str, seed: int) -> None:
     decisions = Decisions()
     for cell in types:
         for edge in range(len(cell.edges)):
-            operation = Magnitude().operation(architect, decisions, cell, edge).operation
+            operation = MagnitudeRule().operation(architect, decisions, cell, edge).operation
             decisions = decisions.with_operation(cell.name, edge, operation)
         for node in cell.choosing_nodes:
-            kept = Magnitude().edges(architect, decisions, cell, node).kept
+            kept = MagnitudeRule().edges(architect, decisions, cell, node).kept
             decisions = decisions.with_edges(cell.name, node, kept)
     at_once = genotype(architect.mixing(Decisions()).values, types)
     by_events = genotype(architect.mixing(decisions).values, types)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from darts_pt.architect import AlphaOptions, Architect
+from darts_pt.architect import Architect
+from darts_pt.hyperparameters import AlphaOptions
 
 GRAD_CLIP = 5.0
 

@@ -11,7 +11,7 @@ from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.errors import Stopped
 from darts_pt.run.experiment import Experiment
 from darts_pt.run.saver import Saver
-from darts_pt.search import SupernetTraining
+from darts_pt.training import SupernetTraining
 
 Loop = Callable[[SupernetTraining, Experiment, Saver], Any]
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 
 from darts_pt.architect import Architect
 from darts_pt.data.data_set import DataSet
 from darts_pt.data.halves import halves
+from darts_pt.hyperparameters import Criterion, WeightOptions
 from darts_pt.kernels.mixed import BatchNorm2d
 from darts_pt.run.device import Generators, seeded
-from darts_pt.search import Halves, SupernetTraining, WeightOptions
+from darts_pt.run.epoch import StepResult
+from darts_pt.selection import Criteria
 from darts_pt.supernet import ActiveOperations, CellType, Edge, MixingWeights, Supernet, initial_alpha
+from darts_pt.training import Halves, SupernetTraining, cosine, sgd
 
 EVERY_EDGE = (
     CellType("cell", (Edge(0, 1), Edge(0, 2), Edge(1, 2)), (("none", "skip_connect", "conv"),) * 3, inputs_kept=None),
@@ -107,7 +112,7 @@ def toy_training(
     """A toy supernet ready for a search of `epochs` epochs, or, with None, for tuning at a constant learning rate."""
     architect = toy_architect(cell_types, method, seed)
     options = WeightOptions(batch_size=batch_size)
-    optimizer = options.optimizer(architect.supernet)
+    optimizer = sgd(architect.supernet, options)
     return SupernetTraining(
         architect,
         data,
@@ -115,6 +120,22 @@ def toy_training(
         architect.generators,
         options,
         optimizer,
-        options.scheduler(optimizer, epochs) if epochs is not None else None,
+        cosine(optimizer, options, epochs) if epochs is not None else None,
         fast,
     )
+
+
+def search_steps(training: SupernetTraining) -> Iterator[StepResult | None]:
+    """The steps of an epoch of search; with recorded passes each result is good until the next."""
+    return map(training.step, training.search_batches()[1])
+
+
+def train_epoch(training: SupernetTraining) -> list[StepResult | None]:
+    """All steps of an epoch of search."""
+    return list(search_steps(training))
+
+
+def criteria(cell_types: tuple[CellType, ...] = EVERY_EDGE, criterion: Criterion = "acc", **more: bool) -> Criteria:
+    """One criterion for all."""
+    names = {cell.name: criterion for cell in cell_types}
+    return Criteria(names, names, **more)

@@ -15,26 +15,26 @@ import torch
 from torch import Tensor, nn
 
 from darts_pt.architect import Architect
-from darts_pt.commands.common import open_experiment
+from darts_pt.commands.supernets import open_experiment
 from darts_pt.data.data_set import DataSet, Images
 from darts_pt.data.halves import halves
 from darts_pt.data.sources import load
-from darts_pt.evaluation import CHECKPOINT_KEYS, NetworkTraining, TrainingOptions, train_network
+from darts_pt.evaluation import CHECKPOINT_KEYS, NetworkTraining, train_network
+from darts_pt.hyperparameters import TrainingOptions, WeightOptions
 from darts_pt.kernels.synchronised import synchronise
-from darts_pt.projection import project, select_at_once
 from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.device import Generators, seeded
 from darts_pt.run.errors import Stopped, UserError
 from darts_pt.run.experiment import Experiment
 from darts_pt.run.processes import ONE, Ranks
 from darts_pt.run.saver import Saver
-from darts_pt.search import Halves, SupernetTraining, WeightOptions
-from darts_pt.selection import Perturbation, score_operations
-from darts_pt.selections.oneshot import Discretisation
-from darts_pt.selections.zero_cost_pt import ZeroCost
+from darts_pt.selection import select, select_at_once
+from darts_pt.selections.oneshot import DiscretisationRule
+from darts_pt.selections.pt import PerturbationRule, score_operations
+from darts_pt.selections.zero_cost_pt import ZeroCostRule, nwot
 from darts_pt.supernet import Decisions, initial_alpha
-from darts_pt.zero_cost import nwot
-from tests.helpers.toy import EVERY_EDGE, TWO_EDGES_EACH, toy_training
+from darts_pt.training import Halves, SupernetTraining, sgd
+from tests.helpers.toy import EVERY_EDGE, TWO_EDGES_EACH, criteria, toy_training
 
 Scenario = Callable[[Ranks, Path], Any]
 
@@ -81,8 +81,11 @@ def training_of(ranks: Ranks, options: TrainingOptions = OPTIONS) -> NetworkTrai
 def train(ranks: Ranks, folder: Path, training: NetworkTraining) -> dict[str, Any]:
     """Train to the end; what there is to compare."""
     make = lambda: Experiment(folder, {}, tensorboard=False)  # noqa: E731
-    with open_experiment(ranks, folder, make) as experiment, Saver(training, experiment, "--resume_epoch") as saver:
-        summary = train_network(training, experiment, saver, 1, 2)
+    with (
+        open_experiment(ranks, folder, make) as experiment,
+        Saver(training, experiment, "--resume_epoch", report_freq=2) as saver,
+    ):
+        summary = train_network(training, saver)
     weights = {name: tensor.clone() for name, tensor in training.network.state_dict().items()}
     del summary["seconds"]
     return {"summary": summary, "weights": weights, "generators": training.generators.state()}
@@ -160,11 +163,12 @@ def selection(ranks: Ranks, folder: Path) -> Any:
     """PT with tuning, of every edge and node: decisions, all that was recorded, weights and random streams."""
     training = toy_training(few_digits(), TWO_EDGES_EACH, epochs=None, batch_size=20)
     training.ranks = ranks
-    criteria: Any = {cell.name: "loss" for cell in training.supernet.cell_types}
-    rule = Perturbation(training.valid_batches, criteria, criteria, ranks=ranks)
+    rule = PerturbationRule(
+        batches=training.valid_batches, criteria=criteria(training.supernet.cell_types, "loss"), ranks=ranks
+    )
     make = lambda: Experiment(folder, {}, tensorboard=False)  # noqa: E731
     with open_experiment(ranks, folder, make) as experiment, Saver(training, experiment, "--resume_epoch") as saver:
-        project(training, rule, experiment, saver, 1, "random", 100, lambda epoch: {})
+        select(training, rule, saver, 1)
     return {
         "decisions": training.decisions.to_dict(),
         "weights": training.supernet.state_dict(),
@@ -180,15 +184,15 @@ def other_selections(ranks: Ranks, folder: Path) -> Any:
     cell = training.supernet.cell_types[0]
     results: list[Any] = []
     for epochs in (0, 1):
-        rule = Discretisation(
-            training.valid_batches, {"cell": "acc"}, {}, ranks=ranks, training=training, epochs=epochs
+        rule = DiscretisationRule(
+            batches=training.valid_batches, criteria=criteria(), ranks=ranks, training=training, epochs=epochs
         )
         results.append(rule.operation(training.architect, Decisions(), cell, 2))
     images, _ = next(iter(training.valid_batches()))
-    zero_cost = ZeroCost(lambda supernet, mixing: nwot(supernet, mixing, images), ranks)
+    zero_cost = ZeroCostRule(lambda supernet, mixing: nwot(supernet, mixing, images), ranks)
     make = lambda: Experiment(folder, {}, tensorboard=False)  # noqa: E731
     with open_experiment(ranks, folder, make) as experiment, Saver(training, experiment, "--resume_epoch") as saver:
-        select_at_once(training, zero_cost, experiment, saver)
+        select_at_once(training, zero_cost, saver)
     return results, training.decisions.to_dict(), training.generators.state()
 
 
@@ -209,7 +213,7 @@ def noise(ranks: Ranks, folder: Path) -> Any:
         architect = Architect(supernet, initial_alpha(supernet.cell_types, generators["alpha"]), generators=generators)
         options = WeightOptions(batch_size=20)
         split = Halves(*halves(data, 0.5, 0))
-        training = SupernetTraining(architect, data, split, generators, options, options.optimizer(supernet))
+        training = SupernetTraining(architect, data, split, generators, options, sgd(supernet, options))
         mixing = architect.mixing(Decisions())
         if cell is not Cell:
             edges = {kind.name: torch.ones(len(kind.edges)) for kind in supernet.cell_types}

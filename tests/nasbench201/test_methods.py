@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from darts_pt.methods import METHODS, script_name, selection_script
+from darts_pt.commands.next_step import selection_script
+from darts_pt.methods import METHODS
 from darts_pt.run import checkpoint as checkpoints
 from darts_pt.selections import SELECTIONS
 from nasbench201.architecture import operations_of
@@ -18,7 +19,7 @@ FAST = ("--fast", "--cells_per_stage", "1")
 
 
 def folder_of(root: Path, method: str) -> Path:
-    return root / "nasbench201" / f"search-{script_name(method)}-201-1-digits"
+    return root / "nasbench201" / f"search-{METHODS[method].script_name}-201-1-digits"
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,8 @@ import torch
 
 from darts_pt.commands.command_line import run_command
 from darts_pt.commands.training import check_shares
-from darts_pt.evaluation import CHECKPOINT_KEYS, TrainingOptions
+from darts_pt.evaluation import CHECKPOINT_KEYS
+from darts_pt.hyperparameters import TrainingOptions
 from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.errors import UserError
 from darts_pt.run.processes import ONE, Ranks, launch, one_process

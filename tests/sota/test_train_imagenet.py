@@ -164,7 +164,7 @@ def empty_class(folder: Path) -> None:
         (without("val/dog"), (), "val lacks the class 'dog'"),
         (break_image, (), "0.png cannot be read as an image"),
         (shutil.rmtree, (), "is not a folder"),
-        (None, ("--batch_size", "16"), "--batch_size 16 is larger than the training set"),
+        (None, ("--batch_size", "16"), "--batch_size: expected at most 15"),
         (None, ("--accumulate", "3"), "expected a multiple of 3"),
         (None, ("--cutout",), "no cutout"),
         (None, ("--dataset", "cifar10"), "--dataset"),

@@ -12,13 +12,15 @@ from torch import Tensor
 
 from darts_pt.data.data_set import DataSet
 from darts_pt.data.halves import halves
+from darts_pt.hyperparameters import WeightOptions
 from darts_pt.kernels.passes import DIRECT_RUNS, MOST_RECORDINGS, Outputs, Pass, Recording, Replayed, replayed
 from darts_pt.methods import METHODS
 from darts_pt.run.device import Generators, seeded
 from darts_pt.run.errors import UserError
-from darts_pt.search import Halves, SupernetTraining, WeightOptions
-from darts_pt.selection import score_operations
+from darts_pt.selections.pt import score_operations
 from darts_pt.supernet import Decisions, MixingWeights, Supernet, initial_alpha
+from darts_pt.training import Halves, SupernetTraining, sgd
+from tests.helpers.toy import search_steps
 
 
 class OnTheCpu:
@@ -46,15 +48,14 @@ def supernet_of(space: str, method: str, generators: Generators) -> Supernet:
     from nasbench201.space import NasBench201SearchOptions, NasBench201Space
     from sota.space import SotaSearchOptions, SotaSpace
 
-    sizes: dict[str, Any] = {"method": method, "init_channels": 4, "dataset": "digits", "partial_channels": 2}
-    if method != "pc-darts":
-        del sizes["partial_channels"]
+    sizes: dict[str, Any] = {"method": method, "init_channels": 4, "dataset": "digits"}
+    partial: dict[str, Any] = {"partial_channels": 2} if method == "pc-darts" else {}
     if space == "nasbench201":
         options, found = NasBench201SearchOptions(cells_per_stage=1, **sizes), NasBench201Space(Path())
     else:
         options, found = SotaSearchOptions(space=space, layers=3, **sizes), SotaSpace()  # type: ignore[arg-type]
     with seeded(generators["weights"]):
-        return found.supernet(options, 10, generators)  # type: ignore[arg-type]
+        return found.supernet(options, 10, generators, **partial)  # type: ignore[arg-type]
 
 
 def train_and_score(
@@ -66,16 +67,17 @@ def train_and_score(
     if run is not None:
         supernet.run_pass = run(supernet)
     alpha = initial_alpha(supernet.cell_types, generators["alpha"], device, torch.float64)
-    architect = METHODS[method](supernet, alpha, None, None, generators)
+    architect = METHODS[method].load()(supernet, alpha, None, None, generators)
     options = WeightOptions(batch_size=12)
     split = Halves(*halves(data, 0.5, 0))
-    training = SupernetTraining(architect, data, split, generators, options, options.optimizer(supernet))
+    training = SupernetTraining(architect, data, split, generators, options, sgd(supernet, options))
     losses = []
     for epoch in range(2):
         architect.start_epoch(epoch, 2)
-        for _, result in training.train_epoch(training.random_train_batches()):
+        for result in search_steps(training):
             assert result is not None
             losses.append(float(result.loss))
+        training.progress = None
         losses += training.evaluate(training.valid_batches())
     cell = supernet.cell_types[0]
     training.decisions = Decisions().with_operation(cell.name, 1, 1)
@@ -98,7 +100,7 @@ def equal(one: Any, other: Any) -> bool:
 def test_replayed_passes_are_the_same_search_and_selection(few_digits: DataSet, method: str, space: str) -> None:
     recorder = OnTheCpu()
     found = train_and_score(few_digits, space, method, lambda supernet: Replayed(supernet, recorder))
-    assert recorder.recordings > 0 or METHODS[method].unrecordable
+    assert recorder.recordings > 0 or METHODS[method].not_replayable
     assert equal(found, train_and_score(few_digits, space, method, None))
 
 
@@ -170,4 +172,4 @@ def test_what_cannot_be_recorded_is_refused() -> None:
     with pytest.raises(UserError, match="--cuda_graph needs a GPU"):
         replayed(supernet, torch.device("cpu"))
     with pytest.raises(UserError, match="gdas samples other operations for every step"):
-        replayed(supernet, torch.device("cuda"), METHODS["gdas"].unrecordable)
+        replayed(supernet, torch.device("cuda"), METHODS["gdas"].not_replayable)

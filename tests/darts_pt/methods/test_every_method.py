@@ -11,13 +11,14 @@ import torch
 
 from darts_pt.data.data_set import DataSet
 from darts_pt.methods import METHODS
-from darts_pt.projection import decide_during_search
 from darts_pt.run.experiment import Experiment
 from darts_pt.run.provenance import PROJECT_ROOT
 from darts_pt.run.saver import Saver
-from darts_pt.search import SupernetTraining, search
-from darts_pt.selection import Magnitude
+from darts_pt.search import search
+from darts_pt.selection import decide_during_search
+from darts_pt.selections.magnitude import MagnitudeRule
 from darts_pt.supernet import Decisions
+from darts_pt.training import SupernetTraining
 from tests.helpers.interrupted import contents, run
 from tests.helpers.toy import TWO_EDGES_EACH, toy_architect, toy_training
 
@@ -29,15 +30,15 @@ def test_names_are_known_without_torch() -> None:
 
 def search_three_epochs(training: SupernetTraining, experiment: Experiment, saver: Saver) -> None:
     def decide() -> None:
-        decide_during_search(training, Magnitude(), experiment, saver, 3)
+        decide_during_search(training, MagnitudeRule(), saver, 3)
 
-    search(training, experiment, saver, 3, 1, 100, lambda epoch: {}, before_epoch=decide)
+    search(training, saver, 3, decide=decide)
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_search_stopped_anywhere_goes_on_to_the_same_bits(few_digits: DataSet, tmp_path: Path, name: str) -> None:
     def training() -> SupernetTraining:
-        return toy_training(few_digits, TWO_EDGES_EACH, METHODS[name], epochs=3, batch_size=24)
+        return toy_training(few_digits, TWO_EDGES_EACH, METHODS[name].load(), epochs=3, batch_size=24)
 
     assert run(training(), tmp_path / "whole", search_three_epochs)
     assert not run(training(), tmp_path / "stopped", search_three_epochs, stop_after=11)
@@ -47,7 +48,7 @@ def test_a_search_stopped_anywhere_goes_on_to_the_same_bits(few_digits: DataSet,
 
 @pytest.mark.parametrize("name", METHODS)
 def test_decided_and_dropped_edges_are_so_in_every_step(name: str) -> None:
-    architect = toy_architect(TWO_EDGES_EACH, METHODS[name])
+    architect = toy_architect(TWO_EDGES_EACH, METHODS[name].load())
     architect.supernet.train()
     decisions = Decisions().with_operation("normal", 0, 2).with_operation("normal", 2, 1).with_operation("normal", 3, 2)
     decisions = decisions.with_edges("normal", 3, (2, 3))

@@ -31,7 +31,7 @@ def test_the_groups_of_channels_come_round_in_turn() -> None:
 def test_channels_that_cannot_be_divided_are_refused() -> None:
     assert channels_through(16, 4) == 4
     for channels, one_in in ((6, 4), (2, 4)):
-        with pytest.raises(UserError, match="--partial_channels"):
+        with pytest.raises(UserError, match="partial_channels: expected a divisor"):
             channels_through(channels, one_in)
 
 

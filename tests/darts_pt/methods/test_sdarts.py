@@ -62,7 +62,7 @@ def test_the_noise_is_uniform_in_the_box() -> None:
 
 @pytest.mark.parametrize("name", ["sdarts-rs", "sdarts-adv"])
 def test_alphas_step_and_what_is_scored_are_unperturbed(name: str) -> None:
-    perturbed, plain = double(toy_architect(method=METHODS[name])), double(toy_architect())
+    perturbed, plain = double(toy_architect(method=METHODS[name].load())), double(toy_architect())
     for architect in (perturbed, plain):
         architect.supernet.train()
         architect.step(batch(1), Decisions())

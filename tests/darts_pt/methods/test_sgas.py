@@ -11,13 +11,14 @@ import torch
 
 from darts_pt.data.data_set import DataSet
 from darts_pt.methods.sgas import SequentialGreedy, criterion_1
-from darts_pt.projection import decide_during_search
 from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.experiment import Experiment
 from darts_pt.run.saver import Saver
-from darts_pt.search import SupernetTraining, search
-from darts_pt.selection import Magnitude
+from darts_pt.search import search
+from darts_pt.selection import decide_during_search
+from darts_pt.selections.magnitude import MagnitudeRule
 from darts_pt.supernet import Decisions
+from darts_pt.training import SupernetTraining
 from tests.helpers.toy import EVERY_EDGE, TWO_EDGES_EACH, toy_architect, toy_training
 
 NAMES = ("none", "skip_connect", "conv")
@@ -89,18 +90,9 @@ def test_decisions_come_after_the_warmup_at_every_interval(
 def run(training: SupernetTraining, folder: Path, epochs: int) -> None:
     with (
         Experiment(folder, {}, resume=folder.exists(), tensorboard=False) as experiment,
-        Saver(training, experiment, "--resume_epoch") as saver,
+        Saver(training, experiment, "--resume_epoch", interval=100) as saver,
     ):
-        search(
-            training,
-            experiment,
-            saver,
-            epochs,
-            100,
-            100,
-            lambda epoch: {},
-            before_epoch=lambda: decide_during_search(training, Magnitude(), experiment, saver, epochs),
-        )
+        search(training, saver, epochs, decide=lambda: decide_during_search(training, MagnitudeRule(), saver, epochs))
 
 
 def test_a_search_decides_edges_and_drops_those_a_full_node_does_not_keep(few_digits: DataSet, tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_finding_checkpoints(tmp_path: Path) -> None:
     assert checkpoints.epochs_in(tmp_path) == [2, 4, 10]
     assert checkpoints.find(tmp_path, -1) == tmp_path / checkpoints.name(10)
     assert checkpoints.find(tmp_path, 4) == tmp_path / checkpoints.name(4)
-    with pytest.raises(UserError, match=r"--resume_epoch 12: .* it has those of epochs 2, 4, 10"):
+    with pytest.raises(UserError, match=r"resume_epoch: .* of epoch 12; it has those of epochs 2, 4, 10"):
         checkpoints.find(tmp_path, 12)
     for epoch in (-1, 3):
         with pytest.raises(UserError, match="has no checkpoint yet"):
@@ -233,7 +233,7 @@ def test_weights_that_fit_are_loaded() -> None:
         ({"classifier.bias": torch.zeros(7)}, r"classifier.bias has shape \(7,\), expected \(10,\)"),
         ({"classifier.bias": "zeros"}, "classifier.bias has shape str"),
         ({"auxiliary.weight": torch.zeros(1)}, "auxiliary.weight that this network lacks"),
-        ({"classifier.bias": torch.zeros(10).to_sparse()}, "no use|expected"),
+        ({"classifier.bias": torch.zeros(10).to_sparse()}, "do not fit|expected"),
     ],
 )
 def test_weights_that_do_not_fit_are_refused(change: dict[str, Any], complaint: str) -> None:

@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 import torch
 
+from darts_pt.run.config import as_json, is_experiment
 from darts_pt.run.errors import UserError
-from darts_pt.run.experiment import Experiment, as_json, is_experiment
+from darts_pt.run.experiment import Experiment
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from darts_pt.commands.next_step import say_next
+from darts_pt.commands.resume import check_same_options, find_experiment
 from darts_pt.run import checkpoint as checkpoints
+from darts_pt.run.config import options_of
 from darts_pt.run.errors import UserError
 from darts_pt.run.experiment import Experiment
-from darts_pt.run.resume import check_same_options, find_experiment, options_of, say_next
 from darts_pt.run.suggestions import did_you_mean, listed
 
 

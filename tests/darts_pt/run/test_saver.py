@@ -12,30 +12,30 @@ import pytest
 import torch
 
 from darts_pt.data.data_set import DataSet
-from darts_pt.projection import project
 from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.errors import UserError
 from darts_pt.run.experiment import Experiment
 from darts_pt.run.saver import Saver
-from darts_pt.search import SupernetTraining, search
-from darts_pt.selection import Perturbation
+from darts_pt.search import search
+from darts_pt.selection import select
+from darts_pt.selections.pt import PerturbationRule
+from darts_pt.training import SupernetTraining
 from tests.helpers.full_disk import disk_of
 from tests.helpers.interrupted import Loop, contents, run
-from tests.helpers.toy import EVERY_EDGE, TWO_EDGES_EACH, toy_training
+from tests.helpers.toy import EVERY_EDGE, TWO_EDGES_EACH, criteria, toy_training
 
 
 def search_two_epochs(training: SupernetTraining, experiment: Experiment, saver: Saver) -> None:
-    search(training, experiment, saver, 2, 1, 100, lambda epoch: {}, evaluates_test=True)
+    search(training, saver, 2, evaluate=("test",))
 
 
-def select(training: SupernetTraining, experiment: Experiment, saver: Saver) -> None:
-    criteria: Any = {cell.name: "loss" for cell in training.supernet.cell_types}
-    rule = Perturbation(training.valid_batches, criteria, criteria)
-    project(training, rule, experiment, saver, 1, "random", 100, lambda epoch: {})
+def select_all(training: SupernetTraining, experiment: Experiment, saver: Saver) -> None:
+    rule = PerturbationRule(batches=training.valid_batches, criteria=criteria(training.supernet.cell_types, "loss"))
+    select(training, rule, saver, 1)
 
 
 @pytest.mark.parametrize("cell_types", [EVERY_EDGE, TWO_EDGES_EACH])
-@pytest.mark.parametrize("loop", [search_two_epochs, select])
+@pytest.mark.parametrize("loop", [search_two_epochs, select_all])
 def test_a_run_stopped_at_any_moment_goes_on_to_the_same_bits(
     few_digits: DataSet, tmp_path: Path, cell_types: Any, loop: Loop
 ) -> None:
@@ -49,7 +49,7 @@ def test_a_run_stopped_at_any_moment_goes_on_to_the_same_bits(
     assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("loop", [search_two_epochs, select])
+@pytest.mark.parametrize("loop", [search_two_epochs, select_all])
 def test_every_moment_of_an_epoch_is_one_to_go_on_from(few_digits: DataSet, tmp_path: Path, loop: Loop) -> None:
     def training() -> SupernetTraining:
         return toy_training(few_digits, EVERY_EDGE, epochs=2 if loop is search_two_epochs else None, batch_size=24)
@@ -83,7 +83,7 @@ def test_keep_bounds_the_number_of_checkpoints(few_digits: DataSet, tmp_path: Pa
     training = toy_training(few_digits, epochs=5)
 
     def loop(training: SupernetTraining, experiment: Experiment, saver: Saver) -> None:
-        search(training, experiment, saver, 5, 1, 100, lambda epoch: {})
+        search(training, saver, 5)
 
     run(training, tmp_path / "run", loop, keep=2)
     assert checkpoints.epochs_in(tmp_path / "run") == [4, 5]
@@ -91,7 +91,7 @@ def test_keep_bounds_the_number_of_checkpoints(few_digits: DataSet, tmp_path: Pa
 
 def test_keep_spares_what_is_needed_and_does_not_count_what_is_ahead(few_digits: DataSet, tmp_path: Path) -> None:
     def loop(training: SupernetTraining, experiment: Experiment, saver: Saver) -> None:
-        search(training, experiment, saver, 5, 1, 100, lambda epoch: {})
+        search(training, saver, 5)
 
     run(toy_training(few_digits, epochs=5), tmp_path / "run", loop, keep=2, needed=[1])
     assert checkpoints.epochs_in(tmp_path / "run") == [1, 4, 5]
@@ -101,7 +101,7 @@ def test_keep_spares_what_is_needed_and_does_not_count_what_is_ahead(few_digits:
     back.restore(checkpoints.read(path), path)
     with Experiment(tmp_path / "run", {}, resume=True, tensorboard=False) as experiment:
         saver = Saver(back, experiment, "--resume_epoch", keep=1)
-        search(back, experiment, saver, 2, 1, 100, lambda epoch: {})
+        search(back, saver, 2)
     assert checkpoints.epochs_in(tmp_path / "run") == [2, 4, 5], "its own newest one, though there are later ones"
 
 

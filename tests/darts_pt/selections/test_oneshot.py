@@ -5,19 +5,22 @@ from __future__ import annotations
 import torch
 
 from darts_pt.data.data_set import DataSet
-from darts_pt.search import Metrics, SupernetTraining
-from darts_pt.selection import score
+from darts_pt.run.epoch import Metrics
 from darts_pt.selections import oneshot
-from darts_pt.selections.oneshot import Discretisation
+from darts_pt.selections.oneshot import DiscretisationRule
+from darts_pt.selections.pt import score
 from darts_pt.supernet import Decisions
-from tests.helpers.toy import EVERY_EDGE, toy_training
+from darts_pt.training import SupernetTraining
+from tests.helpers.toy import EVERY_EDGE, criteria, toy_training, train_epoch
 
 CELL = EVERY_EDGE[0]
 
 
-def rule_of(training: SupernetTraining, epochs: int) -> Discretisation:
+def rule_of(training: SupernetTraining, epochs: int) -> DiscretisationRule:
     batches = list(training.valid_batches())
-    return Discretisation(lambda: batches, {"cell": "loss"}, {}, training=training, epochs=epochs)
+    return DiscretisationRule(
+        batches=lambda: batches, criteria=criteria(criterion="loss"), training=training, epochs=epochs
+    )
 
 
 def test_the_operation_stays_with_which_alone_the_supernet_is_best(few_digits: DataSet) -> None:
@@ -45,8 +48,7 @@ def test_of_equals_the_first_stays(few_digits: DataSet, monkeypatch) -> None:
 
 def test_tuning_changes_the_scores_and_is_undone(few_digits: DataSet) -> None:
     training = toy_training(few_digits, batch_size=24)
-    for _ in training.train_epoch(training.random_train_batches()):
-        pass
+    train_epoch(training)
     untuned = rule_of(training, 0).operation(training.architect, training.decisions, CELL, 1).scores
     before = {name: tensor.clone() for name, tensor in training.supernet.state_dict().items()}
     alpha = training.architect.alpha["cell"].detach().clone()

@@ -11,9 +11,8 @@ from torch import nn
 
 from darts_pt.architect import Architect
 from darts_pt.kernels.mixed import BatchNorm2d
-from darts_pt.selections.zero_cost_pt import ZeroCost
+from darts_pt.selections.zero_cost_pt import ZeroCostRule, nwot, synflow
 from darts_pt.supernet import Decisions, MixingWeights, Supernet, initial_alpha
-from darts_pt.zero_cost import nwot, synflow
 from nasbench201.supernet import NasBench201Supernet
 from tests.helpers.toy import EVERY_EDGE, TWO_EDGES_EACH, toy_architect
 
@@ -95,7 +94,7 @@ def test_the_operation_stays_whose_removal_leaves_the_lowest_score() -> None:
     architect = toy_architect()
     cell = EVERY_EDGE[0]
     scores = iter([5.0, 1.0, 1.0])
-    choice = ZeroCost(lambda supernet, mixing: next(scores)).operation(architect, Decisions(), cell, 0)
+    choice = ZeroCostRule(lambda supernet, mixing: next(scores)).operation(architect, Decisions(), cell, 0)
     assert choice.operation == 1
     assert [measured.score for measured in choice.scores or []] == [5.0, 1.0, 1.0]
 
@@ -109,6 +108,6 @@ def test_edges_are_dropped_whose_removal_leaves_the_highest_score() -> None:
         (removed,) = (edge for edge, active in enumerate(mixing.active["normal"]) if not active)
         return values[removed]
 
-    choice = ZeroCost(score).edges(architect, Decisions(), cell, 4)
+    choice = ZeroCostRule(score).edges(architect, Decisions(), cell, 4)
     assert [round_.dropped for round_ in choice.rounds or []] == [6, 7]
     assert choice.kept == (5, 8)

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from darts_pt.commands.command_line import RunOptions
 from darts_pt.commands.options import FREE_OPTIONS
 from darts_pt.run.checkpoint import LAST, SEARCH_KEYS, epochs_in, load, number_in
+from darts_pt.run.config import as_json, is_experiment, options_of
 from darts_pt.run.errors import UserError
-from darts_pt.run.experiment import as_json, is_experiment
 from darts_pt.run.files import read_json
 from darts_pt.run.processes import launch
 from darts_pt.run.suggestions import did_you_mean, listed
 
 
-def find_experiment(root: Path, expid: str, option: str = "--resume_expid") -> Path:
+def find_experiment(root: Path, expid: str) -> Path:
     """The experiment folder that `expid` names: a name under `root`, or a path.
 
     Raises:
@@ -30,38 +28,7 @@ def find_experiment(root: Path, expid: str, option: str = "--resume_expid") -> P
             return folder
     there = sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
     close = did_you_mean(expid, there) or (f"; there are {listed(there)}" if there else ", which has none yet")
-    raise UserError(f"{option} {expid}: no such experiment in {root}{close}")
-
-
-def options_of(experiment: Path) -> dict[str, Any]:
-    """The resolved options an experiment was run with; empty if the original made it, which leaves none.
-
-    Raises:
-        UserError: config.json is there but broken.
-    """
-    path = experiment / "config.json"
-    if not path.is_file():
-        return {}
-    try:
-        options = read_json(path)["options"]
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise UserError(f"{path} is not readable ({error}): restore it, or run the search again") from None
-    if not isinstance(options, dict) or not isinstance(options.get("seed", 0), int):
-        raise UserError(f"{path} holds no options with a seed: restore it, or run the search again")
-    return {name: Path(value) if name == "data" and value else value for name, value in options.items()}
-
-
-def say_next(script: str, folder: Path, *words: str) -> None:
-    """Print what to type after the run in `folder`, with its data and folders where they are not the usual ones."""
-    place = launch()
-    if place is not None and place.rank > 0:
-        return
-    options, usual = options_of(folder), as_json(dataclasses.asdict(RunOptions()))
-    for name in ("dataset", "data", "image_size", "data_root", "experiments"):
-        value = options.get(name)
-        if value is not None and str(value) != str(usual[name]):
-            words += (f"--{name}", str(value))
-    print("next: bash", shlex.join([f"exp_scripts/{script}", *words]))
+    raise UserError(f"--resume_expid {expid}: no such experiment in {root}{close}")
 
 
 def check_metrics(experiment: Path, checkpoint: dict[str, Any]) -> None:
@@ -88,14 +55,14 @@ class Start(NamedTuple):
 
 
 def find_start(
-    folder: Path, options: Any, epoch: int | None, option: str, required: Iterable[str] = SEARCH_KEYS
+    folder: Path, options: Any, epoch: int | None, argument: str, required: Iterable[str] = SEARCH_KEYS
 ) -> Start:
     """Where the run in `folder` begins: as the user says, or, if torchrun has restarted it, from its latest checkpoint.
 
     Args:
         options: the resolved options, a dataclass.
         epoch: which checkpoint to go on from: −1 the latest, None none.
-        option: what says so on the command line.
+        argument: the option that says so, without dashes.
         required: the keys of its checkpoints.
 
     Raises:
@@ -107,7 +74,7 @@ def find_start(
     if epoch is None:
         return Start(None, {}, False, options.overwrite or restarted)
     check_same_options(folder, dataclasses.asdict(options))
-    path, checkpoint = load(folder, epoch, option, required)
+    path, checkpoint = load(folder, epoch, argument, required)
     check_metrics(folder, checkpoint)
     return Start(path, checkpoint, True, False)
 

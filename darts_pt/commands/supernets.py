@@ -1,8 +1,9 @@
-"""What searches, selections and trainings have in common on their way from options to files."""
+"""From options to a supernet, its data and its experiment: shared by search, selection and evaluation training."""
 
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -10,10 +11,9 @@ from typing import Any, NamedTuple
 
 import torch
 
-from darts_pt.architect import AlphaOptions
-from darts_pt.commands.command_line import RunOptions
-from darts_pt.commands.method_options import settings_of
-from darts_pt.commands.options import SupernetOptions, given
+from darts_pt.architect import Architect
+from darts_pt.commands.options import RunOptions, SupernetOptions, given
+from darts_pt.commands.own_options import settings_of
 from darts_pt.data.data_set import DataSet
 from darts_pt.data.halves import halves
 from darts_pt.data.sources import load
@@ -21,23 +21,27 @@ from darts_pt.hyperparameters import Precision
 from darts_pt.kernels.passes import replayed
 from darts_pt.methods import METHODS
 from darts_pt.run import checkpoint as checkpoints
-from darts_pt.run.bystander import Bystander
 from darts_pt.run.chosen import GENOTYPE_FILE
+from darts_pt.run.config import as_json
 from darts_pt.run.device import Generators, dtype_of, pick_device, seeded, use_precision
-from darts_pt.run.experiment import Experiment, as_json
+from darts_pt.run.epoch import Metrics
+from darts_pt.run.errors import ArgumentError
+from darts_pt.run.experiment import Experiment
 from darts_pt.run.files import atomic_write
 from darts_pt.run.processes import Ranks
 from darts_pt.run.saver import Saveable, Saver
-from darts_pt.search import Halves, Metrics, SupernetTraining, WeightOptions
+from darts_pt.run.silent import SilentExperiment
+from darts_pt.run.suggestions import listed
 from darts_pt.space import SearchSpace
 from darts_pt.supernet import Decisions, initial_alpha
+from darts_pt.training import Halves, SupernetTraining, sgd
 
 CUTOUT_IMAGE = 32
 """Side of the images that --cutout_length is meant for; others get a hole in proportion, or 16 would wipe out digits."""
 
 
 class Selected(NamedTuple):
-    """What a search or a selection leaves: the genotype, the supernet's valid metrics with it, the files' folder."""
+    """The result of a search or a selection: the genotype, the supernet's valid metrics with it, the files' folder."""
 
     genotype: Any
     valid: Metrics | None
@@ -47,45 +51,41 @@ class Selected(NamedTuple):
 def supernet_training(
     space: SearchSpace[Any, Any], options: SupernetOptions, data: DataSet, generators: Generators, halves_seed: int
 ) -> SupernetTraining:
-    """A training at its beginning."""
+    """A supernet of the space, with fresh weights and alpha, ready to be trained on the data."""
     precision: Precision = given(options.precision)
     use_precision(precision)
+    method = METHODS[given(options.method)]
+    settings = settings_of(options, method)
+    for_supernet = {option.name: settings[option.name] for option in method.options if option.for_supernet}
+    missing = for_supernet.keys() - inspect.signature(space.supernet).parameters.keys()
+    if missing:
+        raise ArgumentError(
+            "method", f"{space.title} cannot build supernets for {method.name}: it has no {listed(missing)}"
+        )
     with seeded(generators["weights"]):
-        supernet = space.supernet(options, data.classes, generators)
+        supernet = space.supernet(options, data.classes, generators, **for_supernet)
     supernet.to(generators.device, dtype_of(precision))
     supernet.precision = precision
-    alpha = initial_alpha(supernet.cell_types, generators["alpha"], generators.device, dtype_of(precision))
-    alpha_options = AlphaOptions(options.arch_learning_rate, options.arch_weight_decay)
-    method = METHODS[given(options.method)]
     if options.cuda_graph:
-        supernet.run_pass = replayed(supernet, generators.device, method.unrecordable)
-    architect = method(supernet, alpha, alpha_options, settings_of(options, method), generators)
-    weight_options = WeightOptions(
-        given(options.batch_size),
-        options.learning_rate,
-        options.learning_rate_min,
-        options.momentum,
-        options.weight_decay,
-        options.grad_clip,
-    )
+        supernet.run_pass = replayed(supernet, generators.device, method.not_replayable)
+    alpha = initial_alpha(supernet.cell_types, generators["alpha"], generators.device, dtype_of(precision))
+    architect: Architect = method.load()(supernet, alpha, options, settings, generators)
     return SupernetTraining(
         architect,
         data,
         Halves(*halves(data, given(options.train_portion), halves_seed)),
         generators,
-        weight_options,
-        weight_options.optimizer(supernet),
+        options,
+        sgd(supernet, options),
         fast=options.fast,
     )
 
 
-def describe(
-    space: SearchSpace[Any, Any], training: SupernetTraining, data: DataSet, experiment: Experiment
-) -> dict[str, Any]:
-    """What is recorded of the mixing weights after each epoch: the genotype, the weights, what a table knows."""
+def describe(space: SearchSpace[Any, Any], experiment: Experiment, training: SupernetTraining) -> dict[str, Any]:
+    """The record of the mixing weights after each epoch: the genotype, the weights, what a table knows."""
     mixing = training.architect.mixing(training.decisions)
     genotype = training.supernet.genotype(mixing)
-    known = space.look_up(genotype, data.name)
+    known = space.look_up(genotype, training.data.name)
     experiment.log.info("genotype: %s%s", genotype, _in_words(known))
     weights = {
         cell.name: {
@@ -144,19 +144,28 @@ def data_on(options: RunOptions, device: torch.device) -> DataSet:
 
 def open_experiment(ranks: Ranks, folder: Path, make: Callable[[], Experiment]) -> Experiment:
     """The experiment that `make` opens on the first rank; the others only get to know its folder."""
-    return ranks.on_first(make) or Bystander(folder)
+    return ranks.on_first(make) or SilentExperiment(folder)
 
 
 def saver_of(
-    training: Saveable, experiment: Experiment, options: RunOptions, resume_option: str, needed: Collection[int] = ()
+    training: Saveable, experiment: Experiment, options: Any, resume_option: str, needed: Collection[int] = ()
 ) -> Saver:
-    """What saves the run; the guard of its numbers is set as well. `needed`: epochs whose checkpoints always stay."""
+    """The saver of a run with these options, whose `on_nan` the training gets. `needed`: epochs whose checkpoints stay."""
     training.guard.on_nan = options.on_nan
-    return Saver(training, experiment, resume_option, options.ckpt_minutes, options.keep, needed)
+    return Saver(
+        training,
+        experiment,
+        resume_option,
+        minutes=options.ckpt_minutes,
+        interval=given(options.ckpt_interval),
+        keep=options.keep,
+        needed=needed,
+        report_freq=options.report_freq,
+    )
 
 
 def begin(experiment: Experiment, checkpoint: dict[str, Any], device: torch.device) -> None:
-    """The first lines of a log; a resumed run forgets what was recorded after its checkpoint."""
+    """The first lines of the log; a resumed run drops the metrics recorded after its checkpoint."""
     if checkpoint:
         if "metrics_size" in checkpoint:  # the original's checkpoints lack it
             experiment.rewind(int(checkpoints.number_in(checkpoint, "metrics_size", experiment.folder)))

@@ -11,30 +11,30 @@ import torch
 
 from darts_pt.data.data_set import DataSet
 from darts_pt.methods.blank import FixedAlpha
-from darts_pt.projection import edge_label, project, select_at_once
 from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.experiment import Experiment
 from darts_pt.run.saver import Saver
-from darts_pt.search import SupernetTraining
-from darts_pt.selection import EdgesChoice, Magnitude, OperationChoice, Perturbation
+from darts_pt.selection import EdgesChoice, OperationChoice, edge_label, select, select_at_once
+from darts_pt.selections.magnitude import MagnitudeRule
+from darts_pt.selections.pt import PerturbationRule
 from darts_pt.supernet import Decisions
-from tests.helpers.toy import EVERY_EDGE, TWO_EDGES_EACH, toy_training
+from darts_pt.training import SupernetTraining
+from tests.helpers.toy import EVERY_EDGE, TWO_EDGES_EACH, criteria, toy_training
 
 
 def training_of(few_digits: DataSet, cell_types: Any = EVERY_EDGE, **arguments: Any) -> SupernetTraining:
     return toy_training(few_digits, cell_types, epochs=None, batch_size=48, **arguments)
 
 
-def select(
+def select_all(
     training: SupernetTraining, folder: Path, interval: int = 1, order: Any = "random", rule: Any = None
 ) -> Decisions:
-    criteria = {cell.name: "acc" for cell in training.supernet.cell_types}
-    rule = rule or Perturbation(training.valid_batches, criteria, criteria)  # type: ignore[arg-type]
+    rule = rule or PerturbationRule(batches=training.valid_batches, criteria=criteria(training.supernet.cell_types))
     with (
         Experiment(folder, {}, resume=folder.exists(), tensorboard=False) as experiment,
         Saver(training, experiment, "--dev_resume_epoch") as saver,
     ):
-        return project(training, rule, experiment, saver, interval, order, 100, lambda epoch: {})
+        return select(training, rule, saver, interval, order)
 
 
 def records(folder: Path, kind: str) -> list[dict[str, Any]]:
@@ -55,7 +55,7 @@ def test_everything_is_decided_at_every_interval(
     few_digits: DataSet, tmp_path: Path, cell_types: Any, interval: int
 ) -> None:
     training = training_of(few_digits, cell_types)
-    decisions = select(training, tmp_path / "run", interval)
+    decisions = select_all(training, tmp_path / "run", interval)
     assert complete(training)
     assert decisions is training.decisions
     for cell in cell_types:
@@ -70,7 +70,7 @@ def test_everything_is_decided_at_every_interval(
 
 
 def test_each_event_decides_one_edge_of_every_cell_type_then_the_nodes(few_digits: DataSet, tmp_path: Path) -> None:
-    select(training_of(few_digits, TWO_EDGES_EACH), tmp_path / "run")
+    select_all(training_of(few_digits, TWO_EDGES_EACH), tmp_path / "run")
     operations, nodes = (records(tmp_path / "run", f"{kind}_event") for kind in ("operation", "topology"))
     assert [event["cell_type"] for event in operations] == ["normal", "reduce"] * 9
     assert [event["cell_type"] for event in nodes] == ["normal", "reduce"] * 2
@@ -81,11 +81,11 @@ def test_each_event_decides_one_edge_of_every_cell_type_then_the_nodes(few_digit
 
 def test_edges_are_decided_in_the_order_asked_for(few_digits: DataSet, tmp_path: Path) -> None:
     for order, expected in (("order", [0, 1, 2]), ("reverse", [2, 1, 0])):
-        select(training_of(few_digits), tmp_path / order, order=order)
+        select_all(training_of(few_digits), tmp_path / order, order=order)
         assert [event["edge"] for event in records(tmp_path / order, "operation_event")] == expected
     seeds = set()
     for seed in range(6):
-        select(training_of(few_digits, seed=seed), tmp_path / f"{seed}")
+        select_all(training_of(few_digits, seed=seed), tmp_path / f"{seed}")
         seeds.add(tuple(event["edge"] for event in records(tmp_path / f"{seed}", "operation_event")))
     assert len(seeds) > 1
 
@@ -93,7 +93,7 @@ def test_edges_are_decided_in_the_order_asked_for(few_digits: DataSet, tmp_path:
 @pytest.mark.parametrize("cell_types", [EVERY_EDGE, TWO_EDGES_EACH])
 def test_the_state_just_before_every_event_is_saved(few_digits: DataSet, tmp_path: Path, cell_types: Any) -> None:
     training = training_of(few_digits, cell_types)
-    select(training, tmp_path / "run", interval=2)
+    select_all(training, tmp_path / "run", interval=2)
     events = {event["at"] for kind in ("operation", "topology") for event in records(tmp_path / "run", f"{kind}_event")}
     assert set(checkpoints.epochs_in(tmp_path / "run")) == events | {training.epoch}
     for epoch in events:
@@ -113,14 +113,14 @@ def test_a_selection_resumed_at_any_event_ends_as_an_uninterrupted_one(
     few_digits: DataSet, tmp_path: Path, cell_types: Any
 ) -> None:
     whole = tmp_path / "whole"
-    expected = select(training_of(few_digits, cell_types), whole)
+    expected = select_all(training_of(few_digits, cell_types), whole)
     last = max(checkpoints.epochs_in(whole))
     for epoch in checkpoints.epochs_in(whole)[:: 1 if cell_types is EVERY_EDGE else 4]:
         resumed = training_of(few_digits, cell_types)
         torch.rand(9, generator=resumed.generators["order"])  # a stream that has been used is set back
         path = whole / checkpoints.name(epoch)
         resumed.restore(checkpoints.read(path), path)
-        assert select(resumed, tmp_path / f"from {epoch}") == expected
+        assert select_all(resumed, tmp_path / f"from {epoch}") == expected
         ours, theirs = (checkpoints.read(f / checkpoints.name(last)) for f in (tmp_path / f"from {epoch}", whole))
         assert ours["decisions"] == theirs["decisions"]
         assert all(torch.equal(ours["state_dict"][key], tensor) for key, tensor in theirs["state_dict"].items())
@@ -130,7 +130,7 @@ def test_a_selection_resumed_at_any_event_ends_as_an_uninterrupted_one(
 
 def test_one_seed_selects_one_architecture(few_digits: DataSet, tmp_path: Path) -> None:
     for name in ("first", "second"):
-        select(training_of(few_digits, TWO_EDGES_EACH, seed=5), tmp_path / name)
+        select_all(training_of(few_digits, TWO_EDGES_EACH, seed=5), tmp_path / name)
     for name in ("metrics.jsonl", checkpoints.name(11)):
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
 
@@ -139,7 +139,7 @@ def test_tuning_moves_alpha_unless_it_is_fixed(few_digits: DataSet, tmp_path: Pa
     for name, arguments in (("darts", {}), ("blank", {"method": FixedAlpha})):
         training = training_of(few_digits, **arguments)
         before = training.architect.alpha["cell"].detach().clone()
-        select(training, tmp_path / name)
+        select_all(training, tmp_path / name)
         assert torch.equal(training.architect.alpha["cell"], before) == (name == "blank")
 
 
@@ -154,7 +154,7 @@ def test_a_decided_edge_is_one_hot_while_the_supernet_is_tuned(few_digits: DataS
         return weights
 
     training.architect.training_weights = watched  # type: ignore[method-assign]
-    select(training, tmp_path / "run", interval=2, order="order")
+    select_all(training, tmp_path / "run", interval=2, order="order")
     assert [[value == 1.0 for value in row] for row in seen] == [
         [True, False, False],
         [True, False, False],
@@ -176,12 +176,12 @@ class Stubborn:
 @pytest.mark.parametrize("cell_types", [EVERY_EDGE, TWO_EDGES_EACH])
 def test_none_may_win_and_the_log_warns_of_it(few_digits: DataSet, tmp_path: Path, cell_types: Any) -> None:
     training = training_of(few_digits, cell_types)
-    decisions = select(training, tmp_path / "run", rule=Stubborn())
+    decisions = select_all(training, tmp_path / "run", rule=Stubborn())
     assert complete(training)
     assert set(decisions.operations[cell_types[0].name].values()) == {0}
     log = (tmp_path / "run" / "log.txt").read_text()
     assert log.count("warning: ") == sum(len(cell.edges) for cell in cell_types)
-    assert ("in its place" in log) == (cell_types is TWO_EDGES_EACH)
+    assert ("other operation instead" in log) == (cell_types is TWO_EDGES_EACH)
 
 
 @pytest.mark.parametrize("cell_types", [EVERY_EDGE, TWO_EDGES_EACH])
@@ -190,7 +190,7 @@ def test_magnitude_at_once_decides_everything_without_training(
 ) -> None:
     training = training_of(few_digits, cell_types)
     before = {name: tensor.clone() for name, tensor in training.supernet.state_dict().items()}
-    select_at_once(training, Magnitude(), experiment, Saver(training, experiment, "--dev_resume_epoch"))
+    select_at_once(training, MagnitudeRule(), Saver(training, experiment, "--dev_resume_epoch"))
     assert complete(training)
     assert training.epoch == 0
     assert all(torch.equal(before[name], tensor) for name, tensor in training.supernet.state_dict().items())
@@ -204,7 +204,7 @@ def test_magnitude_at_once_decides_everything_without_training(
 
 
 def test_the_log_tells_every_score(few_digits: DataSet, tmp_path: Path) -> None:
-    select(training_of(few_digits, TWO_EDGES_EACH), tmp_path / "run")
+    select_all(training_of(few_digits, TWO_EDGES_EACH), tmp_path / "run")
     log = (tmp_path / "run" / "log.txt").read_text()
     assert edge_label(TWO_EDGES_EACH[0], 3) == "normal edge 3 (3<-1)"
     assert "normal edge 3 (3<-1): supernet without …" in log

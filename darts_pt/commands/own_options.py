@@ -1,0 +1,105 @@
+"""The options that single methods and selections declare, as fields of the commands' dataclasses."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from darts_pt.methods import METHODS
+from darts_pt.registry import Declaration, Option, Registry
+from darts_pt.run.errors import UserError
+from darts_pt.run.suggestions import listed
+from darts_pt.selections import SELECTIONS
+
+
+def _own_options(registry: Registry[Any]) -> dict[str, tuple[Option, list[str]]]:
+    """Option name -> the option, and the methods or selections that declare it."""
+    found: dict[str, tuple[Option, list[str]]] = {}
+    for name, declared in registry.items():
+        for option in declared.options:
+            found.setdefault(option.name, (option, []))[1].append(name)
+    return found
+
+
+def _field(option: Option, owners: list[str], is_open: bool) -> tuple[str, Any, Any]:
+    """The dataclass field of an option of one method's or selection's own."""
+    default = None if is_open else option.default
+    usual = "" if option.default is None or not is_open else f" ({option.default:g})"
+    hint: Any = {"help_behavior_hint": ""} if is_open else {}
+    kind: Any = Literal[option.choices] if option.choices else option.value_type  # type: ignore[valid-type]
+    metavar = "{" + ",".join(option.choices) + "}" if option.choices else option.value_type.__name__.upper()
+    argument = tyro.conf.arg(metavar=metavar, help=f"{', '.join(owners)}: {option.help}{usual}.", **hint)
+    return option.name, Annotated[kind | None if is_open else kind, argument], default
+
+
+SETTINGS = _own_options(METHODS)
+"""The options of single methods; None leaves the value to the method."""
+SELECTION_SETTINGS = _own_options(SELECTIONS)
+
+
+def check_values(options: Any, settings: Mapping[str, tuple[Option, list[str]]]) -> None:
+    """Raises ArgumentError if one of these options has a value that its declaration does not allow."""
+    for name, (option, _) in settings.items():
+        if getattr(options, name) is not None:
+            option.check(getattr(options, name))
+
+
+if TYPE_CHECKING:
+
+    class MethodSettings: ...
+
+    class SelectionSettings: ...
+
+else:
+    MethodSettings = dataclasses.make_dataclass(
+        "MethodSettings", [_field(*own, is_open=True) for own in SETTINGS.values()], frozen=True, kw_only=True
+    )
+    SelectionSettings = dataclasses.make_dataclass(
+        "SelectionSettings",
+        [_field(*own, is_open=False) for own in SELECTION_SETTINGS.values()],
+        frozen=True,
+        kw_only=True,
+    )
+
+
+def _summaries(registry: Registry[Any]) -> str:
+    return "; ".join(f"{name}: {declared.summary}" for name, declared in registry.items())
+
+
+_METHODS = "{" + ",".join(METHODS) + "}"
+MethodName = Annotated[str, tyro.conf.arg(metavar=_METHODS, help=f"The search method. {_summaries(METHODS)}.")]
+MethodOfTheSearch = Annotated[
+    str | None,
+    tyro.conf.arg(
+        metavar=_METHODS, help="How alpha is stepped between the events.", help_behavior_hint="(default: the search's)"
+    ),
+]
+SelectionName = Annotated[
+    str, tyro.conf.arg(metavar="{" + ",".join(SELECTIONS) + "}", help=f"How to select. {_summaries(SELECTIONS)}.")
+]
+
+
+def check_settings(options: Any, method: str) -> None:
+    """Raises UserError if the user gives an option of another method; it names the methods that have it."""
+    for name, (_, takers) in SETTINGS.items():
+        if getattr(options, name) is not None and method not in takers:
+            raise UserError(f"--{name} is for --method {' and '.join(takers)}, not for {method}: leave it out")
+
+
+def settings_of(options: Any, declared: Declaration) -> dict[str, Any]:
+    """The arguments of a method's or selection's own, as the options give them."""
+    chosen = {name: getattr(options, name, None) for name in declared.defaults}
+    return {**declared.defaults, **{name: value for name, value in chosen.items() if value is not None}}
+
+
+def check_selection(method: str, selection: str) -> None:
+    """Raises UserError if the selection is not defined for the method; it says why."""
+    refuses = METHODS[method].refuses
+    if selection in refuses:
+        defined = [name for name in SELECTIONS if name not in refuses]
+        raise UserError(
+            f"--method {method} with --selection {selection}: {refuses[selection]}; expected {listed(defined)}"
+        )

@@ -1,0 +1,45 @@
+"""The steps of an epoch, whatever is trained: progress bar, log lines, safe points, and a stop at NaN."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+from darts_pt.run.epoch import Metrics, StepResult
+from darts_pt.run.saver import Saveable, Saver
+
+
+class Trainable(Saveable, Protocol):
+    """A training that makes one step at a time."""
+
+    def step(self, batch: Any, /) -> StepResult | None:
+        """One step; None if it was skipped because of a NaN."""
+        ...
+
+
+def train_epoch(training: Trainable, steps: int, batches: Iterable[Any], saver: Saver, description: str) -> Metrics:
+    """Train on the batches that remain of an epoch of `steps` steps; after each the run can be saved and stopped."""
+    progress, log = training.begin_epoch(), saver.experiment.log
+    with saver.dump_at_nan():
+        for batch in saver.experiment.progress(batches, description, steps - progress.steps):
+            skipped = training.guard.skipped
+            progress.add(training.step(batch))
+            if training.guard.skipped > skipped:
+                log.warning("a step that was not finite was skipped; %d so far", training.guard.skipped)
+            if progress.steps % saver.report_freq == 0:
+                so_far = progress.metrics()
+                log.info(
+                    "%s step %d/%d: train loss %.4f accuracy %.2f %%",
+                    description, progress.steps, steps, so_far.loss, so_far.accuracy,
+                )  # fmt: skip
+            saver.safe_point()
+    return progress.metrics()
+
+
+def log_metrics(saver: Saver, description: str, measured: Mapping[str, Metrics]) -> dict[str, float]:
+    """One log line with accuracies and losses; returns them as they stand in metrics.jsonl."""
+    parts = [f"{name} {accuracy:.2f} % (loss {loss:.4f})" for name, (accuracy, loss) in measured.items()]
+    saver.experiment.log.info("%s: %s", description, ", ".join(parts))
+    return {
+        f"{name}_{field}": value for name, metrics in measured.items() for field, value in metrics._asdict().items()
+    }

@@ -1,0 +1,43 @@
+"""An experiment that accepts every call and writes nothing, for the processes of a run that leave files to the first."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from darts_pt.run.experiment import Experiment
+from darts_pt.run.progress import Item, Progress
+
+
+class SilentExperiment(Experiment):
+    """The folder of an experiment, without its files."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.log = logging.getLogger("darts_pt.silent")
+        self.log.disabled = True
+        self.progress = _NoProgress(self.log)
+
+    def record(self, kind: str, values: Mapping[str, Any], *, epoch: int, step: int | None = None) -> None: ...
+
+    @property
+    def metrics_size(self) -> int:
+        return 0
+
+    def sync(self) -> None: ...
+
+    def rewind(self, metrics_size: int) -> None: ...
+
+    def close(self) -> None: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class _NoProgress(Progress):
+    def __call__(self, iterable: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
+        return iter(iterable)
