@@ -60,7 +60,7 @@ def _digits() -> tuple[DataSet, DataSet]:
 
 
 def train_entry(number: int, seed: int) -> list[float]:
-    """Train an architecture (by its number) from scratch; what :data:`RESULTS` names."""
+    """Train an architecture, given by its number, from scratch; its results in the order of :data:`RESULTS`."""
     use_precision(TRAINING.precision)
     data, validation = _digits()
     generators = Generators(seed, "cpu")

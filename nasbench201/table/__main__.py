@@ -43,9 +43,9 @@ class ImportOptions:
 @dataclass(frozen=True, kw_only=True)
 class _LookUpOptions:
     table: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """The table to look into; by default the imported one, else the means that come with the code; for digits its own."""
+    """The table to look into; by default the imported one, else one that comes with the code."""
     dataset: str | None = None
-    """The data set; by default all that the table has."""
+    """The data set; by default all that the table has. Digits has a table of its own."""
     epochs: int | None = None
     """The budget of epochs; by default the largest."""
 
@@ -69,7 +69,7 @@ class _LookUpOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class QueryOptions(_LookUpOptions):
-    """An architecture's accuracies, ranks and regret."""
+    """Show an architecture's accuracies, ranks and regret."""
 
     arch: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ARCH")]
     """The architecture: |op~0|+|op~0|op~1|+|op~0|op~1|op~2|."""
@@ -77,17 +77,17 @@ class QueryOptions(_LookUpOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class TopOptions(_LookUpOptions):
-    """The best architectures by mean test accuracy."""
+    """List the best architectures by mean test accuracy."""
 
     n: Annotated[int, tyro.conf.arg(aliases=["-n"], metavar="COUNT")] = 10
-    """How many."""
+    """How many to list."""
     unique: bool = False
-    """Of isomorphic architectures only the best."""
+    """List only the best of isomorphic architectures."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StatsOptions(_LookUpOptions):
-    """What a table holds: architectures, budgets, seeds, how accuracies are spread and how much they vary by seed."""
+    """Sum a table up: where it is from, its budgets, how accuracies are spread and how much they vary by seed."""
 
 
 def run_import(options: ImportOptions) -> None:

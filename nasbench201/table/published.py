@@ -21,7 +21,7 @@ from darts_pt.run.errors import UserError
 from nasbench201.table.unpickler import Forgotten, Memo, StreamingUnpickler
 
 TORCH_MAGIC = 0x1950A86A20F9469CFC6C
-"""What torch's files before 1.6 begin with: four pickles, of which the last is the content."""
+"""The first of the four pickles in a file of torch before 1.6; the last is the content."""
 
 _TRAINING = ("name", "seed", "train_acc1es", "train_losses", "eval_names", "eval_acc1es", "eval_losses", "epochs")
 _EVALUATION_SETS = {
@@ -118,7 +118,7 @@ def _shrink(value: dict[Any, Any], take: Take) -> bool:
 
 
 def _last_epoch(state: dict[str, Any]) -> Training:
-    """What is kept of a training's dict."""
+    """A training's end, out of the dict of all its epochs."""
     epochs, dataset = int(state["epochs"]), str(state["name"]).lower()
     last = epochs - 1
     quantities = {

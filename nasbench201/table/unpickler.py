@@ -61,7 +61,7 @@ for _package in ("numpy.core", "numpy._core"):  # the name before and since NumP
 
 
 def stand_in(module_name: str, global_name: str) -> Any:
-    """What is used in place of a global that a pickle names: a pickle may name any function and have it called.
+    """The stand-in for a global that a pickle names: a pickle may name any function and have it called.
 
     Raises:
         pickle.UnpicklingError: it is none of those above.

@@ -33,7 +33,7 @@ LONG = 20
 
 
 def content(package: Any, budgets: dict[str, int], shared: bool = False) -> dict[str, Any]:
-    """What a published file holds, with random results; `shared`: one dict of losses for all trainings."""
+    """The content of a published file, with random results; `shared`: one dict of losses for all trainings."""
     draw = random.Random(0)
     same = dict.fromkeys(range(LONG), 0.5)
     infos: dict[int, dict[str, Any]] = {}
@@ -138,7 +138,7 @@ def test_objects_shared_between_trainings_are_read_right(tmp_path: Path) -> None
 
 
 def test_memory_does_not_grow_with_the_file() -> None:
-    """What piecewise reading keeps of one training after another: names, and nothing else."""
+    """Of one training after another piecewise reading keeps names, and nothing else."""
     kept = []
     for count in (2, 20):
         trainings = [
