@@ -13,6 +13,7 @@ import tyro
 from darts_pt.commands.options import PresetInt, RunOptions, SearchOptions, SelectionOptions, TrainOptions, given
 from darts_pt.run.errors import UserError, positive
 from darts_pt.run.provenance import PROJECT_ROOT
+from darts_pt.run.suggestions import listed
 from darts_pt.space import Command, SearchSpace
 from nasbench201.architecture import OPERATIONS, chosen_architecture, operations_of
 
@@ -60,6 +61,10 @@ TRAINING_PRESETS = {
 }
 
 
+CLASSES = {"cifar10": 10, "cifar100": 100, "imagenet16-120": 120, "digits": 10}
+"""Data set of the benchmark tables that come with the code -> number of classes."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SizeOptions(RunOptions):
     """The size of a network of this space."""
@@ -79,7 +84,23 @@ class SizeOptions(RunOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NasBench201SearchOptions(SearchOptions, SizeOptions):
+class TableOptions(RunOptions):
+    """Which true accuracies are looked up."""
+
+    table_dataset: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Data set whose true accuracies, rank and regret are logged, by default that of --dataset; for your own images say
+    which of the benchmark's they are: cifar10, cifar100, imagenet16-120, digits."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.table_dataset is not None and not _at(self.data_root).has_table(self.table_dataset):
+            raise UserError(
+                f"--table_dataset {self.table_dataset}: no benchmark table has it, expected {listed(CLASSES)}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class NasBench201SearchOptions(SearchOptions, SizeOptions, TableOptions):
     """Train a supernet in the NAS-Bench-201 space: the first step of DARTS, and of DARTS-PT.
 
     The paper's supernet has 16 channels and 5 cells per stage and trains for 100 epochs (digits: 8, 1 and 50).
@@ -88,7 +109,7 @@ class NasBench201SearchOptions(SearchOptions, SizeOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NasBench201SelectionOptions(SelectionOptions, SizeOptions):
+class NasBench201SelectionOptions(SelectionOptions, SizeOptions, TableOptions):
     """Select an architecture of NAS-Bench-201 from a supernet that nasbench201.train_search has trained.
 
     Next: nasbench201.train trains the architecture from scratch.
@@ -180,6 +201,11 @@ class NasBench201Space(SearchSpace[NasBench201SearchOptions, NasBench201Selectio
     ) -> NasBench201Supernet:
         from nasbench201.supernet import NasBench201Supernet
 
+        expected = CLASSES.get(options.table_dataset or "", num_classes)
+        if expected != num_classes:
+            raise UserError(
+                f"--table_dataset: {options.table_dataset} has {expected} classes, these images have {num_classes}"
+            )
         sizes = given(options.init_channels), given(options.cells_per_stage), num_classes
         if partial_channels is None:
             return NasBench201Supernet(*sizes)

@@ -39,7 +39,7 @@ Dataset = Literal["cifar10", "cifar100", "svhn", "imagenet16-120", "folder", "di
 
 FREE_OPTIONS = frozenset(
     ("gpu", "data", "data_root", "experiments", "overwrite", "report_freq", "ckpt_interval", "log_tag")
-    + ("ckpt_minutes", "keep", "cuda_graph")
+    + ("ckpt_minutes", "keep", "cuda_graph", "table_dataset")
     + ("resume_epoch", "resume_expid", "dev_resume_epoch", "dev_resume_log")
     + ("nproc_per_node", "max_restarts", "workers")
 )
@@ -104,6 +104,8 @@ class RunOptions(Checked):
     """At a loss or gradient that is not finite: stop with a state dump, or skip the step and count it."""
     report_freq: Annotated[int, tyro.conf.arg(metavar="STEPS")] = 50
     """Steps between log lines with the running loss and accuracy."""
+
+    table_dataset = None  # no field: an option where a space has benchmark tables
 
     def __post_init__(self) -> None:
         super().__post_init__()

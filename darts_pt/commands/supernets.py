@@ -139,7 +139,7 @@ def data_on(options: RunOptions, device: torch.device) -> DataSet:
         side = max(1, round(options.cutout_length * data.train.pixels.shape[-1] / CUTOUT_IMAGE))
         augmentation = dataclasses.replace(data.augmentation, cutout=side)
         data = dataclasses.replace(data, augmentation=augmentation)
-    return data
+    return dataclasses.replace(data, name=options.table_dataset or data.name)
 
 
 def open_experiment(ranks: Ranks, folder: Path, make: Callable[[], Experiment]) -> Experiment:

@@ -44,6 +44,7 @@ class DataSet:
     """A data set on the device.
 
     Attributes:
+        name: by which benchmark tables know it.
         classes: the number of classes; labels are 0 … classes - 1.
         mean, std: per channel, of pixels scaled to [0, 1].
         augmentation: the training augmentation that belongs to the data set, without cutout.
