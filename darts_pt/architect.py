@@ -15,8 +15,7 @@ from torch.nn import functional as F
 
 from darts_pt.hyperparameters import AlphaOptions
 from darts_pt.run.device import Generators
-from darts_pt.run.epoch import StepResult
-from darts_pt.run.guard import FiniteGuard
+from darts_pt.run.epoch import FiniteGuard, StepResult
 from darts_pt.supernet import Alpha, CellType, Decisions, MixingWeights, Supernet, fixed_by
 
 Batch = tuple[Tensor, Tensor]

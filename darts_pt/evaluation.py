@@ -19,9 +19,8 @@ from darts_pt.data.loaders import Loader, MicroBatch, TensorLoader
 from darts_pt.hyperparameters import TrainingOptions
 from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.device import Generators, autocast, use_precision
-from darts_pt.run.epoch import EpochProgress, Metrics, StepResult
+from darts_pt.run.epoch import EpochProgress, FiniteGuard, Metrics, StepResult
 from darts_pt.run.errors import ArgumentError
-from darts_pt.run.guard import FiniteGuard
 from darts_pt.run.loop import log_metrics, train_epoch
 from darts_pt.run.processes import ONE, Ranks, Share
 from darts_pt.run.saver import Saver

@@ -16,6 +16,8 @@ Criterion = Literal["acc", "loss"]
 """What PT compares: accuracy or loss on the valid half."""
 EdgeOrder = Literal["random", "order", "reverse"]
 """The order in which selection decides edges."""
+OnNan = Literal["stop", "skip"]
+"""At a loss or gradient that is not finite: end the run, or skip the step."""
 
 
 class Checked:

@@ -67,7 +67,7 @@ class Declaration:
 
     Attributes:
         title: its name in tables, figures and reports.
-        summary: what it does, for --help and docs: a clause without a full stop.
+        summary: what it does, for help texts and docs: a clause without a full stop.
         implementation: the class or function in the same file.
         options: the arguments of its own.
         name, module: what it is called in commands, and where it is; the registry fills them in.

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
 
 from darts_pt.methods import METHODS
-from darts_pt.run.chosen import find_chosen, read_genotype
 from darts_pt.run.errors import UserError
+from darts_pt.run.results import find_genotype, read_genotype
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,7 +49,7 @@ class SearchSpace(ABC, Generic[Search, Selection]):
     """A search space as the commands see it.
 
     Attributes:
-        name: what `--space` and plans take.
+        name: what commands and plans call it.
         title: the name that reports show.
         commands: search, selection and, where architectures can be trained from scratch, training.
         search_presets, training_presets: data set -> the values of options that the user leaves open.
@@ -123,7 +123,7 @@ class SearchSpace(ABC, Generic[Search, Selection]):
         return options
 
     def recognises(self, arch: str, experiments: Path) -> bool:
-        """Whether `--arch` or `--resume_expid` names an architecture or an experiment of this family."""
+        """Whether `arch` names an architecture or an experiment of this family."""
         return os.path.exists(experiments / self.family / arch) or bool(self.scripts and f"-{self.scripts}-" in arch)
 
     # What the options mean -------------------------------------------------------------------------------------------
@@ -187,7 +187,7 @@ class SearchSpace(ABC, Generic[Search, Selection]):
         Raises:
             UserError: there is none of this space.
         """
-        chosen = find_chosen(options.arch, [self.experiments(options), Path()])
+        chosen = find_genotype(options.arch, [self.experiments(options), Path()])
         genotype = read_genotype(chosen.path, self.name) if chosen else None
         if not isinstance(genotype, str):
             where = self.experiments(options)

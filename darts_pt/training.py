@@ -18,9 +18,8 @@ from darts_pt.data.data_set import DataSet
 from darts_pt.hyperparameters import WeightOptions
 from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.device import Generators
-from darts_pt.run.epoch import EpochProgress, Metrics, StepResult
+from darts_pt.run.epoch import EpochProgress, FiniteGuard, Metrics, StepResult
 from darts_pt.run.errors import ArgumentError, UserError
-from darts_pt.run.guard import FiniteGuard
 from darts_pt.run.processes import ONE
 from darts_pt.supernet import Decisions, MixingWeights, Supernet
 

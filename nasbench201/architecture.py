@@ -9,8 +9,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from darts_pt.run.chosen import find_chosen, read_genotype
 from darts_pt.run.errors import UserError
+from darts_pt.run.results import find_genotype, read_genotype
 from darts_pt.run.suggestions import did_you_mean
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
@@ -72,7 +72,7 @@ def chosen_architecture(arch: str, experiments: Path) -> str:
     if "|" in arch:
         operations_of(arch)
         return arch
-    chosen = find_chosen(arch, [experiments, Path()])
+    chosen = find_genotype(arch, [experiments, Path()])
     if chosen is None:
         raise UserError(
             f"--arch {arch[:LONGEST]}: no file, and no experiment in {experiments}; expected one or '{EXAMPLE}'"

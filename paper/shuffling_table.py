@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from darts_pt.commands.options import TrainOptions
-from darts_pt.run.chosen import SUMMARY_FILE
 from darts_pt.run.errors import UserError
+from darts_pt.run.results import SUMMARY_FILE
 from paper.study import Study
 from runs.costs import counted
 from runs.reading import read_run

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from darts_pt.run.chosen import GENOTYPE_FILE, SELECTION
+from darts_pt.run.results import GENOTYPE_FILE, SELECTION
 from darts_pt.space import SPACES, Kind, SearchSpace
 
 if TYPE_CHECKING:

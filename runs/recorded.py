@@ -11,7 +11,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from darts_pt.run.chosen import SELECTION
+from darts_pt.run.results import SELECTION
 from darts_pt.space import SPACES
 
 Kind = Literal["search", "selection", "training", "analysis", "unknown"]

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from darts_pt.methods import METHODS
-from darts_pt.run.chosen import GENOTYPE_FILE, SUMMARY_FILE
 from darts_pt.run.errors import UserError
 from darts_pt.run.files import read_json
+from darts_pt.run.results import GENOTYPE_FILE, SUMMARY_FILE
 from darts_pt.space import SPACES, Kind, SearchSpace
 from runs.commands import command_line
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from darts_pt.run.chosen import GENOTYPE_FILE, find_chosen, read_genotype
 from darts_pt.run.errors import UserError
+from darts_pt.run.results import GENOTYPE_FILE, find_genotype, read_genotype
 from darts_pt.run.suggestions import did_you_mean, listed
 from sota.genotypes import Genotype, published, published_names, read
 
@@ -37,7 +37,7 @@ def find(arch: str, experiments: Path, dataset: str) -> Choice:
         raise UserError(f"--arch {arch}: NAS-Bench-201 architectures are trained by nasbench201.train, or eval.sh")
     # What an experiment of NAS-Bench-201 holds is refused below, with the right words.
     roots = [experiments / dataset, *sorted(experiments.glob("*/")), experiments.parent / "nasbench201", Path()]
-    chosen = find_chosen(arch, roots)
+    chosen = find_genotype(arch, roots)
     if chosen is None:
         raise _unknown(arch, experiments)
     return Choice(_read(chosen.path), chosen.name, str(chosen.path))

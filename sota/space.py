@@ -21,8 +21,8 @@ from darts_pt.commands.options import (
     TrainOptions,
     given,
 )
-from darts_pt.run.chosen import SELECTION
 from darts_pt.run.errors import UserError, in_range, one_of, positive
+from darts_pt.run.results import SELECTION
 from darts_pt.space import Command, SearchSpace
 from sota.spaces import CANDIDATES
 

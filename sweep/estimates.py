@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from darts_pt.run.chosen import GENOTYPE_FILE, SUMMARY_FILE
+from darts_pt.run.results import GENOTYPE_FILE, SUMMARY_FILE
 from runs.reading import read_lines
 from runs.recorded import number
 from runs.run import read_object

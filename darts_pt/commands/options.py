@@ -26,7 +26,7 @@ from darts_pt.commands.own_options import (
     SelectionSettings,
     check_values,
 )
-from darts_pt.hyperparameters import AlphaOptions, Checked, EdgeOrder, Precision, TrainingOptions, WeightOptions
+from darts_pt.hyperparameters import AlphaOptions, Checked, EdgeOrder, OnNan, Precision, TrainingOptions, WeightOptions
 from darts_pt.methods import METHODS
 from darts_pt.run.errors import ArgumentError, UserError, in_range, one_of, positive
 from darts_pt.run.provenance import PROJECT_ROOT
@@ -100,7 +100,7 @@ class RunOptions(Checked):
     """Also save within epochs, every MINUTES minutes; and when the system or Ctrl-C ends the run."""
     keep: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: all)")] = None
     """Keep only the N newest checkpoints (and, of SGAS, the one that SGAS+PT starts from)."""
-    on_nan: Literal["stop", "skip"] = "stop"
+    on_nan: OnNan = "stop"
     """At a loss or gradient that is not finite: stop with a state dump, or skip the step and count it."""
     report_freq: Annotated[int, tyro.conf.arg(metavar="STEPS")] = 50
     """Steps between log lines with the running loss and accuracy."""

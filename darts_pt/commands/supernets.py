@@ -21,7 +21,6 @@ from darts_pt.hyperparameters import Precision
 from darts_pt.kernels.passes import replayed
 from darts_pt.methods import METHODS
 from darts_pt.run import checkpoint as checkpoints
-from darts_pt.run.chosen import GENOTYPE_FILE
 from darts_pt.run.config import as_json
 from darts_pt.run.device import Generators, dtype_of, pick_device, seeded, use_precision
 from darts_pt.run.epoch import Metrics
@@ -29,6 +28,7 @@ from darts_pt.run.errors import ArgumentError
 from darts_pt.run.experiment import Experiment
 from darts_pt.run.files import atomic_write
 from darts_pt.run.processes import Ranks
+from darts_pt.run.results import GENOTYPE_FILE
 from darts_pt.run.saver import Saveable, Saver
 from darts_pt.run.silent import SilentExperiment
 from darts_pt.run.suggestions import listed

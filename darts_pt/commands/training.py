@@ -18,13 +18,13 @@ from darts_pt.data.data_set import DataSet
 from darts_pt.data.loaders import Loader
 from darts_pt.evaluation import CHECKPOINT_KEYS, EvaluationNetwork, NetworkTraining, train_network
 from darts_pt.hyperparameters import TrainingOptions
-from darts_pt.run.chosen import SUMMARY_FILE
 from darts_pt.run.config import as_json
 from darts_pt.run.device import Generators, dtype_of, pick_device, seeded
 from darts_pt.run.errors import UserError
 from darts_pt.run.experiment import Experiment
 from darts_pt.run.files import atomic_write
 from darts_pt.run.processes import Ranks, joined
+from darts_pt.run.results import SUMMARY_FILE
 from darts_pt.run.saver import Saver
 from darts_pt.space import SearchSpace
 

@@ -40,4 +40,4 @@ class Method(Declaration):
 
 
 METHODS = Registry(__name__, Method, "darts_pt.methods")
-"""Search methods by the names that --method takes."""
+"""The search methods by name."""

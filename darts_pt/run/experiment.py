@@ -26,7 +26,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from darts_pt.run.config import PROJECT, as_json, is_experiment
-from darts_pt.run.errors import UserError
+from darts_pt.run.errors import ArgumentError, UserError
 from darts_pt.run.files import Lock, WholeFile, atomic_write, read_json
 from darts_pt.run.logs import Logs
 from darts_pt.run.progress import Progress
@@ -56,7 +56,7 @@ _OURS = (
     "state_dump*",
     "analysis-*",
 )
-"""What runs write into an experiment's folder, and hence what --overwrite takes away."""
+"""What runs write into an experiment's folder: overwriting removes it and leaves other files."""
 
 logger = logging.getLogger(__name__)
 
@@ -147,11 +147,12 @@ class Experiment:
         used = folder.is_dir() and bool({*folder.iterdir()} - {folder / _LOCK, *folder.glob(_LEFTOVERS)})
         if used and not resume and not is_experiment(folder):
             raise UserError(
-                f"{folder} holds files that no experiment wrote; move them away, or choose another --expid_tag"
+                f"{folder} holds files that no experiment wrote: move them away, or give this run another name (expid_tag)"
             )
         if used and not resume and not overwrite:
-            raise UserError(
-                f"the experiment {folder} exists; --overwrite replaces it, --expid_tag or --log_tag gives another name"
+            raise ArgumentError(
+                "overwrite",
+                f"the experiment {folder} exists: replace it, or give this run another name (expid_tag, log_tag)",
             )
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = Lock(folder / _LOCK, f"the experiment {folder}")

@@ -17,8 +17,8 @@ from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from darts_pt.run import checkpoint as checkpoints
+from darts_pt.run.epoch import FiniteGuard, NotFinite
 from darts_pt.run.errors import Stopped, UserError
-from darts_pt.run.guard import FiniteGuard, NotFinite
 from darts_pt.run.processes import Ranks, launch
 
 if TYPE_CHECKING:

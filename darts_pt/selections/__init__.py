@@ -20,7 +20,7 @@ class Selection(Declaration):
     Attributes:
         tunes: whether the supernet is tuned between events; else all are carried out at once.
         trained: whether it starts from the searched weights and alpha; else from a fresh supernet.
-        compares: whether it compares accuracies or losses, so that --crit and the like concern it.
+        compares: whether it compares accuracies or losses, so that the criteria concern it.
     """
 
     tunes: bool = True
@@ -29,4 +29,4 @@ class Selection(Declaration):
 
 
 SELECTIONS = Registry(__name__, Selection, "darts_pt.selections")
-"""Selections by the names that --selection takes."""
+"""The selections by name."""

@@ -146,7 +146,7 @@ def test_an_experiment_that_exists_is_not_touched(tmp_path: Path) -> None:
     with opened(tmp_path / "run") as experiment:
         experiment.log.info("precious")
     before = contents(tmp_path / "run")
-    with pytest.raises(UserError, match=r"exists; --overwrite replaces it"):
+    with pytest.raises(UserError, match=r"overwrite: the experiment .* exists"):
         opened(tmp_path / "run")
     assert contents(tmp_path / "run") == before
 

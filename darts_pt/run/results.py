@@ -1,4 +1,4 @@
-"""Where a chosen architecture is kept: the genotype file of a search or of a selection in it."""
+"""The files in which runs leave their results, and the genotype that a name stands for."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from darts_pt.run.errors import UserError
+from darts_pt.run.errors import ArgumentError
 from darts_pt.run.files import read_json
 from darts_pt.run.suggestions import listed
 
 GENOTYPE_FILE = "genotype.json"
-"""What a search or a selection writes at its end."""
+"""Of a search or a selection."""
 SUMMARY_FILE = "summary.json"
-"""What a training writes at its end."""
+"""Of a training."""
 SELECTION = "log_resume-"
-"""How the folders of selections inside a search's begin."""
+"""The beginning of the names of selections' folders inside that of their search."""
 
 
-class Chosen(NamedTuple):
+class GenotypeFile(NamedTuple):
     """A genotype file, and a short name for it that may stand in a folder's name."""
 
     path: Path
     name: str
 
 
-def find_chosen(arch: str, roots: Iterable[Path]) -> Chosen | None:
-    """The genotype file that `--arch` names: the path of one, or an experiment in the first of the folders that has it.
+def find_genotype(arch: str, roots: Iterable[Path]) -> GenotypeFile | None:
+    """The genotype file that `arch` names: the path of one, or an experiment in the first of `roots` that has it.
 
     A search that has one selection in it stands for that selection, one without any for its own choice.
 
@@ -36,17 +36,17 @@ def find_chosen(arch: str, roots: Iterable[Path]) -> Chosen | None:
         None: there is neither such a file nor such an experiment.
 
     Raises:
-        UserError: the experiment has not chosen yet, or has several selections.
+        ArgumentError: the experiment has no genotype yet, or has several selections.
     """
     path = Path(os.path.expanduser(arch))
     if os.path.isfile(path):  # as os.path.isdir: False, not an error, for what cannot be a path
-        return Chosen(path, _name_of(path))
+        return GenotypeFile(path, _name_of(path))
     folder = next((root / path for root in roots if arch and os.path.isdir(root / path)), None)
-    return Chosen(_in_experiment(folder), _name_of(folder / GENOTYPE_FILE)) if folder is not None else None
+    return GenotypeFile(_in_experiment(folder), _name_of(folder / GENOTYPE_FILE)) if folder is not None else None
 
 
 def read_genotype(path: Path, space: str) -> Any:
-    """The genotype in a file of ours, as the space writes it; None where the file is no such thing of that space."""
+    """The genotype in a file of this project, if it is one of that space; else None."""
     try:
         plain = read_json(path)
         return plain["genotype"] if plain.get("space") == space else None
@@ -58,10 +58,12 @@ def _in_experiment(experiment: Path) -> Path:
     selections = sorted(experiment.glob(f"{SELECTION}*/{GENOTYPE_FILE}"))
     if len(selections) > 1:
         names = listed([f"{experiment.name}/{path.parent.name}" for path in selections])
-        raise UserError(f"--arch {experiment.name}: it has {len(selections)} selections; name one of {names}")
+        raise ArgumentError("arch", f"{experiment.name} has {len(selections)} selections; name one of {names}")
     path = selections[0] if selections else experiment / GENOTYPE_FILE
     if not path.is_file():
-        raise UserError(f"--arch: {experiment} has no {GENOTYPE_FILE}; a search or a selection writes it at its end")
+        raise ArgumentError(
+            "arch", f"{experiment} has no {GENOTYPE_FILE}; a search or a selection writes it at its end"
+        )
     return path
 
 
