@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from darts_pt.data.batches import in_batches, passes, shuffled
-from darts_pt.data.data_set import DataSet
-from darts_pt.data.loaders import Loader, MicroBatch, TensorLoader
+from darts_pt.data.loaders import Loader, MicroBatch
 from darts_pt.hyperparameters import TrainingOptions
 from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.device import Generators, autocast, use_precision
@@ -72,17 +71,17 @@ class NetworkTraining:
     def __init__(
         self,
         network: EvaluationNetwork,
-        data: DataSet | Loader,
+        data: Loader,
         generators: Generators,
         options: TrainingOptions,
         fast: bool = False,
         ranks: Ranks = ONE,
     ) -> None:
-        self.loader = TensorLoader(data) if isinstance(data, DataSet) else data
-        if options.batch_size > self.loader.train_count:
+        self.data = data
+        if options.batch_size > len(self.data.train):
             raise ArgumentError(
                 "batch_size",
-                f"expected at most {self.loader.train_count}, the images of the training set, got {options.batch_size}",
+                f"expected at most {len(self.data.train)}, the images of the training set, got {options.batch_size}",
             )
         self.network = network
         self.network.draw_from(generators)
@@ -177,7 +176,7 @@ class NetworkTraining:
     def begin_epoch(self) -> EpochProgress:
         """The progress of the epoch that is under way, or of a new one: a pass over the training set in random order."""
         if self.progress is None:
-            every = torch.arange(self.loader.train_count, device=self.device)
+            every = torch.arange(len(self.data.train), device=self.device)
             self.progress = EpochProgress(order=shuffled(every, self.generators["batches"]))
         return self.progress
 
@@ -189,7 +188,7 @@ class NetworkTraining:
         self.network.train()
         steps = [self._forward_passes(batch) for batch in batches[progress.steps :]]
         micro_batches = [indices for step in steps for indices in step]
-        loaded = self.loader.train(micro_batches, self.epoch, self.ranks, self.generators, self.dtype)
+        loaded = self.data.train_batches(micro_batches, self.epoch, self.ranks, self.generators, self.dtype)
         return len(batches), ([next(loaded) for _ in step] for step in steps)
 
     def _forward_passes(self, batch: Tensor) -> tuple[Tensor, ...]:
@@ -206,11 +205,11 @@ class NetworkTraining:
     def test(self) -> Tested:
         """Accuracy and loss on the whole test set in eval mode; every rank classifies its share."""
         self.network.eval()
-        count = self.loader.test_count
+        count = len(self.data.test)
         order = torch.arange(count, device=self.device)
         batches = list(passes(order, min(self.options.batch_size, count), None))[: 1 if self.fast else None]
         sums, wide = [0.0, 0.0, 0.0], torch.promote_types(self.dtype, torch.float32)
-        for part in self.loader.test(batches, self.ranks, self.generators, self.dtype):
+        for part in self.data.test_batches(batches, self.ranks, self.generators, self.dtype):
             self.between_batches()
             self.network.computes(part.share)
             with autocast(self.device, self.options.precision):

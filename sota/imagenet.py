@@ -63,22 +63,21 @@ class ImageNetLoader:
             ]
         )
         cut = v2.Compose([v2.Resize(round(RESIZE * image_size), antialias=True), v2.CenterCrop(image_size), *finish])
-        self._train, self._test = Decoded(train, augment, seed), Decoded(test, cut, seed)
-        self.class_names = train.class_names
-        self.classes, self.train_count, self.test_count = len(train.class_names), len(self._train), len(self._test)
+        self.train, self.test = Decoded(train, augment, seed), Decoded(test, cut, seed)
+        self.class_names, self.classes = train.class_names, len(train.class_names)
         self._image_size = image_size
         self._workers = workers
         self._device = device
 
-    def train(
+    def train_batches(
         self, batches: Sequence[Tensor], epoch: int, ranks: Ranks, generators: Generators, dtype: torch.dtype
     ) -> Iterator[MicroBatch]:
-        return self._decode(self._train, batches, epoch, ranks, dtype)
+        return self._decode(self.train, batches, epoch, ranks, dtype)
 
-    def test(
+    def test_batches(
         self, batches: Sequence[Tensor], ranks: Ranks, generators: Generators, dtype: torch.dtype
     ) -> Iterator[MicroBatch]:
-        return self._decode(self._test, batches, 0, ranks, dtype)
+        return self._decode(self.test, batches, 0, ranks, dtype)
 
     def _decode(
         self, images: Decoded, batches: Sequence[Tensor], epoch: int, ranks: Ranks, dtype: torch.dtype

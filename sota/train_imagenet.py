@@ -97,7 +97,7 @@ def main(options: ImageNetOptions) -> dict[str, Any]:
     def describe(model: EvaluationNetwork, data: ImageNetLoader) -> dict[str, Any]:
         size = given(options.image_size)
         found = describe_network(options.arch, choice, model, network(data), size, size)
-        return found | {"classes": data.classes, "train_images": data.train_count, "test_images": data.test_count}
+        return found | {"classes": data.classes, "train_images": len(data.train), "test_images": len(data.test)}
 
     return run_training(options, how, training_folder(options, choice.name), network, describe, _read)
 

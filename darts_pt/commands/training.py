@@ -60,7 +60,7 @@ def run_training(
     folder: Path,
     network: Callable[[Any], EvaluationNetwork],
     describe: Callable[[EvaluationNetwork, Any], dict[str, Any]],
-    read: Callable[[Any, torch.device], DataSet | Loader] = data_on,
+    read: Callable[[Any, torch.device], Loader] = data_on,
 ) -> dict[str, Any]:
     """Train a derived network, in one process or in those that torchrun has started; the summary is also written.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -10,8 +11,9 @@ import torch
 from torch import Tensor
 
 from darts_pt.data.augmentation import Augmentation, augment, cut_out
+from darts_pt.data.loaders import MicroBatch
 from darts_pt.run.device import Generators
-from darts_pt.run.processes import Share
+from darts_pt.run.processes import Ranks, Share
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +90,22 @@ class DataSet:
         generator = generators["augmentation"]
         inputs = normalise(augment(pixels, augmentation, generator, share), self.mean, self.std, dtype)
         return cut_out(inputs, augmentation.cutout, generator, share), labels
+
+    def train_batches(
+        self, batches: Sequence[Tensor], epoch: int, ranks: Ranks, generators: Generators, dtype: torch.dtype
+    ) -> Iterator[MicroBatch]:
+        """As :class:`darts_pt.data.loaders.Loader` says."""
+        for indices in batches:
+            share = ranks.share(len(indices))
+            yield MicroBatch(*self.batch(self.train, indices, self.augmentation, generators, dtype, share), share)
+
+    def test_batches(
+        self, batches: Sequence[Tensor], ranks: Ranks, generators: Generators, dtype: torch.dtype
+    ) -> Iterator[MicroBatch]:
+        """As :class:`darts_pt.data.loaders.Loader` says."""
+        for indices in batches:
+            share = ranks.share(len(indices))
+            yield MicroBatch(*self.batch(self.test, indices, None, generators, dtype, share), share)
 
 
 def normalise(

@@ -1,15 +1,13 @@
-"""What evaluation training gets its batches from; each rank gets its share of them."""
+"""What evaluation training takes its batches from: a data set on the device, or one that is decoded as it goes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Sized
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from darts_pt.data.augmentation import Augmentation
-from darts_pt.data.data_set import DataSet, Images
 from darts_pt.run.device import Generators
 from darts_pt.run.processes import Ranks, Share
 
@@ -23,18 +21,18 @@ class MicroBatch(NamedTuple):
 
 
 class Loader(Protocol):
-    """A training set and a test set.
+    """A training set and a test set of so many classes; labels are 0 … classes - 1."""
 
-    Attributes:
-        classes: the number of classes; labels are 0 … classes - 1.
-        train_count, test_count: the number of images.
-    """
+    @property
+    def classes(self) -> int: ...
 
-    classes: int
-    train_count: int
-    test_count: int
+    @property
+    def train(self) -> Sized: ...
 
-    def train(
+    @property
+    def test(self) -> Sized: ...
+
+    def train_batches(
         self, batches: Sequence[Tensor], epoch: int, ranks: Ranks, generators: Generators, dtype: torch.dtype
     ) -> Iterator[MicroBatch]:
         """This rank's share of every batch of training images, augmented.
@@ -45,40 +43,8 @@ class Loader(Protocol):
         """
         ...
 
-    def test(
+    def test_batches(
         self, batches: Sequence[Tensor], ranks: Ranks, generators: Generators, dtype: torch.dtype
     ) -> Iterator[MicroBatch]:
         """This rank's share of every batch of test images."""
         ...
-
-
-class TensorLoader:
-    """Loads from a data set that is on the device as a whole."""
-
-    def __init__(self, data: DataSet) -> None:
-        self._data = data
-        self.classes = data.classes
-        self.train_count, self.test_count = len(data.train), len(data.test)
-
-    def train(
-        self, batches: Sequence[Tensor], epoch: int, ranks: Ranks, generators: Generators, dtype: torch.dtype
-    ) -> Iterator[MicroBatch]:
-        return self._load(self._data.train, self._data.augmentation, batches, ranks, generators, dtype)
-
-    def test(
-        self, batches: Sequence[Tensor], ranks: Ranks, generators: Generators, dtype: torch.dtype
-    ) -> Iterator[MicroBatch]:
-        return self._load(self._data.test, None, batches, ranks, generators, dtype)
-
-    def _load(
-        self,
-        images: Images,
-        augmentation: Augmentation | None,
-        batches: Sequence[Tensor],
-        ranks: Ranks,
-        generators: Generators,
-        dtype: torch.dtype,
-    ) -> Iterator[MicroBatch]:
-        for indices in batches:
-            share = ranks.share(len(indices))
-            yield MicroBatch(*self._data.batch(images, indices, augmentation, generators, dtype, share), share)

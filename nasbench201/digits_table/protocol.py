@@ -13,7 +13,6 @@ from darts_pt.complexity import count_parameters
 from darts_pt.data.augmentation import Augmentation
 from darts_pt.data.data_set import DataSet, Images
 from darts_pt.data.halves import halves
-from darts_pt.data.loaders import TensorLoader
 from darts_pt.data.sources import load
 from darts_pt.evaluation import NetworkTraining
 from darts_pt.hyperparameters import TrainingOptions
@@ -75,6 +74,6 @@ def train_entry(number: int, seed: int) -> list[float]:
         training.end_epoch()
     seconds = time.perf_counter() - start
     test = training.test()
-    training.loader = TensorLoader(validation)
+    training.data = validation
     valid = training.test()
     return [train.accuracy, *valid[:2], *test[:2], seconds, count_parameters(network)]

@@ -94,7 +94,7 @@ class TestLoader:
         self, images: Path, batches: Sequence[Tensor], epoch: int = 1, ranks: Ranks = ONE, workers: int = 0
     ) -> list[MicroBatch]:
         loader = ImageNetLoader(images, 32, workers, 7, torch.device("cpu"))
-        return list(loader.train(batches, epoch, ranks, Generators(0, "cpu"), torch.float32))
+        return list(loader.train_batches(batches, epoch, ranks, Generators(0, "cpu"), torch.float32))
 
     def check_same(self, found: list[MicroBatch], expected: list[MicroBatch]) -> None:
         for ours, theirs in zip(found, expected, strict=True):
@@ -120,8 +120,8 @@ class TestLoader:
 
     def test_labels_are_the_class_folders_in_order(self, images: Path) -> None:
         loader = ImageNetLoader(images, 32, 0, 7, torch.device("cpu"))
-        assert (loader.class_names, loader.train_count, loader.test_count) == (CLASSES, 15, 7)
-        (batch,) = loader.test([torch.arange(7)], ONE, Generators(0, "cpu"), torch.float32)
+        assert (loader.class_names, len(loader.train), len(loader.test)) == (CLASSES, 15, 7)
+        (batch,) = loader.test_batches([torch.arange(7)], ONE, Generators(0, "cpu"), torch.float32)
         assert batch.images.shape == (7, 3, 32, 32)
         brightest = batch.images.mean(dim=(2, 3)).argmax(dim=1)
         assert torch.equal(brightest, batch.labels)
