@@ -2,7 +2,7 @@
 
 Every edge has its own row and every node its own column: an edge leaves its source downwards, turns into its row, passes
 through the label of its operation and ends in its target. Later nodes are further down, so that no label or node can
-cover another, whatever the cell.
+cover another in any cell.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ OPERATION_FILLS = {
 
 @dataclass(frozen=True)
 class Cell:
-    """What is drawn of a cell; its nodes are numbered in their order.
+    """A cell as it is drawn; its nodes are numbered in their order.
 
     Attributes:
         edges: (source, target, operation), with source < target.

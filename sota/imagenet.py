@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from darts_pt.data.image_folder import ImageFiles, in_colour, list_train_and_test
+from darts_pt.data.image_folder import ImageFiles, existing_folder, in_colour, list_train_and_test
 from darts_pt.data.loaders import MicroBatch
 from darts_pt.run.device import Generators, stream_seed
 from darts_pt.run.errors import UserError
@@ -44,13 +44,10 @@ class ImageNetLoader:
     """
 
     def __init__(self, folder: Path, image_size: int, workers: int, seed: int, device: torch.device) -> None:
-        folder = Path(os.path.expanduser(folder))
-        if not folder.is_dir():
-            raise UserError(
-                f"--data {folder} is not a folder: expected ImageNet's images in train/CLASS/ and val/CLASS/ (data that "
-                "no program may download: see https://image-net.org)"
-            )
-        train, test = list_train_and_test(folder, ("val",))
+        where = (
+            "ImageNet's images in train/CLASS/ and val/CLASS/, which you get with an account at https://image-net.org"
+        )
+        train, test = list_train_and_test(existing_folder(folder, where), ("val",))
         from torchvision.transforms import v2
 
         finish = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)]

@@ -56,9 +56,9 @@ class ImageNetOptions(SotaTrainOptions):
     workers: int = min(8, os.cpu_count() or 1)
     """Processes that decode images, for each training process."""
     label_smoothing: float = 0.1
-    """What of the probability of the true class is spread over all classes in the training loss."""
+    """Share of the true class's probability that is spread over all classes in the training loss."""
     drop_path_prob: float = 0.0
-    """What the probability of dropping a path grows to, linearly over the epochs."""
+    """Probability of dropping a path in the last epoch; it grows linearly from 0."""
     script: Literal["eval-imagenet"] = "eval-imagenet"  # type: ignore[assignment]
     """The first word in the name of the experiment folder."""
 

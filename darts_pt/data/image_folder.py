@@ -51,9 +51,7 @@ def read_image_folder(folder: Path, image_size: int | None = None, seed: int = 0
     Raises:
         UserError: naming the folder or file that is missing, empty, broken, too large, or of another size.
     """
-    folder = Path(os.path.expanduser(folder))  # unlike Path.expanduser, it leaves an unknown ~name as it is
-    if not folder.is_dir():
-        raise UserError(f"--data {folder} is not a folder: expected one that holds train/CLASS/ and test/CLASS/")
+    folder = existing_folder(folder, "one that holds train/CLASS/ and test/CLASS/")
     if image_size is not None and image_size < SMALLEST_SIDE:
         raise UserError(f"an image size of {image_size} is too small: expected at least {SMALLEST_SIDE} pixels")
     if _subfolders(folder / "train"):
@@ -71,6 +69,18 @@ def read_image_folder(folder: Path, image_size: int | None = None, seed: int = 0
     cut = int(TRAIN_PORTION * len(order))
     # Both parts stay sorted by class, as they would be in folders of their own.
     return Source(images[order[:cut].sort().values], images[order[cut:].sort().values], names)
+
+
+def existing_folder(folder: Path, expected: str) -> Path:
+    """The folder, with ~ expanded.
+
+    Raises:
+        UserError: it is not one.
+    """
+    folder = Path(os.path.expanduser(folder))  # unlike Path.expanduser, it leaves an unknown ~name as it is
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a folder: expected {expected}")
+    return folder
 
 
 def list_train_and_test(folder: Path, test_names: Sequence[str]) -> tuple[ImageFiles, ImageFiles]:

@@ -1,4 +1,4 @@
-"""What evaluation training takes its batches from: a data set on the device, or one that is decoded as it goes."""
+"""Loaders give evaluation training its batches: from a data set on the device, or from images decoded as they are needed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from darts_pt.run.processes import Ranks, Share
 
 
 class MicroBatch(NamedTuple):
-    """What a rank puts through the network at once: images [n, 3, height, width], labels [n], its share of the whole."""
+    """One forward pass of one rank: images [n, 3, height, width], labels [n], and which share of all ranks' images they are."""
 
     images: Tensor
     labels: Tensor
@@ -21,7 +21,7 @@ class MicroBatch(NamedTuple):
 
 
 class Loader(Protocol):
-    """A training set and a test set of so many classes; labels are 0 … classes - 1."""
+    """A training set and a test set; their labels are 0 … classes - 1."""
 
     @property
     def classes(self) -> int: ...

@@ -229,7 +229,7 @@ _BUILT_IN = {
         (63.22 / 255, 61.26 / 255, 65.09 / 255),
         Augmentation(crop_padding=2, flip=True),
     ),
-    # At 8 pixels a shift by one is as much as by four at 32; a mirrored digit is no digit, or another one.
+    # At 8 pixels a shift by one is as much as by four at 32; a mirrored digit is not a digit, or a different one.
     "digits": _BuiltIn(lambda root: read_digits(), None, None, Augmentation(crop_padding=1, flip=False)),
 }
 DATA_SETS = (*_BUILT_IN, "folder")

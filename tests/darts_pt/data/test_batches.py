@@ -17,7 +17,7 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def test_random_batches_are_distinct_images_drawn_anew() -> None:
+def test_random_batches_are_distinct_images_drawn_afresh() -> None:
     half, stream = torch.arange(100, 130), generator()
     counts: Counter[int] = Counter()
     for _ in range(600):

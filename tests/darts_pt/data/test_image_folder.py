@@ -42,7 +42,7 @@ def fill(root: Path, classes: tuple[str, ...] = ("cat", "dog"), each: int = 5, o
 
 
 def complaint(folder: Path, image_size: int | None = None) -> str:
-    """What the user is told."""
+    """The one line that the user is told."""
     with pytest.raises(UserError) as raised:
         read_image_folder(folder, image_size)
     message = str(raised.value)
