@@ -1,4 +1,4 @@
-"""Loaders give evaluation training its batches: from a data set on the device, or from images decoded as they are needed."""
+"""Loaders give evaluation training its batches, from a data set on the device or from images decoded as needed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from darts_pt.run.processes import Ranks, Share
 
 
 class MicroBatch(NamedTuple):
-    """One forward pass of one rank: images [n, 3, height, width], labels [n], and which share of all ranks' images they are."""
+    """One forward pass of one rank: images [n, 3, height, width], labels [n], and the share of the whole that they are."""
 
     images: Tensor
     labels: Tensor
