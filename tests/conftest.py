@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from darts_pt.data.data_set import DataSet, Images
+from darts_pt.data.data_set import DataSet
 from darts_pt.data.sources import load
 from darts_pt.run.experiment import Experiment
 from tests.helpers import hostile
@@ -37,8 +37,8 @@ def few_digits(digits: DataSet) -> DataSet:
     """96 digits to train on (two halves of 48) and 40 to test."""
     return dataclasses.replace(
         digits,
-        train=Images(digits.train.pixels[:96], digits.train.labels[:96]),
-        test=Images(digits.test.pixels[:40], digits.test.labels[:40]),
+        train=digits.train[:96],
+        test=digits.test[:40],
     )
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from darts_pt.run.errors import UserError
+from darts_pt.run.errors import ArgumentError
 from darts_pt.run.processes import Share
 
 
@@ -27,8 +27,9 @@ class Augmentation:
     cutout: int = 0
 
     def __post_init__(self) -> None:
-        if self.crop_padding < 0 or self.cutout < 0:
-            raise UserError(f"crop padding {self.crop_padding} and cutout {self.cutout}: expected 0 or more pixels")
+        for name in ("crop_padding", "cutout"):
+            if getattr(self, name) < 0:
+                raise ArgumentError(name, f"expected 0 or more pixels, got {getattr(self, name)}")
 
 
 def augment(

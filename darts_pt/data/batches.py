@@ -7,14 +7,14 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from darts_pt.run.errors import UserError
+from darts_pt.run.errors import ArgumentError
 
 
 def random_batch_indices(half: Tensor, batch_size: int, generator: torch.Generator) -> Tensor:
     """`batch_size` distinct indices out of `half`, uniform and drawn afresh each time, so an epoch is not a pass.
 
     Raises:
-        UserError: the batch is larger than the half.
+        ArgumentError: the batch is larger than the half.
     """
     _check_batch_size(half, batch_size)
     order = torch.randperm(len(half), generator=generator, device=generator.device)
@@ -25,7 +25,7 @@ def passes(half: Tensor, batch_size: int, generator: torch.Generator | None) -> 
     """One pass over `half` in batches, in random order, or in the given order without a generator.
 
     Raises:
-        UserError: at once, if the batch is larger than the half.
+        ArgumentError: at once, if the batch is larger than the half.
     """
     _check_batch_size(half, batch_size)
     return iter(in_batches(half if generator is None else shuffled(half, generator), batch_size))
@@ -47,4 +47,4 @@ def in_batches(order: Tensor, batch_size: int) -> list[Tensor]:
 
 def _check_batch_size(half: Tensor, batch_size: int) -> None:
     if not 1 <= batch_size <= len(half):
-        raise UserError(f"a batch of {batch_size} does not fit: expected 1 to {len(half)}, the images to draw from")
+        raise ArgumentError("batch_size", f"expected 1 to {len(half)}, the images to draw from, got {batch_size}")

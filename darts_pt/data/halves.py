@@ -7,7 +7,7 @@ from torch import Tensor
 
 from darts_pt.data.data_set import DataSet
 from darts_pt.run.device import stream_seed
-from darts_pt.run.errors import UserError
+from darts_pt.run.errors import ArgumentError
 
 
 def halves(data: DataSet, train_portion: float, seed: int) -> tuple[Tensor, Tensor]:
@@ -17,15 +17,15 @@ def halves(data: DataSet, train_portion: float, seed: int) -> tuple[Tensor, Tens
     data set that is sorted by class gets a stratified split drawn from `seed` instead; its halves are ascending.
 
     Raises:
-        UserError: for a portion outside (0, 1), an empty half, or a half that lacks a class.
+        ArgumentError: for a portion outside (0, 1), an empty half, or a half that lacks a class.
     """
     if not 0 < train_portion < 1:
-        raise UserError(f"train_portion {train_portion} leaves an empty half: expected a number between 0 and 1")
+        raise ArgumentError("train_portion", f"expected a number between 0 and 1, got {train_portion}")
     labels = data.train.labels.cpu()
     count = len(labels)
     cut = int(train_portion * count)
     if cut == 0:
-        raise UserError(f"train_portion {train_portion} of {count} images leaves the train half empty: raise it")
+        raise ArgumentError("train_portion", f"{train_portion} of {count} images leaves the train half empty: raise it")
     order = torch.arange(count)
     if data.sorted_by_class:
         order = stratified_order(labels, torch.Generator().manual_seed(stream_seed(seed, "halves")))
@@ -34,9 +34,10 @@ def halves(data: DataSet, train_portion: float, seed: int) -> tuple[Tensor, Tens
         absent = set(labels.tolist()) - set(labels[half].tolist())
         if absent:
             label = data.class_names[min(absent)] if data.class_names else min(absent)
-            raise UserError(
-                f"with train_portion {train_portion} the {name} half ({len(half)} of {count} images) has no image of "
-                f"the class '{label}': add images of it, or choose a train_portion closer to 0.5"
+            raise ArgumentError(
+                "train_portion",
+                f"with {train_portion} the {name} half ({len(half)} of {count} images) has no image of the class "
+                f"'{label}': add images of it, or choose a portion closer to 0.5",
             )
     return train.to(data.train.labels.device), valid.to(data.train.labels.device)
 

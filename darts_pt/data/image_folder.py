@@ -15,7 +15,7 @@ from torch import Tensor
 
 from darts_pt.data.data_set import Images, Source
 from darts_pt.data.halves import stratified_order
-from darts_pt.run.errors import UserError
+from darts_pt.run.errors import ArgumentError, UserError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -50,10 +50,11 @@ def read_image_folder(folder: Path, image_size: int | None = None, seed: int = 0
 
     Raises:
         UserError: naming the folder or file that is missing, empty, broken, too large, or of another size.
+        ArgumentError: the size is too small, too large, or missing.
     """
     folder = existing_folder(folder, "one that holds train/CLASS/ and test/CLASS/")
     if image_size is not None and image_size < SMALLEST_SIDE:
-        raise UserError(f"an image size of {image_size} is too small: expected at least {SMALLEST_SIDE} pixels")
+        raise ArgumentError("image_size", f"expected at least {SMALLEST_SIDE} pixels, got {image_size}")
     if _subfolders(folder / "train"):
         train, test = list_train_and_test(folder, ("test", "val"))
         pixels, cut = _decode([*train.paths, *test.paths], image_size), len(train.paths)
@@ -161,9 +162,10 @@ def _check_memory(needed: int) -> None:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         # Twice, since the decoded images are turned from height × width × channel into channel × height × width.
         if 2 * needed > memory:
-            raise UserError(
+            raise ArgumentError(
+                "image_size",
                 f"the images would take 2 × {needed / 2**30:.1f} GiB as pixels and this machine has "
-                f"{memory / 2**30:.1f} GiB: give a smaller --image_size"
+                f"{memory / 2**30:.1f} GiB: give a smaller size",
             )
 
 
@@ -182,9 +184,10 @@ def _read(path: str, size: tuple[int, int] | None, image_size: int | None) -> np
                 image.draft("RGB", (2 * image_size, 2 * image_size))
                 return np.asarray(ImageOps.fit(in_colour(image), (image_size, image_size), Image.Resampling.BICUBIC))
             if size is not None and image.size != size:
-                raise UserError(
-                    f"{path} is {image.width}x{image.height} pixels, the first image {size[0]}x{size[1]}: make all "
-                    "images one size, or give --image_size to have them resized"
+                raise ArgumentError(
+                    "image_size",
+                    f"needed where images differ: {path} is {image.width}x{image.height} pixels, the first image "
+                    f"{size[0]}x{size[1]}",
                 )
             return np.asarray(in_colour(image))
     except UserError:

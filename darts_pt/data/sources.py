@@ -20,7 +20,7 @@ from darts_pt.data.augmentation import Augmentation
 from darts_pt.data.data_set import DataSet, Images, Source, channel_statistics
 from darts_pt.data.halves import stratified_order
 from darts_pt.data.image_folder import read_image_folder
-from darts_pt.run.errors import UserError
+from darts_pt.run.errors import ArgumentError, UserError
 
 DATA_ROOT = Path(__file__).resolve().parents[2] / "data"
 """Where the data sets are unless told otherwise."""
@@ -52,7 +52,7 @@ def load(
     root: Path | str = DATA_ROOT,
     device: torch.device | str = "cpu",
     image_size: int | None = None,
-    folder: Path | str | None = None,
+    data: Path | str | None = None,
     seed: int = 0,
 ) -> DataSet:
     """Read a data set and put it on the device.
@@ -61,24 +61,25 @@ def load(
         name: one of :data:`DATA_SETS`.
         root: where the built-in data sets are, or are downloaded to.
         image_size: for 'folder' only: the side to which its images are resized; None takes them as they are.
-        folder: for 'folder' only: where the images are (see :mod:`darts_pt.data.image_folder`).
+        data: for 'folder' only: where the images are (see :mod:`darts_pt.data.image_folder`).
         seed: for 'folder' only: of the test set that is set aside where the folder has none. Give all commands of an
             experiment the same one, not the run's seed: the test set must stay unseen from search to evaluation.
 
     Raises:
-        UserError: for an unknown name, and for data that is missing, damaged or of the wrong shape.
+        ArgumentError: for an unknown name, and for arguments that contradict each other.
+        UserError: for data that is missing or damaged.
     """
     if name not in DATA_SETS:
-        raise UserError(f"unknown data set '{name}': expected one of {', '.join(DATA_SETS)}")
+        raise ArgumentError("dataset", f"expected one of {', '.join(DATA_SETS)}, got '{name}'")
     if name == "folder":
-        if folder is None:
-            raise UserError("--dataset folder needs --data DIR, a folder with train/CLASS/ and test/CLASS/ in it")
-        source = read_image_folder(Path(folder), image_size, seed)
+        if data is None:
+            raise ArgumentError("data", "needed for 'folder': a folder that holds train/CLASS/ and test/CLASS/")
+        source = read_image_folder(Path(data), image_size, seed)
         # An eighth of the shorter side, as 4 pixels are of CIFAR's.
         known = _BuiltIn(lambda root: source, None, None, Augmentation(min(source.train.pixels.shape[2:]) // 8, True))
     else:
         if image_size is not None:
-            raise UserError(f"--image_size goes with --dataset folder only: the images of {name} have their own size")
+            raise ArgumentError("image_size", f"only for 'folder': the images of {name} have their own size")
         known = _BUILT_IN[name]
         source = known.read(Path(root))
     mean, std = known.mean, known.std

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from darts_pt.data.augmentation import Augmentation, augment, cut_out
-from darts_pt.run.errors import UserError
+from darts_pt.run.errors import ArgumentError
 
 
 def random_images(count: int, height: int, width: int, seed: int = 0) -> Tensor:
@@ -105,5 +105,5 @@ def test_no_cutout_changes_nothing() -> None:
     "values", [{"crop_padding": -1, "flip": True}, {"crop_padding": 0, "flip": True, "cutout": -2}]
 )
 def test_negative_augmentation_is_refused(values: dict[str, int]) -> None:
-    with pytest.raises(UserError):
+    with pytest.raises(ArgumentError):
         Augmentation(**values)  # type: ignore[arg-type]

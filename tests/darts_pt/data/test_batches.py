@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from darts_pt.data.batches import passes, random_batch_indices
-from darts_pt.run.errors import UserError
+from darts_pt.run.errors import ArgumentError
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -32,7 +32,7 @@ def test_random_batches_are_distinct_images_drawn_afresh() -> None:
 def test_a_pass_visits_every_image_once(size: int, batch: int, seed: int) -> None:
     half = torch.arange(size) * 3
     if batch > size:
-        with pytest.raises(UserError, match=f"a batch of {batch} does not fit"):
+        with pytest.raises(ArgumentError, match=f"batch_size: expected 1 to {size}, .* got {batch}"):
             passes(half, batch, generator(seed))
         return
     chunks = list(passes(half, batch, generator(seed)))
@@ -43,7 +43,7 @@ def test_a_pass_visits_every_image_once(size: int, batch: int, seed: int) -> Non
 
 @pytest.mark.parametrize("size", [0, -1, 31])
 def test_batches_that_do_not_fit_are_refused(size: int) -> None:
-    with pytest.raises(UserError, match="expected 1 to 30"):
+    with pytest.raises(ArgumentError, match="expected 1 to 30"):
         random_batch_indices(torch.arange(30), size, generator())
-    with pytest.raises(UserError, match="expected 1 to 30"):
+    with pytest.raises(ArgumentError, match="expected 1 to 30"):
         passes(torch.arange(30), size, None)

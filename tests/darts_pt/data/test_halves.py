@@ -11,7 +11,7 @@ from torch import Tensor
 from darts_pt.data.augmentation import Augmentation
 from darts_pt.data.data_set import DataSet, Images
 from darts_pt.data.halves import halves, stratified_order
-from darts_pt.run.errors import UserError
+from darts_pt.run.errors import ArgumentError
 
 
 def labelled(labels: Tensor, sorted_by_class: bool) -> DataSet:
@@ -52,7 +52,7 @@ def test_stratified_halves_depend_on_the_seed() -> None:
 
 @pytest.mark.parametrize("portion", [0.0, 1.0, -0.5, 1.5, float("nan"), 0.001, 1 - 2**-53])
 def test_a_portion_that_leaves_a_half_empty_is_refused(portion: float) -> None:
-    with pytest.raises(UserError, match="train_portion"):
+    with pytest.raises(ArgumentError, match="train_portion"):
         halves(labelled(torch.arange(100) % 2, False), portion, 0)
 
 
@@ -60,7 +60,7 @@ def test_a_half_without_a_class_is_refused() -> None:
     labels = torch.zeros(20, dtype=torch.int64)
     labels[17] = 1
     for sorted_by_class in (False, True):
-        with pytest.raises(UserError, match=r"the (train|valid) half .* has no image of the class '1'"):
+        with pytest.raises(ArgumentError, match=r"the (train|valid) half .* has no image of the class '1'"):
             halves(labelled(labels, sorted_by_class), 0.5, 0)
 
 

@@ -285,9 +285,9 @@ def test_digits_are_always_the_same(digits: DataSet) -> None:
 
 
 def test_unknown_data_sets_and_stray_options_are_refused(tmp_path_factory: pytest.TempPathFactory) -> None:
-    with pytest.raises(UserError, match=r"unknown data set 'mnist': expected one of cifar10, .*folder"):
+    with pytest.raises(UserError, match=r"dataset: expected one of cifar10, .*folder, got 'mnist'"):
         load("mnist")
-    with pytest.raises(UserError, match="--image_size goes with --dataset folder only"):
+    with pytest.raises(UserError, match="image_size: only for 'folder'"):
         load("digits", image_size=8)
-    with pytest.raises(UserError, match="--dataset folder needs --data DIR"):
+    with pytest.raises(UserError, match="data: needed for 'folder'"):
         load("folder")
