@@ -4,7 +4,7 @@
 
 Ours and the textbook's (`benchmarks.textbook`) are timed in turn, A B A B …, after one warm-up each; every figure is the
 median, by the clock and of the processor. What is timed is what a run does: drawing and augmenting the batches is part
-of a step.
+of a step. Kernels and bytes are counted (`benchmarks.counting`), so that they are the same on every machine.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ class SpeedOptions:
     """Where to compute."""
     cuda_graph: bool = False
     """Ours replays its passes from CUDA graphs, as searches and selections do with this option."""
+    precision: Literal["torch", "fp32", "tf32", "bf16"] = "torch"
+    """Of our supernet, as searches and selections take it; the textbook's computes in torch's default."""
     threads: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
     """CPU threads; by default what torch takes."""
     repeats: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
@@ -134,6 +136,7 @@ class Contest:
         supernet, self.network = _networks(options.space, self.size, data.classes)
         self.network.load_state_dict(supernet.state_dict())
         supernet, self.network = supernet.to(self.device), self.network.to(self.device)
+        supernet.precision = options.precision
         if options.cuda_graph:
             supernet.run_pass = replayed(supernet, self.device)
         generators = Generators(0, self.device)
@@ -279,10 +282,14 @@ def measure(options: SpeedOptions) -> list[Row]:
     """All rows; the first is the bilevel step."""
     import torch
 
+    from benchmarks.counting import count
+    from darts_pt.run.device import use_precision
+
     if options.device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: torch finds no usable GPU here; expected cpu")
     if options.threads is not None:
         torch.set_num_threads(options.threads)
+    use_precision(options.precision)
     contest = Contest(options)
     size, device = contest.size, contest.device
     step = in_turn(contest.our_step, contest.textbook_step, size.repeats, size.budget, device)
@@ -290,6 +297,7 @@ def measure(options: SpeedOptions) -> list[Row]:
     event = in_turn(contest.our_event, contest.textbook_event, size.repeats, size.budget, device)
     memory = peak_bytes(contest.our_step, device), peak_bytes(contest.textbook_step, device)
     event_memory = peak_bytes(contest.our_event, device), peak_bytes(contest.textbook_event, device)
+    counts = [count(action) for action in (contest.our_step, contest.textbook_step, contest.our_event, contest.textbook_event)]
     shares = 100 * inputs[0].wall / step[0].wall, 100 * inputs[1].wall / step[1].wall
     return [
         _row("bilevel step", step, "wall"),
@@ -300,6 +308,10 @@ def measure(options: SpeedOptions) -> list[Row]:
         Row("input pipeline, share of own step", *shares, "%"),
         Row("peak memory of a step", memory[0] / 2**20, memory[1] / 2**20, "MiB"),
         Row("peak memory of an event", event_memory[0] / 2**20, event_memory[1] / 2**20, "MiB"),
+        Row("kernels of a step", counts[0].kernels, counts[1].kernels, ""),
+        Row("bytes of a step", counts[0].bytes / 1e9, counts[1].bytes / 1e9, "GB"),
+        Row("kernels of an event", counts[2].kernels, counts[3].kernels, ""),
+        Row("bytes of an event", counts[2].bytes / 1e9, counts[3].bytes / 1e9, "GB"),
     ]
 
 

@@ -164,7 +164,7 @@ def bilevel_step(
     if valid_batch is not None:
         architect.step(valid_batch, decisions, WeightStep(train_batch, weight_optimizer))
     result = gradient_by_weights(supernet, architect.training_weights(train_batch, decisions), train_batch)
-    norm = torch.nn.utils.clip_grad_norm_(supernet.parameters(), grad_clip)
+    norm = torch.nn.utils.clip_grad_norm_(supernet.parameters(), grad_clip, foreach=True)
     if not architect.guard.allows("the training loss or its gradient", [result.loss, norm]):
         return None
     weight_optimizer.step()
@@ -189,13 +189,12 @@ def gradient_by_weights(supernet: Supernet, mixing: MixingWeights, batch: Batch)
     weights = list(supernet.parameters())
 
     def gradients(images: Tensor, labels: Tensor, *tensors: Tensor) -> tuple[Tensor | None, ...]:
-        for weight in weights:
-            weight.grad = None
         logits = supernet(images, mixing.with_tensors(tensors))
         loss = F.cross_entropy(logits, labels)
-        loss.backward()
+        # Not loss.backward(): it copies gradients that are parts of a stack.
+        found = torch.autograd.grad(loss, weights, allow_unused=True)
         correct = (logits.detach().argmax(dim=1) == labels).sum()
-        return loss.detach(), correct, *(weight.grad for weight in weights)
+        return loss.detach(), correct, *found
 
     loss, correct, *found = supernet.run_pass("gradient by weights", gradients, batch, mixing)
     for weight, gradient in zip(weights, found, strict=True):

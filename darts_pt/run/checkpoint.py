@@ -220,9 +220,11 @@ def load_weights(module: torch.nn.Module, state_dict: Any, path: Path) -> None:
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: Any, path: Path, whose: str) -> None:
     """Load an optimiser's state; one that belongs to other parameters is one line. `whose`: "alpha", "the weights"."""
+    foreach = optimizer.defaults.get("foreach")
     with one_line_error(path, f"the optimiser of {whose} does not fit"):
         optimizer.load_state_dict(state)
         for group in optimizer.param_groups:
+            group["foreach"] = foreach  # How it is computed is this run's matter, not the checkpoint's.
             if not all(_is_number(group[key]) for key in ("lr", "weight_decay", "momentum", "eps") if key in group):
                 raise ValueError("its learning rate, decay or momentum is not a number")
             for parameter in group["params"]:

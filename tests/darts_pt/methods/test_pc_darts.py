@@ -10,6 +10,7 @@ from darts_pt.kernels.mixed import channels_through, shuffled
 from darts_pt.methods.pc_darts import PartialChannels
 from darts_pt.run.errors import UserError
 from darts_pt.supernet import Decisions, MixingWeights, Supernet, initial_alpha
+from nasbench201.cell_plan import Mixture
 from nasbench201.partial import PartialCell as PartialCell201
 from nasbench201.supernet import CELL, NasBench201Supernet
 from nasbench201.supernet import Cell as Cell201
@@ -45,7 +46,7 @@ def test_with_all_channels_and_edge_weights_of_one_a_cell_is_the_ordinary_one() 
     every = tuple(tuple(range(5)) for _ in range(6))
     plain, partial = Cell201(4).double(), PartialCell201(4, one_in=1).double()
     partial.load_state_dict(plain.state_dict())
-    expected = plain(images(4), weights, every)
+    expected = plain(images(4), Mixture(weights, every, torch.float64))
     torch.testing.assert_close(partial(images(4), weights, every, torch.ones(6, dtype=torch.float64)), expected)
     for reduction in (False, True):
         arguments = (NORMAL, 8, 8, 4, reduction, False)

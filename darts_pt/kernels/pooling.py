@@ -1,0 +1,54 @@
+"""3x3 average pooling of stride 1 that does not count the padding, forwards and backwards; maps are [batch, H, W, C].
+
+On the CPU a pooling of all but the smallest maps is a depthwise convolution with ones, which is several times faster there
+than torch's pooling, divided by the number of pixels in each window. That division is left to whoever multiplies the
+result by a mixing weight anyway. The window sum is its own transpose.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+FEW_PIXELS = 2048
+"""Pixels in all maps of a batch up to which torch's average pooling is faster on the CPU than a convolution."""
+
+aten = torch.ops.aten
+
+
+def average_pool(maps: Tensor) -> tuple[Tensor, Tensor | None]:
+    """(sums, shares [H, W, 1] or None for 1): the averages are sums · shares."""
+    if _is_convolution(maps):
+        kernel, shares = _window(*maps.shape[1:], maps.dtype)
+        return _window_sums(maps, kernel), shares
+    return F.avg_pool2d(maps.permute(0, 3, 1, 2), 3, 1, 1, count_include_pad=False).permute(0, 2, 3, 1), None
+
+
+def average_pool_backward(gradient: Tensor) -> Tensor:
+    """The gradient by the maps, given that by the averages."""
+    if _is_convolution(gradient):
+        kernel, shares = _window(*gradient.shape[1:], gradient.dtype)
+        return _window_sums(gradient * shares, kernel)
+    by_averages = gradient.permute(0, 3, 1, 2)
+    by_maps = aten.avg_pool2d_backward(by_averages, by_averages, [3, 3], [1, 1], [1, 1], False, False, None)
+    return by_maps.permute(0, 2, 3, 1)
+
+
+def _is_convolution(maps: Tensor) -> bool:
+    return maps.device.type == "cpu" and maps.numel() // maps.shape[3] > FEW_PIXELS
+
+
+def _window_sums(maps: Tensor, kernel: Tensor) -> Tensor:
+    return F.conv2d(maps.permute(0, 3, 1, 2), kernel, padding=1, groups=maps.shape[3]).permute(0, 2, 3, 1)
+
+
+@lru_cache(maxsize=64)
+def _window(height: int, width: int, channels: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """The depthwise kernel of ones, and 1 / (pixels in the window) of every place [H, W, 1]."""
+    with torch.inference_mode(False):
+        inside = torch.ones(1, 1, height, width, dtype=torch.float64)
+        count = F.avg_pool2d(inside, 3, stride=1, padding=1, divisor_override=1)
+        return torch.ones(channels, 1, 3, 3, dtype=dtype), (1 / count[0, 0, :, :, None]).to(dtype)

@@ -1,0 +1,174 @@
+"""What a cell of the NAS-Bench-201 supernet computes together, under a pattern of active operations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from darts_pt.supernet import ActiveOperations, CellType, Edge
+from nasbench201.architecture import OPERATIONS, SOURCES
+from nasbench201.operations import AVG_POOL_3X3, NOR_CONV_1X1, NOR_CONV_3X3, SKIP_CONNECT
+
+EDGES = tuple(Edge(source, target) for target, sources in enumerate(SOURCES, start=1) for source in sources)
+"""1<-0, 2<-0, 2<-1, 3<-0, 3<-1, 3<-2: node 0 is the cell's input, node 3 its output."""
+
+CELL = CellType("cell", EDGES, (OPERATIONS,) * len(EDGES))
+
+LAST = 3
+"""The last node; every earlier one is a source, every later one of a source a target."""
+
+EDGE_OF = {(edge.source, edge.target): index for index, edge in enumerate(EDGES)}
+BY_SOURCE = [EDGE_OF[source, target] for source in range(LAST) for target in range(source + 1, LAST + 1)]
+
+CONVOLUTIONS = [(edge, operation) for operation in (NOR_CONV_3X3, NOR_CONV_1X1) for edge in BY_SOURCE]
+"""(edge, operation) of every convolution, in the order in which a cell stores them: those computed as one side by side."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Convolutions of one kind, on edges from one node to consecutive nodes: computed as one, with stacked outputs.
+
+    Attributes:
+        begin: the place of the first in :data:`CONVOLUTIONS`.
+        target: the node in which the first ends.
+        count: how many they are.
+    """
+
+    operation: int
+    begin: int
+    target: int
+    count: int
+
+    def places(self) -> slice:
+        return slice(self.begin, self.begin + self.count)
+
+
+@dataclass(frozen=True)
+class SourcePlan:
+    """What is computed from one node: its convolutions, and whether an edge takes it as it is, or pooled."""
+
+    stacks: tuple[Stack, ...]
+    skips: bool
+    pools: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The work of a cell.
+
+    Attributes:
+        sources: of nodes 0, 1, 2.
+        convolutions: the places in :data:`CONVOLUTIONS` of those that are active.
+        called: the same as slices.
+        pooled_targets: the nodes into which a pooling is active.
+        reads: (edge, operation) of the mixing weights that a pass takes, in the order of :class:`Mixture`.
+        active: for each of `reads` whether it is active.
+    """
+
+    sources: tuple[SourcePlan, ...]
+    convolutions: tuple[int, ...]
+    called: tuple[slice, ...]
+    pooled_targets: frozenset[int]
+    reads: tuple[tuple[int, int], ...]
+    active: tuple[bool, ...]
+
+
+@lru_cache(maxsize=1024)
+def plan(active: ActiveOperations) -> Plan:
+    """The plan for a pattern of active operations."""
+
+    def on_any(edges: list[int], operation: int) -> bool:
+        return any(operation in active[edge] for edge in edges)
+
+    convolutions = [place for place, (edge, operation) in enumerate(CONVOLUTIONS) if operation in active[edge]]
+    stacks = _stacks(convolutions)
+    sources = []
+    for source in range(LAST):
+        leaving = [edge for edge in BY_SOURCE if EDGES[edge].source == source]
+        own = tuple(stack for stack in stacks if CONVOLUTIONS[stack.begin][0] in leaving)
+        sources.append(SourcePlan(own, on_any(leaving, SKIP_CONNECT), on_any(leaving, AVG_POOL_3X3)))
+    pooled = frozenset(target for target in (1, 2, 3) if on_any([EDGE_OF[s, target] for s in range(target)], AVG_POOL_3X3))
+    reads = [*CONVOLUTIONS, *_in_forward_order(), *_in_backward_order(pooled)]
+    return Plan(
+        tuple(sources),
+        tuple(convolutions),
+        (slice(None),) if len(convolutions) == len(CONVOLUTIONS) else tuple(map(Stack.places, stacks)),
+        pooled,
+        tuple(reads),
+        tuple(operation in active[edge] for edge, operation in reads),
+    )
+
+
+def _stacks(convolutions: list[int]) -> list[Stack]:
+    """Neighbours in :data:`CONVOLUTIONS` of one kind and from one source, together."""
+    stacks: list[Stack] = []
+    for place in convolutions:
+        edge, operation = CONVOLUTIONS[place]
+        last = stacks[-1] if stacks else None
+        follows = last and last.begin + last.count == place and last.target + last.count == EDGES[edge].target
+        if last and follows:
+            stacks[-1] = Stack(operation, last.begin, last.target, last.count + 1)
+        else:
+            stacks.append(Stack(operation, place, EDGES[edge].target, 1))
+    return stacks
+
+
+def _in_forward_order() -> list[tuple[int, int]]:
+    """Source by source, the skips' and then the poolings' weights to all targets."""
+    return [
+        (EDGE_OF[source, target], operation)
+        for source in range(LAST)
+        for operation in (SKIP_CONNECT, AVG_POOL_3X3)
+        for target in range(source + 1, LAST + 1)
+    ]
+
+
+def _in_backward_order(pooled_targets: frozenset[int]) -> list[tuple[int, int]]:
+    """From the last source and target to the first, the skip's and, if any is active into that target, the pooling's."""
+    return [
+        (EDGE_OF[source, target], operation)
+        for source in reversed(range(LAST))
+        for target in range(LAST, source, -1)
+        for operation in (SKIP_CONNECT, AVG_POOL_3X3)
+        if operation == SKIP_CONNECT or target in pooled_targets
+    ]
+
+
+class Mixture:
+    """The mixing weights [6, 5] as cells take them, made once for all cells of a forward pass.
+
+    Attributes:
+        plan: what the cells compute.
+        forward: [12] the weights of skips and poolings in the order of a forward pass, in the maps' type; no gradient.
+        backward: [at most 12] the same in the order of a backward pass; their gradient comes through these.
+    """
+
+    def __init__(self, weights: Tensor, active: ActiveOperations, dtype: torch.dtype) -> None:
+        self.plan = plan(active)
+        places, are_active = _tensors(active, weights.device)
+        reads = weights.flatten().index_select(0, places)
+        if are_active is not None:
+            reads = reads * are_active
+        count = len(CONVOLUTIONS)
+        self._convolutions, forward, self.backward = reads.split([count, count, len(places) - 2 * count])
+        self.forward = forward.detach().to(dtype)
+        self._scales: dict[int, Tensor] = {}
+
+    def scales(self, channels: int) -> Tensor:
+        """[12 · C]: the weights of the convolutions as the scales of their batch norms."""
+        if channels not in self._scales:
+            self._scales[channels] = self._convolutions.unsqueeze(1).repeat(1, channels).flatten()
+        return self._scales[channels]
+
+
+@lru_cache(maxsize=1024)
+def _tensors(active: ActiveOperations, device: torch.device) -> tuple[Tensor, Tensor | None]:
+    """Where a plan's reads are among the mixing weights, flattened; which are active, or None if all are."""
+    work = plan(active)
+    with torch.inference_mode(False):
+        places = [edge * len(OPERATIONS) + operation for edge, operation in work.reads]
+        mask = None if all(work.active) else torch.tensor(work.active, device=device)
+        return torch.tensor(places, device=device), mask
