@@ -297,7 +297,9 @@ def measure(options: SpeedOptions) -> list[Row]:
     event = in_turn(contest.our_event, contest.textbook_event, size.repeats, size.budget, device)
     memory = peak_bytes(contest.our_step, device), peak_bytes(contest.textbook_step, device)
     event_memory = peak_bytes(contest.our_event, device), peak_bytes(contest.textbook_event, device)
-    counts = [count(action) for action in (contest.our_step, contest.textbook_step, contest.our_event, contest.textbook_event)]
+    counts = [
+        count(action) for action in (contest.our_step, contest.textbook_step, contest.our_event, contest.textbook_event)
+    ]
     shares = 100 * inputs[0].wall / step[0].wall, 100 * inputs[1].wall / step[1].wall
     return [
         _row("bilevel step", step, "wall"),

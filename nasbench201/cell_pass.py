@@ -9,8 +9,8 @@ computed together:
 - What a node sends to the later nodes stays stacked, [batch, H, W, targets, C], from source to source: its first target is
   the next node, the rest is what the nodes after that have so far.
 
-Backwards, the skips and the poolings P of all edges that leave a node are one matrix-vector product: with the gradients G of the
-later nodes and P'G as rows, the node gets the weighted sum of the rows, and the weights get row · node.
+Backwards, the skips and the poolings P of all edges that leave a node are one matrix-vector product: with the gradients
+G of the later nodes and P'G as rows, the node gets the weighted sum of the rows, and the weights get row · node.
 
 A cell is one function of autograd: that spares autograd's own sums of gradients, and its time between kernels. Without
 gradients batch norms overwrite their inputs, so that scoring takes little memory.
@@ -41,11 +41,11 @@ class Statistics(NamedTuple):
     momentum: float
     eps: float
 
-    def running(self, part: slice) -> tuple[Tensor | None, Tensor | None]:
-        """Mean and variance of some channels."""
+    def running(self, stack: Stack, channels: int) -> tuple[Tensor | None, Tensor | None]:
+        """Running mean and variance of a stack."""
         if self.mean is None or self.variance is None:
             return None, None
-        return self.mean[part], self.variance[part]
+        return _scale(self.mean, stack, channels), _scale(self.variance, stack, channels)
 
 
 class Saved(NamedTuple):
@@ -65,26 +65,22 @@ def cell_output(inputs: Tensor, kernels: Tensor, statistics: Statistics, mixture
     """
     scales = mixture.scales(inputs.shape[1])
     if torch.is_grad_enabled():
-        return _CellPass.apply(
-            inputs, kernels, scales, mixture.backward, mixture.forward, statistics, mixture.plan
-        )  # type: ignore[return-value]
-    return _forward(inputs, kernels, scales, mixture.forward, statistics, mixture.plan, None)
+        return _CellPass.apply(inputs, kernels, scales, mixture.backward, mixture, statistics)  # type: ignore[return-value]
+    return _forward(inputs, kernels, scales, mixture, statistics, None)
 
 
 def _forward(
     inputs: Tensor,
     kernels: Tensor,
     scales: Tensor,
-    weights: Tensor,
+    mixture: Mixture,
     statistics: Statistics,
-    plan: Plan,
     save: Callable[[Saved], None] | None,
 ) -> Tensor:
     kernels = kernels.to(inputs.dtype)
     channels = inputs.shape[1]
     node, later = inputs.permute(0, 2, 3, 1), None  # `later`: what the nodes after this one have so far, stacked.
-    places = iter(weights.split([count for count in range(LAST, 0, -1) for _ in ("skip", "pool")]))
-    for source, work in enumerate(plan.sources):
+    for source, work in enumerate(mixture.plan.sources):
         if source > 0:
             node = torch.zeros_like(node) if later is None else later[..., 0, :]
             later = None if later is None else later[..., 1:, :]
@@ -92,17 +88,18 @@ def _forward(
         for stack in work.stacks:
             convolved = _convolved(saved.rectified, kernels, stack)  # type: ignore[arg-type]
             normalised = _normalised(convolved, scales, statistics, stack, channels, saved.norms if save else None)
-            later = _add(later, normalised.unflatten(3, (stack.count, channels)), stack.target - source - 1, LAST - source)
+            later = _add(
+                later, normalised.unflatten(3, (stack.count, channels)), stack.target - source - 1, LAST - source
+            )
         if save:
             save(saved)
         del saved
-        skip, pool = (next(places).view(-1, 1) for _ in range(2))
         if work.pools:
             pooled, shares = average_pool(node)
-            later = _add_weighted(later, pooled, pool if shares is None else shares.unsqueeze(2) * pool)
+            later = _add_weighted(later, pooled, mixture.pools(source, shares))
             del pooled
         if work.skips:
-            later = _add_weighted(later, node, skip)
+            later = _add_weighted(later, node, mixture.skips(source))
     output = torch.zeros_like(node) if later is None else later[..., 0, :].contiguous()
     return output.permute(0, 3, 1, 2)
 
@@ -124,9 +121,9 @@ def _normalised(
     saved: list[tuple[Tensor, Tensor, Tensor]] | None,
 ) -> Tensor:
     """The batch norms of a stack, times the mixing weights; in place if nothing is to be saved."""
-    part = slice(stack.begin * channels, (stack.begin + stack.count) * channels)
     maps = convolved.permute(0, 3, 1, 2)
-    arguments = (maps, scales[part], None, *statistics.running(part), *statistics[2:])
+    running = statistics.running(stack, channels)
+    arguments = (maps, _scale(scales, stack, channels), None, *running, *statistics[2:])
     if saved is None:
         unused = scales.new_empty(0), scales.new_empty(0)
         output, *_ = aten.native_batch_norm.out(*arguments, out=maps, save_mean=unused[0], save_invstd=unused[1])
@@ -158,20 +155,24 @@ class _CellPass(torch.autograd.Function):
         inputs: Tensor,
         kernels: Tensor,
         scales: Tensor,
-        backward_weights: Tensor,
         weights: Tensor,
+        mixture: Mixture,
         statistics: Statistics,
-        plan: Plan,
     ) -> Tensor:
         ctx.saved = []
-        ctx.kernels, ctx.scales, ctx.weights = kernels, scales, backward_weights
-        ctx.statistics, ctx.plan = statistics, plan
-        keeps_nodes = backward_weights.requires_grad
+        ctx.kernels, ctx.scales, ctx.weights, ctx.plan, ctx.statistics = (
+            kernels,
+            scales,
+            weights,
+            mixture.plan,
+            statistics,
+        )
+        keeps_nodes = weights.requires_grad
 
         def save(saved: Saved) -> None:
             ctx.saved.append(saved if keeps_nodes else saved._replace(node=None))
 
-        return _forward(inputs, kernels, scales, weights, statistics, plan, save)
+        return _forward(inputs, kernels, scales, mixture, statistics, save)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -179,23 +180,21 @@ class _CellPass(torch.autograd.Function):
         plan: Plan = ctx.plan
         wants_inputs, wants_kernels, wants_scales, wants_weights = (is_wanted(ctx, position) for position in range(4))
         gradient = gradient.permute(0, 2, 3, 1)
-        by_kernels = _zeros_if(ctx.kernels, len(plan.convolutions) < len(CONVOLUTIONS)) if wants_kernels else None
-        by_scales = _zeros_if(ctx.scales, len(plan.convolutions) < len(CONVOLUTIONS)) if wants_scales else None
-        by_weights: list[Tensor] = []
-        # The gradients of the nodes from the last on, each followed by that of its poolings.
+        channels = gradient.shape[3]
+        # The gradients of the nodes from the last on, each followed by that of its pooling.
         rows = gradient.new_empty((LAST + len(plan.pooled_targets), *gradient.shape))
         rows[0].copy_(gradient)
         row_of: dict[int, int] = {}
-        filled, used = 0, 0
+        filled = used = 0
         by_node = None
+        by_kernels, by_scales, by_weights = {}, {}, []
         for source in reversed(range(LAST)):
             row_of[source + 1] = filled
             filled += 1
             if source + 1 in plan.pooled_targets:
                 rows[filled].copy_(average_pool_backward(rows[filled - 1]))
                 filled += 1
-            weights = ctx.weights[used : used + filled]
-            used += filled
+            weights, used = ctx.weights[used : used + filled], used + filled
             saved, work = ctx.saved.pop(), plan.sources[source]
             matrix = rows[:filled].view(filled, -1)
             if wants_weights:
@@ -204,13 +203,15 @@ class _CellPass(torch.autograd.Function):
             stacked = {}
             by_rectified = None
             for stack, normalised in zip(work.stacks, saved.norms, strict=True):
-                ends = stack.target, stack.count
+                ends = range(stack.target, stack.target + stack.count)
                 if ends not in stacked:
-                    terms = [rows[row_of[target]] for target in range(stack.target, stack.target + stack.count)]
+                    terms = [rows[row_of[target]] for target in ends]
                     stacked[ends] = torch.cat(terms, dim=3) if len(terms) > 1 else terms[0]
-                by_convolved = _normalised_backward(stacked[ends], normalised, ctx, stack, by_scales)
-                by_rectified = _convolved_backward(
-                    by_convolved, saved.rectified, ctx.kernels, stack, by_rectified, wants_node, by_kernels
+                by_convolved, by_scales[stack] = _normalised_backward(
+                    stacked[ends], normalised, ctx, stack, wants_scales
+                )
+                by_rectified, by_kernels[stack] = _convolved_backward(
+                    by_convolved, saved.rectified, ctx.kernels, stack, by_rectified, wants_node, wants_kernels
                 )
             if not wants_node:
                 continue
@@ -221,36 +222,48 @@ class _CellPass(torch.autograd.Function):
                 aten.threshold_backward.grad_input(by_rectified, saved.rectified, 0, grad_input=by_node)
             if work.skips or work.pools:
                 by_node.view(-1).addmv_(matrix.t(), weights.to(matrix.dtype))
-        by_inputs = by_node.permute(0, 3, 1, 2) if wants_inputs and by_node is not None else None
-        return by_inputs, by_kernels, by_scales, torch.cat(by_weights) if wants_weights else None, None, None, None
+        return (
+            by_node.permute(0, 3, 1, 2) if wants_inputs and by_node is not None else None,
+            _joined(by_kernels, ctx.kernels, _kernel, channels) if wants_kernels else None,
+            _joined(by_scales, ctx.scales, _scale, channels) if wants_scales else None,
+            torch.cat(by_weights) if wants_weights else None,
+            None,
+            None,
+        )
 
 
-def _zeros_if(like: Tensor, zeros: bool) -> Tensor:
-    return torch.zeros_like(like) if zeros else torch.empty_like(like)
+def _joined(
+    parts: dict[Stack, Tensor], like: Tensor, part_of: Callable[[Tensor, Stack, int], Tensor], channels: int
+) -> Tensor:
+    """The gradients of all stacks in the order in which their convolutions are stored; zeros where there is no stack."""
+    if sum(stack.count for stack in parts) == len(CONVOLUTIONS):
+        ordered = sorted(parts, key=lambda stack: stack.begin)
+        return torch.cat([parts[stack].reshape(-1) for stack in ordered]).to(like.dtype)
+    whole = torch.zeros_like(like)
+    for stack, part in parts.items():
+        part_of(whole, stack, channels).copy_(part)
+    return whole
 
 
 def _normalised_backward(
-    gradient: Tensor, saved: tuple[Tensor, Tensor, Tensor], ctx: Any, stack: Stack, by_scales: Tensor | None
-) -> Tensor:
-    """The gradient [batch, H, W, count · C] by a stack's convolutions; that by its scales goes into `by_scales`."""
+    gradient: Tensor, saved: tuple[Tensor, Tensor, Tensor], ctx: Any, stack: Stack, wants_scales: bool
+) -> tuple[Tensor, Tensor]:
+    """The gradients by a stack's convolutions [batch, H, W, count · C] and by its scales."""
     maps, mean, inverse_std = saved
     channels = gradient.shape[3] // stack.count
-    part = slice(stack.begin * channels, (stack.begin + stack.count) * channels)
     statistics: Statistics = ctx.statistics
     by_maps, by_scale, _ = aten.native_batch_norm_backward(
         gradient.permute(0, 3, 1, 2),
         maps,
-        ctx.scales[part],
-        *statistics.running(part),
+        _scale(ctx.scales, stack, channels),
+        *statistics.running(stack, channels),
         mean,
         inverse_std,
         statistics.training,
         statistics.eps,
-        [True, by_scales is not None, False],
+        [True, wants_scales, False],
     )
-    if by_scales is not None:
-        by_scales[part].copy_(by_scale)
-    return by_maps.permute(0, 2, 3, 1)
+    return by_maps.permute(0, 2, 3, 1), by_scale
 
 
 def _convolved_backward(
@@ -260,36 +273,28 @@ def _convolved_backward(
     stack: Stack,
     by_rectified: Tensor | None,
     wants_rectified: bool,
-    by_kernels: Tensor | None,
-) -> Tensor | None:
-    """`by_rectified` and the gradient by the ReLU through one stack; that by its kernels goes into `by_kernels`."""
-    channels = rectified.shape[3]
-    kernel = _kernel(kernels, stack, channels).to(gradient.dtype)
-    by_kernel = None if by_kernels is None else _kernel(by_kernels, stack, channels)
+    wants_kernel: bool,
+) -> tuple[Tensor | None, Any]:
+    """The gradients by the ReLU, added to `by_rectified`, and by a stack's kernels."""
+    kernel = _kernel(kernels, stack, rectified.shape[3]).to(gradient.dtype)
     if stack.operation == NOR_CONV_3X3:
         maps = gradient.permute(0, 3, 1, 2), rectified.permute(0, 3, 1, 2)
-        wanted = [wants_rectified, by_kernel is not None, False]
-        found, found_kernel, _ = aten.convolution_backward(
+        wanted = [wants_rectified, wants_kernel, False]
+        found, by_kernel, _ = aten.convolution_backward(
             *maps, kernel, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1, wanted
         )
-        if by_kernel is not None:
-            by_kernel.copy_(found_kernel)
         if not wants_rectified:
-            return None
+            return None, by_kernel
         found = found.permute(0, 2, 3, 1).contiguous()
-        return found if by_rectified is None else by_rectified.add_(found)
-    if by_kernel is not None:
-        matrix = by_kernel.flatten(1)
-        if matrix.dtype == gradient.dtype:
-            torch.mm(_rows(gradient).t(), _rows(rectified), out=matrix)
-        else:
-            matrix.copy_(_rows(gradient).t() @ _rows(rectified))
+        return found if by_rectified is None else by_rectified.add_(found), by_kernel
+    rows = _rows(gradient)
+    by_kernel = (rows.t() @ _rows(rectified)).view(kernel.shape) if wants_kernel else None
     if not wants_rectified:
-        return None
+        return None, by_kernel
     if by_rectified is None:
-        return (_rows(gradient) @ kernel.flatten(1)).view(rectified.shape)
-    _rows(by_rectified).addmm_(_rows(gradient), kernel.flatten(1))
-    return by_rectified
+        return (rows @ kernel.flatten(1)).view(rectified.shape), by_kernel
+    _rows(by_rectified).addmm_(rows, kernel.flatten(1))
+    return by_rectified, by_kernel
 
 
 def _rows(maps: Tensor) -> Tensor:
@@ -304,3 +309,8 @@ def _kernel(kernels: Tensor, stack: Stack, channels: int) -> Tensor:
     begin = (before + stack.begin % len(BY_SOURCE) * size**2) * channels**2
     length = stack.count * size**2 * channels**2
     return kernels[begin : begin + length].view(stack.count * channels, channels, size, size)
+
+
+def _scale(per_channel: Tensor, stack: Stack, channels: int) -> Tensor:
+    """The stack's part of all convolutions' [12 · C]."""
+    return per_channel[stack.begin * channels : (stack.begin + stack.count) * channels]

@@ -90,7 +90,9 @@ def plan(active: ActiveOperations) -> Plan:
         leaving = [edge for edge in BY_SOURCE if EDGES[edge].source == source]
         own = tuple(stack for stack in stacks if CONVOLUTIONS[stack.begin][0] in leaving)
         sources.append(SourcePlan(own, on_any(leaving, SKIP_CONNECT), on_any(leaving, AVG_POOL_3X3)))
-    pooled = frozenset(target for target in (1, 2, 3) if on_any([EDGE_OF[s, target] for s in range(target)], AVG_POOL_3X3))
+    pooled = frozenset(
+        target for target in (1, 2, 3) if on_any([EDGE_OF[s, target] for s in range(target)], AVG_POOL_3X3)
+    )
     reads = [*CONVOLUTIONS, *_in_forward_order(), *_in_backward_order(pooled)]
     return Plan(
         tuple(sources),
@@ -142,8 +144,8 @@ class Mixture:
 
     Attributes:
         plan: what the cells compute.
-        forward: [12] the weights of skips and poolings in the order of a forward pass, in the maps' type; no gradient.
-        backward: [at most 12] the same in the order of a backward pass; their gradient comes through these.
+        backward: [at most 12] the weights of skips and poolings in the order of a backward pass; their gradient comes
+            through these.
     """
 
     def __init__(self, weights: Tensor, active: ActiveOperations, dtype: torch.dtype) -> None:
@@ -154,14 +156,30 @@ class Mixture:
             reads = reads * are_active
         count = len(CONVOLUTIONS)
         self._convolutions, forward, self.backward = reads.split([count, count, len(places) - 2 * count])
-        self.forward = forward.detach().to(dtype)
+        counts = [count for count in range(LAST, 0, -1) for _ in ("skip", "pool")]
+        parts = [part.view(-1, 1) for part in forward.detach().to(dtype).split(counts)]
+        self._skips, self._pools = parts[::2], parts[1::2]
         self._scales: dict[int, Tensor] = {}
+        self._shared_out: dict[tuple[int, torch.Size], Tensor] = {}
 
     def scales(self, channels: int) -> Tensor:
         """[12 · C]: the weights of the convolutions as the scales of their batch norms."""
         if channels not in self._scales:
             self._scales[channels] = self._convolutions.unsqueeze(1).repeat(1, channels).flatten()
         return self._scales[channels]
+
+    def skips(self, source: int) -> Tensor:
+        """[targets, 1]: the weights of the identity on the edges that leave `source`; no gradient."""
+        return self._skips[source]
+
+    def pools(self, source: int, shares: Tensor | None) -> Tensor:
+        """[targets, 1], or times `shares` [H, W, 1]: those of the pooling."""
+        if shares is None:
+            return self._pools[source]
+        key = source, shares.shape
+        if key not in self._shared_out:
+            self._shared_out[key] = shares.unsqueeze(2) * self._pools[source]
+        return self._shared_out[key]
 
 
 @lru_cache(maxsize=1024)

@@ -34,7 +34,7 @@ class Bank:
         return [place[self._name] for place in self._places]  # type: ignore[misc]
 
     def store(self) -> None:
-        """Move the tensors into one storage: at first, and when they were replaced (another device, another type, a copy)."""
+        """Move the tensors into one storage: at first, and when they were replaced (another device or type)."""
         members = self.members()
         self._flat = torch.cat([member.detach().reshape(-1) for member in members])
         for member, part in zip(members, self._flat.split(self.sizes), strict=True):
@@ -75,7 +75,12 @@ class _Flat(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         parts = gradient.split(ctx.sizes)
-        return None, None, None, *(parts[place].view(shape) for place, shape in zip(ctx.places, ctx.shapes, strict=True))
+        return (
+            None,
+            None,
+            None,
+            *(parts[place].view(shape) for place, shape in zip(ctx.places, ctx.shapes, strict=True)),
+        )
 
 
 def is_wanted(ctx: Any, position: int) -> bool:

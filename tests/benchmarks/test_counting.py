@@ -16,19 +16,20 @@ def test_views_and_allocations_count_for_nothing() -> None:
 
 def test_a_kernel_counts_with_what_it_reads_and_writes() -> None:
     one, other = torch.ones(10), torch.ones(10, dtype=torch.float64)
-    assert count(lambda: one.exp()) == Count(1, 80)
+    assert count(one.exp) == Count(1, 80)
     assert count(lambda: one.add_(1).mul(other)) == Count(2, 80 + 40 + 80 + 80)
 
 
 def test_backward_passes_count_too() -> None:
     leaf = torch.ones(10, requires_grad=True)
-    assert count(lambda: leaf.exp()).kernels < count(lambda: leaf.exp().sum().backward()).kernels
+    assert count(leaf.exp).kernels < count(lambda: leaf.exp().sum().backward()).kernels
 
 
 @pytest.mark.parametrize(
-    ("space", "step", "decision"), [("nasbench201", 700, 680), ("s2", 2_000, 3_000), ("s5", 5_000, 10_000)]
+    ("space", "step", "decision"), [("nasbench201", 600, 1_450), ("s2", 2_200, 1_700), ("s5", 6_600, 16_000)]
 )
 def test_a_step_and_a_decision_stay_within_their_kernels(space: str, step: int, decision: int) -> None:
     contest = Contest(SpeedOptions(space=space, size="digits"))  # type: ignore[arg-type]
+    contest.our_step()  # The first step also makes the momentum.
     assert 100 < count(contest.our_step).kernels <= step
     assert 100 < count(contest.our_event).kernels <= decision
