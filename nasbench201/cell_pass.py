@@ -128,8 +128,8 @@ def _normalised(
         unused = scales.new_empty(0), scales.new_empty(0)
         output, *_ = aten.native_batch_norm.out(*arguments, out=maps, save_mean=unused[0], save_invstd=unused[1])
     else:
-        output, *found = torch.native_batch_norm(*arguments)
-        saved.append((maps, *found))
+        output, mean, inverse_std = torch.native_batch_norm(*arguments)
+        saved.append((maps, mean, inverse_std))
     return output.permute(0, 2, 3, 1)
 
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from darts_pt.evaluation import EvaluationNetwork
+from nasbench201.cell_plan import EDGES
 from nasbench201.operations import candidate
 from nasbench201.skeleton import skeleton
-from nasbench201.supernet import EDGES
 
 
 class ChosenCell(nn.Module):

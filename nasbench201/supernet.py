@@ -46,14 +46,14 @@ class Cell(nn.Module):
         """Node 3 [batch, C, H, W] of the cell's input."""
         (norm,) = self._norm
         moves = norm.training and norm.momentum != 0.0
-        running = [bank.flat() for bank in self._statistics] if moves or not norm.training else [None] * 3
-        statistics = Statistics(running[0], running[1], norm.training, norm.momentum or 0.0, norm.eps)
+        mean, variance, calls = (bank.flat() for bank in self._statistics)
+        running = (mean, variance) if moves or not norm.training else (None, None)
+        statistics = Statistics(*running, norm.training, norm.momentum or 0.0, norm.eps)
         output = cell_output(inputs, self._kernels.trained(mixture.plan.convolutions), statistics, mixture)
         if moves:
-            mean, variance, counters = running
             for called in mixture.plan.called:
-                counters[called].add_(1)
-            for bank, moved in zip(self._statistics, (mean, variance, counters), strict=True):
+                calls[called].add_(1)
+            for bank, moved in zip(self._statistics, (mean, variance, calls), strict=True):
                 bank.take_back(moved)
         return output
 
@@ -87,7 +87,7 @@ class NasBench201Supernet(Supernet):
         weights = mixing.for_cell(CELL.name)
         hidden = self.stem(images.contiguous(memory_format=torch.channels_last))
         # Without edge weights, which only the cells of PC-DARTS take, they are prepared once for all cells.
-        arguments = (Mixture(*weights, hidden.dtype),) if mixing.edge_weights is None else weights
+        arguments: tuple[Any, ...] = weights if mixing.edge_weights else (Mixture(*weights[:2], hidden.dtype),)
         for block in self.cells:
             hidden = block(hidden, *arguments) if isinstance(block, Cell) else block(hidden)
         return self.classifier(self.lastact(hidden).mean(dim=(2, 3)))
