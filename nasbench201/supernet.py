@@ -87,7 +87,9 @@ class NasBench201Supernet(Supernet):
         weights = mixing.for_cell(CELL.name)
         hidden = self.stem(images.contiguous(memory_format=torch.channels_last))
         # Without edge weights, which only the cells of PC-DARTS take, they are prepared once for all cells.
-        arguments: tuple[Any, ...] = weights if mixing.edge_weights else (Mixture(weights[0], weights[1], hidden.dtype),)
+        arguments: tuple[Any, ...] = (
+            weights if mixing.edge_weights else (Mixture(weights[0], weights[1], hidden.dtype),)
+        )
         for block in self.cells:
             hidden = block(hidden, *arguments) if isinstance(block, Cell) else block(hidden)
         return self.classifier(self.lastact(hidden).mean(dim=(2, 3)))
