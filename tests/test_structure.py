@@ -157,7 +157,6 @@ LINES_IN_A_FILE = 300
 LONGER = {
     "benchmarks/speed.py": 334,
     "benchmarks/textbook.py": 333,
-    "darts_pt/run/processes.py": 311,
     "darts_pt/selection.py": 314,
     "sota/space.py": 309,
     "tests/darts_pt/test_search.py": 333,

@@ -21,6 +21,7 @@ from typing import Any, TypeVar, get_type_hints
 import tyro
 
 from darts_pt.run.errors import ArgumentError, Stopped, UserError
+from darts_pt.run.launch import leave_to_agent, run_as_ranks
 from darts_pt.run.processes import launch
 from darts_pt.run.suggestions import did_you_mean
 
@@ -73,20 +74,19 @@ def run_command(
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # A terminal without UTF-8 must not end a run.
             stream.reconfigure(errors="backslashreplace")
-    if launch() is not None:  # Before torch is loaded: its reducer warns every rank of what is meant to be so.
+    place = launch()
+    if place is not None:  # Before torch is loaded: its reducer warns every rank of what is meant to be so.
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     arguments = sys.argv[1:] if argv is None else argv
     try:
         options = parse(options_type, arguments, prog or _module_command())
         if _wants_processes(options):
-            from darts_pt.run.launch import run_as_ranks
-
             sys.exit(run_as_ranks(_module_of(main), arguments, options.nproc_per_node, options.max_restarts))  # type: ignore[attr-defined]
         main(options)
     except UserError as error:
-        _fail("" if _said_elsewhere(error) else _in_terms_of_options(error))
+        _fail(_in_terms_of_options(error))
     except Stopped as stop:
-        if not _said_elsewhere(stop):
+        if place is None or place.rank == 0:  # All processes stop at the same step.
             print(str(stop), file=sys.stderr)
         sys.exit(128 + stop.signal_number)
     except KeyboardInterrupt:
@@ -214,17 +214,12 @@ def _wants_processes(options: object) -> bool:
     return asked > 1 and place is None
 
 
-def _said_elsewhere(message: UserError | Stopped) -> bool:
-    """Whether another process says it; what is found before processes join is the same in all, and the first says it."""
-    place = launch()
-    return (place is not None and place.rank > 0) if message.said is None else message.said
-
-
 def _in_terms_of_options(error: UserError) -> str:
     return f"--{error.name}: {error.problem}" if isinstance(error, ArgumentError) else str(error)
 
 
 def _fail(message: str) -> None:
-    if message:
-        print(f"error: {' '.join(message.splitlines())}", file=sys.stderr)
+    line = " ".join(message.splitlines())
+    if not leave_to_agent(line):
+        print(f"error: {line}", file=sys.stderr)
     sys.exit(USER_ERROR_CODE)

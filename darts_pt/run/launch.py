@@ -1,17 +1,30 @@
-"""Starting a command again as several processes on this machine: torchrun, with the exit codes of this project."""
+"""Starting a command again as several processes on this machine: torchrun, with this project's messages and exit codes."""
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+import signal
 import sys
 import tempfile
+import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from darts_pt.run.processes import LOST, launch
+
+if TYPE_CHECKING:
+    from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
+
+_AGENT = "DARTS_PT_AGENT"
+"""Set in the environment of processes that :func:`run_as_ranks` has started."""
 
 
 def run_as_ranks(module: str, argv: Sequence[str], processes: int, max_restarts: int) -> int:
-    """Run `python -m module argv` in so many processes that know of each other; their exit code.
+    """Run `python -m module argv` in several processes that know of each other; their exit code.
 
     Args:
         max_restarts: how often all are started again after one has failed.
@@ -20,8 +33,8 @@ def run_as_ranks(module: str, argv: Sequence[str], processes: int, max_restarts:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    # What goes wrong in a process, it says itself; the agent would repeat it over a page.
-    logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
+    logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)  # It would print a page about a failure.
+    os.environ[_AGENT] = "1"
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
     with tempfile.TemporaryDirectory() as folder:
         config = LaunchConfig(
@@ -37,8 +50,32 @@ def run_as_ranks(module: str, argv: Sequence[str], processes: int, max_restarts:
         try:
             elastic_launch(config, sys.executable)("-m", module, *argv)
         except ChildFailedError as error:
-            code = error.get_first_failure()[1].exitcode
-            return code if code >= 0 else 128 - code
+            message, code = first_failure(error.failures.values())
+            if message:
+                print(f"error: {message}", file=sys.stderr)
+            return code
         except SignalException as stop:
             return 128 + int(stop.sigval)
     return 0
+
+
+def first_failure(failures: Iterable[ProcessFailure]) -> tuple[str, int]:
+    """What to say of processes that failed, and the exit code; nothing is said where a process left a traceback."""
+    # A process that lost another has nothing to say where that other one does.
+    failure = min(failures, key=lambda failure: (failure.message == LOST, failure.timestamp))
+    if failure.exitcode < 0:
+        name = signal.Signals(-failure.exitcode).name
+        return f"a process of the run was ended by {name}; {LOST.rpartition('; ')[2]}", 128 - failure.exitcode
+    return failure.message if Path(failure.error_file).is_file() else "", failure.exitcode
+
+
+def leave_to_agent(message: str) -> bool:
+    """Tell torchrun's agent what this process fails of; whether the process itself need not say it any more.
+
+    :func:`run_as_ranks` says it once for all processes. torchrun has it on its page; the first process says it too.
+    """
+    place, path = launch(), os.environ.get("TORCHELASTIC_ERROR_FILE")
+    if place is None or path is None:
+        return False
+    Path(path).write_text(json.dumps({"message": message, "timestamp": int(time.time())}), encoding="utf-8")
+    return place.rank > 0 or _AGENT in os.environ

@@ -1,8 +1,8 @@
 """Several processes on one run: who this one is among them, and what they tell each other.
 
 torchrun starts the processes (*ranks*) and says in the environment which one each is. A run asks its :class:`Ranks` for
-its share of the work and for what all must agree on; :data:`ONE`, a single process, answers at once. Only the first rank
-writes files.
+its share of the work and for what all must agree on; :data:`SINGLE_PROCESS` answers at once. Only the first rank writes
+files.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from darts_pt.run.errors import Stopped, UserError
+from darts_pt.run.errors import UserError
 
 if TYPE_CHECKING:
     import torch
@@ -25,8 +25,12 @@ Value = TypeVar("Value")
 
 TIMEOUT = timedelta(hours=6)
 """How long one rank waits for another: scoring a candidate, or reading data, may take long; the dead are noticed sooner."""
-OTHERS_MESSAGE = timedelta(seconds=5)
-"""How long an ending rank waits to see whether the first says the same."""
+LOST = (
+    "another process of the run has ended, and this one cannot go on without it: see what that one, or the system, "
+    "says; resumed, the run goes on from its last checkpoint"
+)
+_CONNECTION_LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "remote process exited")
+"""What gloo and NCCL say when the other side is gone."""
 
 
 class Launch(NamedTuple):
@@ -58,7 +62,7 @@ def launch() -> Launch | None:
 
 
 def _started(process: int) -> str:
-    """When a process was started, as the kernel counts; its number alone comes round again, in containers often."""
+    """When a process was started, as the kernel counts: process numbers are used again, in containers often."""
     with suppress(OSError):
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19]
     return os.environ["MASTER_PORT"]
@@ -232,8 +236,8 @@ class Ranks:
         return result  # type: ignore[return-value]
 
 
-ONE = Ranks()
-"""A run in a single process."""
+SINGLE_PROCESS = Ranks()
+"""A run in one process."""
 
 
 @contextmanager
@@ -245,7 +249,7 @@ def joined(device: torch.device) -> Iterator[Ranks]:
     """
     place = launch()
     if place is None or place.count == 1:
-        yield ONE
+        yield SINGLE_PROCESS
         return
     from torch import distributed
     from torch.distributed.rendezvous import rendezvous
@@ -258,43 +262,12 @@ def joined(device: torch.device) -> Iterator[Ranks]:
     distributed.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=TIMEOUT)
     try:
         yield Ranks(rank, count)
-    except (UserError, Stopped) as message:
-        message.said = _said_by_first(store, rank, str(message))
-        raise
     except RuntimeError as error:
-        if not any(words in str(error) for words in _LOST):
-            raise
-        lost = UserError(
-            "another process of the run has ended, and this one cannot go on without it: see what that one, or the "
-            "system, says; --resume_epoch -1 goes on from the last checkpoint, as --max_restarts does by itself"
-        )
-        lost.said = _is_set(store, _ENDED)
-        raise lost from None
+        if any(words in str(error) for words in _CONNECTION_LOST):
+            raise UserError(LOST) from None
+        raise
     distributed.barrier()  # none tears its connections down while another still uses them
     distributed.destroy_process_group()
-
-
-_LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "remote process exited")
-"""What gloo and NCCL say when the other side is gone."""
-_FIRST, _ENDED = "darts_pt/first", "darts_pt/ended"
-
-
-def _said_by_first(store: Any, rank: int, message: str) -> bool:
-    """Whether the first rank ends with the same message, and this is another."""
-    with suppress(Exception):  # the store may be gone with the rank, or the machine, that kept it
-        store.set(_ENDED, message)
-        if rank == 0:
-            store.set(_FIRST, message)
-            return False
-        store.wait([_FIRST], OTHERS_MESSAGE)
-        return store.get(_FIRST).decode() == message
-    return False
-
-
-def _is_set(store: Any, key: str) -> bool:
-    with suppress(Exception):
-        return store.check([key])
-    return False
 
 
 def one_process(what: str) -> None:
@@ -305,7 +278,7 @@ def one_process(what: str) -> None:
     """
     place = launch()
     if place is not None and place.count > 1:
-        raise UserError(
-            f"{what} runs in one process, but torchrun started {place.count}: start it by itself, or with "
-            "--nproc_per_node 1"
-        )
+        raise UserError(f"{what} runs in one process, but torchrun started {place.count}: start it without torchrun")
+
+
+ONE = SINGLE_PROCESS

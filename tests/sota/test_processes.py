@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
 from darts_pt.commands.command_line import run_command
 from darts_pt.commands.training import check_shares
@@ -19,7 +20,8 @@ from darts_pt.evaluation import CHECKPOINT_KEYS
 from darts_pt.hyperparameters import TrainingOptions
 from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.errors import UserError
-from darts_pt.run.processes import ONE, Ranks, launch, one_process
+from darts_pt.run.launch import first_failure, leave_to_agent
+from darts_pt.run.processes import LOST, ONE, Ranks, launch, one_process
 from sota import train
 from sota.train import SotaTrainOptions
 from tests.helpers.command_line import refused
@@ -81,6 +83,30 @@ def test_what_all_processes_refuse_is_said_once(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_who_failed_first_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All processes fail within a second: one finds a fault or is killed, and those that wait for it lose it."""
+
+    def failure(rank: int, code: int, message: str | None) -> ProcessFailure:
+        path = tmp_path / f"{rank}.json"
+        if message is not None:
+            monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(path))
+            assert leave_to_agent(message)
+        return ProcessFailure(rank, 100 + rank, code, str(path))
+
+    monkeypatch.setenv("MASTER_ADDR", "localhost")
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_PORT"):
+        monkeypatch.setenv(name, "1")
+    lost, found = failure(0, 2, LOST), failure(1, 2, "x.jpg is not an image")
+    assert first_failure([lost, found]) == ("x.jpg is not an image", 2)
+    assert first_failure([lost]) == (LOST, 2)
+    message, code = first_failure([lost, failure(2, -9, None)])
+    assert code == 128 + 9
+    assert "ended by SIGKILL" in message
+    assert first_failure([lost, failure(3, 1, None)]) == ("", 1), "its traceback is on the screen"
+    monkeypatch.delenv("TORCHELASTIC_ERROR_FILE")
+    assert not leave_to_agent("x"), "nobody would say it"
+
+
 @pytest.fixture
 def one_of_three(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if torchrun had started this process, as the second of three."""
@@ -94,7 +120,9 @@ def test_a_search_is_refused_in_several_processes() -> None:
     place = launch()
     assert place is not None
     assert (place.rank, place.count, place.local_rank, place.local_count) == (1, 3, 1, 3)
-    with pytest.raises(UserError, match="a search runs in one process, but torchrun started 3"):
+    with pytest.raises(
+        UserError, match="a search runs in one process, but torchrun started 3: start it without torchrun"
+    ):
         one_process("a search")
 
 
