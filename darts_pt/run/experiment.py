@@ -287,7 +287,6 @@ def _told(error: BaseException) -> str:
 
 
 def _peak_memory() -> float:
-    """The most memory this process has held so far, in MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)  # macOS counts bytes, Linux KiB.
 
