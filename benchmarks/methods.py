@@ -12,12 +12,10 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import os
 import platform
 import statistics
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
@@ -26,7 +24,11 @@ from typing import Any, NamedTuple
 from benchmarks.methods_figure import Point, draw
 from darts_pt.methods import METHODS
 from darts_pt.run.provenance import PROJECT_ROOT
-from nasbench201.space import NasBench201SearchOptions, NasBench201SelectionOptions, NasBench201Space
+from darts_pt.space import SPACES
+from runs.costs import costs
+from runs.make import make
+from runs.reading import read_run
+from runs.run import Run, search
 
 BOTH: dict[str, Any] = {"init_channels": 4, "batch_size": 64, "arch_learning_rate": 3e-3, "report_freq": 1000}
 SEARCH: dict[str, Any] = {"epochs": 15, "ckpt_interval": 100}
@@ -69,68 +71,55 @@ class Result(NamedTuple):
 # Running ---------------------------------------------------------------------------------------------------------
 
 
-def run(seeds: list[int], methods: list[str], selections: list[str], experiments: Path) -> None:
-    """Do what is not done yet; every result is a line of results.jsonl."""
-    from darts_pt.commands.search import run_search
-    from darts_pt.commands.selection import run_selection
-
-    space = NasBench201Space(PROJECT_ROOT / "data")
-    done = {(result.method, result.selection, result.seed) for result in results(experiments)}
-    for seed in seeds:
-        common = {
-            "dataset": "digits",
-            "seed": seed,
-            "gpu": "cpu",
-            "experiments": experiments,
-            "overwrite": True,
-            **BOTH,
+def planned(experiments: Path, seed: int) -> Iterator[tuple[str, str, Run]]:
+    """Method, name of the selection, and run of every selection that there is to be for a seed."""
+    space = SPACES["nasbench201"]
+    kinds: dict[str, Any] = {kind: space.commands[kind].options for kind in ("search", "selection")}
+    common = {"dataset": "digits", "seed": seed, "gpu": "cpu", "experiments": experiments, **BOTH}
+    for method, declared in METHODS.items():
+        searched = search(space, kinds["search"](**common, **SEARCH, method=method))
+        variants = {
+            (method, name): options for name, options in VARIANTS.items() if method in SLOW_FOR.get(name, METHODS)
         }
-        for method in methods:
-            wanted = {
-                (method, name): options for name, options in VARIANTS.items()
-                if name in selections
-                and method in SLOW_FOR.get(name, METHODS)
-                and options["selection"] not in METHODS[method].refuses
-            }  # fmt: skip
-            if method == "darts":
-                wanted |= {(NO_METHOD, name): options for name, options in UNTRAINED.items() if name in selections}
-            open_ = {names: options for names, options in wanted.items() if (*names, seed) not in done}
-            if not open_:
+        if method == "darts":
+            variants |= {(NO_METHOD, name): options for name, options in UNTRAINED.items()}
+        for (label, name), options in variants.items():
+            if options["selection"] not in declared.refuses:
+                selecting = kinds["selection"](**common, **SELECTION, **options, resume_expid="")
+                yield label, name, selection_run(searched, selecting)
+
+
+def run(seeds: list[int], methods: list[str], selections: list[str], experiments: Path) -> None:
+    """Make what is not done yet."""
+    for seed in seeds:
+        for _, name, selected in planned(experiments, seed):
+            searched = selected.source
+            if searched is None or searched.options.method not in methods or name not in selections:
                 continue
-            folder = experiments / "nasbench201" / f"search-{METHODS[method].script_name}-201-{seed}-digits"
-            timing = folder / "search_seconds.json"
-            if not timing.is_file():
-                began = time.process_time()
-                run_search(space, NasBench201SearchOptions(**common, **SEARCH, method=method))
-                timing.write_text(json.dumps(time.process_time() - began))
-            for (label, name), options in open_.items():
-                began = time.process_time()
-                selected = run_selection(
-                    space, NasBench201SelectionOptions(**common, **SELECTION, **options, resume_expid=folder.name)
-                )
-                searched = 0.0 if label == NO_METHOD else json.loads(timing.read_text())
-                result = Result(label, name, seed, selected.genotype, searched, time.process_time() - began)
-                with open(experiments / "results.jsonl", "a", encoding="utf-8") as stream:
-                    stream.write(json.dumps(result._asdict()) + "\n")
+            for each in (searched, selected):
+                if not each.is_done:
+                    make(each)
 
 
 def results(experiments: Path) -> list[Result]:
-    """What has been run; a line that was cut off does not count."""
-    path = experiments / "results.jsonl"
-    found: dict[tuple[str, str, int], Result] = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        try:
-            result = Result(**json.loads(line))
-        except ValueError:
-            continue
-        found[result.method, result.selection, result.seed] = result
-    return list(found.values())
+    """What has been run."""
+    seeds = sorted({int(path.name.split("-")[-2]) for path in experiments.glob("nasbench201/search-*-digits")})
+    found = []
+    for seed in seeds:
+        for method, name, selected in planned(experiments, seed):
+            if selected.is_done and selected.folder and selected.source and selected.source.folder:
+                genotype = str(read_run(selected.folder).architecture)
+                spent = costs([selected.source.folder, selected.folder], experiments).values()
+                searching, selecting = (cost.processor_seconds or NAN for cost in spent)
+                searching = 0.0 if method == NO_METHOD else searching
+                found.append(Result(method, name, seed, genotype, searching, selecting))
+    return found
 
 
 # Reporting -------------------------------------------------------------------------------------------------------
 
 
-class Row(NamedTuple):
+class Summary(NamedTuple):
     """A method under a selection, over its seeds; accuracies in percent, regret in percentage points."""
 
     method: str
@@ -146,7 +135,7 @@ KNOWN = ("digits test", "rank", "regret")
 """What the table says of a genotype."""
 
 
-def rows(experiments: Path) -> Iterator[Row]:
+def rows(experiments: Path) -> Iterator[Summary]:
     """Means and standard deviations over seeds of what the selected architectures are worth."""
     groups: dict[tuple[str, str], list[Result]] = {}
     for result in results(experiments):
@@ -156,12 +145,12 @@ def rows(experiments: Path) -> Iterator[Row]:
     for (method, selection), group in sorted(groups.items(), key=lambda item: (item[0][0], order.index(item[0][1]))):
         accuracy, rank, regret = (_spread([known[result.genotype][name] for result in group]) for name in KNOWN)
         seconds = statistics.mean(result.search_seconds + result.selection_seconds for result in group)
-        yield Row(method, selection, len(group), accuracy, rank, regret, seconds)
+        yield Summary(method, selection, len(group), accuracy, rank, regret, seconds)
 
 
 def looked_up(experiments: Path) -> dict[str, dict[str, float]]:
     """Selected genotype -> what KNOWN names of it."""
-    space = NasBench201Space(PROJECT_ROOT / "data")
+    space = SPACES["nasbench201"]
     return {result.genotype: space.look_up(result.genotype, "digits") for result in results(experiments)}
 
 
@@ -180,14 +169,16 @@ def report(experiments: Path, output: Path) -> None:
         writer.writerow(["method", "selection", "seed", "genotype", "search_seconds", "selection_seconds"])
         writer.writerows(result[:4] + tuple(f"{value:.1f}" for value in result[4:]) for result in results(experiments))
     lines = [
-        f"{platform.machine()}, {os.cpu_count()} cores, {date.today().isoformat()}; {_in_words(BOTH)}; "
-        f"search {_in_words(SEARCH)}; selection {_in_words(SELECTION)}.",
+        f"{platform.machine()}, {os.cpu_count()} cores, {date.today().isoformat()}; {_as_options(BOTH)}; "
+        f"search {_as_options(SEARCH)}; selection {_as_options(SELECTION)}.",
         "",
         "| search | selection | seeds | test accuracy % | rank of 15,625 | regret | processor seconds |",
         "|---|---|---:|---:|---:|---:|---:|",
     ]
     for row in table:
-        accuracy, rank, regret = (_in_cell(*pair, digits) for pair, digits in zip(row[3:6], (2, 0, 2), strict=True))
+        accuracy, rank, regret = (
+            _with_deviation(*pair, digits) for pair, digits in zip(row[3:6], (2, 0, 2), strict=True)
+        )
         lines.append(
             f"| {row.method} | {row.selection} | {row.seeds} | {accuracy} | {rank} | {regret} | {row.seconds:.0f} |"
         )
@@ -218,21 +209,21 @@ def gains(points: Sequence[Point]) -> list[str]:
             continue
         better, worse = sum(value > 0 for value in differences), sum(value < 0 for value in differences)
         test: Any = stats.ttest_1samp(differences, 0.0) if len(set(differences)) > 1 else None
-        gain = _in_cell(*_spread(differences), 2)
+        gain = _with_deviation(*_spread(differences), 2)
         median = f"{statistics.median(differences):.2f}"
         equal = len(differences) - better - worse
-        p = _in_cell(test.pvalue if test else NAN, NAN, 3)
+        p = _with_deviation(test.pvalue if test else NAN, NAN, 3)
         lines.append(f"| {method} | {selection} | {gain} | {median} | {better}, {worse}, {equal} | {p} |")
     return lines if len(lines) > 2 else []
 
 
-def _in_words(options: dict[str, Any]) -> str:
+def _as_options(options: dict[str, Any]) -> str:
     return " ".join(
         f"--{name} {value}" for name, value in options.items() if name not in ("report_freq", "ckpt_interval")
     )
 
 
-def _in_cell(mean: float, deviation: float, digits: int) -> str:
+def _with_deviation(mean: float, deviation: float, digits: int) -> str:
     if mean != mean:
         return "–"
     return f"{mean:,.{digits}f}" + ("" if deviation != deviation else f" ± {deviation:,.{digits}f}")
@@ -243,7 +234,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("command", choices=("run", "report"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
-    parser.add_argument("--methods", nargs="+", choices=tuple(METHODS), default=list(METHODS))
+    parser.add_argument("--methods", nargs="+", choices=METHODS.names, default=list(METHODS))
     names = [*VARIANTS, *UNTRAINED]
     parser.add_argument("--selections", nargs="+", choices=names, default=names)
     parser.add_argument("--experiments", type=Path, default=PROJECT_ROOT / "experiments" / "methods")

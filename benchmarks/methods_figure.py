@@ -89,7 +89,7 @@ def draw(points: Sequence[Point], selections: Sequence[str], stem: Path) -> str:
         for fmt in FORMATS:
             figure.savefig(stem.with_suffix(f".{fmt}"), dpi=300, metadata=DATELESS[fmt])
         pyplot.close(figure)
-    return _in_words(points, methods, shown)
+    return _medians(points, methods, shown)
 
 
 def _accuracies(points: Sequence[Point], method: str, selection: str) -> list[float]:
@@ -119,7 +119,7 @@ def _marks(axes: Axes, accuracies: list[float], y: float, lowest: float, colour:
     axes.plot(max(statistics.median(accuracies), lowest), y, marker, color=colour, markersize=5, linestyle="")
 
 
-def _in_words(points: Sequence[Point], methods: Sequence[str], selections: Sequence[str]) -> str:
+def _medians(points: Sequence[Point], methods: Sequence[str], selections: Sequence[str]) -> str:
     """For those who do not see the figure: the median of every method under every selection."""
     rows = []
     for method in methods:
