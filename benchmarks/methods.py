@@ -29,6 +29,7 @@ from runs.costs import costs
 from runs.make import make
 from runs.reading import read_run
 from runs.run import Run, search
+from runs.run import selection as selection_run
 
 BOTH: dict[str, Any] = {"init_channels": 4, "batch_size": 64, "arch_learning_rate": 3e-3, "report_freq": 1000}
 SEARCH: dict[str, Any] = {"epochs": 15, "ckpt_interval": 100}

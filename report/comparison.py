@@ -36,7 +36,7 @@ Seed = int | None | tuple[int | None, int | None]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SelectionResult:
     """What one selection came to.
 
     Attributes:
@@ -61,11 +61,11 @@ class Group:
     dataset: str
     size: str
     label: str
-    outcomes: tuple[Outcome, ...]
+    results: tuple[SelectionResult, ...]
 
     def values(self, quantity: Quantity) -> dict[Seed, float]:
         """Seed -> value, where it was measured."""
-        pairs = [(outcome.seed, getattr(outcome, quantity)) for outcome in self.outcomes]
+        pairs = [(result.seed, getattr(result, quantity)) for result in self.results]
         return {seed: value for seed, value in pairs if value is not None}
 
     @property
@@ -95,7 +95,7 @@ def aggregate(values: Sequence[float]) -> Aggregate | None:
     return Aggregate(len(values), statistics.fmean(values), std, max(values))
 
 
-def outcomes(runs: Sequence[Recorded]) -> list[Outcome]:
+def results(runs: Sequence[Recorded]) -> list[SelectionResult]:
     """What every selection among `runs` came to, from itself and from the trainings of its architecture."""
     trained: dict[tuple[str, str, str], list[float]] = {}
     for run in runs:
@@ -107,42 +107,43 @@ def outcomes(runs: Sequence[Recorded]) -> list[Outcome]:
         if run.kind == "selection":
             search = searches.get(run.folder.parent)
             seed = run.seed if search is None or search.seed == run.seed else (search.seed, run.seed)
-            results = trained.get((run.family, run.dataset, run.architecture or ""), [])
+            accuracies = trained.get((run.family, run.dataset, run.architecture or ""), [])
             valid = number((run.genotype or {}).get("supernet_valid_accuracy"))
-            found.append(Outcome(run, seed, statistics.fmean(results) if results else None, run.test_accuracy, valid))
+            test = statistics.fmean(accuracies) if accuracies else None
+            found.append(SelectionResult(run, seed, test, run.test_accuracy, valid))
     return found
 
 
 def groups(runs: Sequence[Recorded]) -> list[Group]:
     """The selections among `runs` by space, data set, size and method; sorted by these."""
     latest: dict[tuple[str, str, str], int] = {}
-    found = outcomes(runs)
-    for outcome in found:
-        key = (outcome.run.space, outcome.run.dataset, outcome.run.method)
-        latest[key] = max(latest.get(key, 0), outcome.run.snapshot or 0)
-    named: dict[tuple[str, str, str, str], list[Outcome]] = {}
-    for outcome in found:
-        run = outcome.run
+    found = results(runs)
+    for result in found:
+        key = (result.run.space, result.run.dataset, result.run.method)
+        latest[key] = max(latest.get(key, 0), result.run.snapshot or 0)
+    named: dict[tuple[str, str, str, str], list[SelectionResult]] = {}
+    for result in found:
+        run = result.run
         label = run.label + (f", {run.variant}" if run.variant else "")
         if run.snapshot is not None and run.snapshot != latest[run.space, run.dataset, run.method]:
             label += f", from epoch {run.snapshot}"
-        named.setdefault((run.space, run.dataset, run.size, label), []).append(outcome)
+        named.setdefault((run.space, run.dataset, run.size, label), []).append(result)
     searches = {run.folder: run for run in runs if run.kind == "search"}
-    grouped: dict[tuple[str, str, str, str], list[Outcome]] = {}
+    grouped: dict[tuple[str, str, str, str], list[SelectionResult]] = {}
     for (*setting, label), members in named.items():
-        for outcome, difference in zip(members, _differences(members, searches), strict=True):
+        for result, difference in zip(members, _differences(members, searches), strict=True):
             space, dataset, size = setting
-            grouped.setdefault((space, dataset, size, label + difference), []).append(outcome)
+            grouped.setdefault((space, dataset, size, label + difference), []).append(result)
     return [Group(*key, tuple(members)) for key, members in sorted(grouped.items())]
 
 
-def _differences(members: Sequence[Outcome], searches: Mapping[Path, Recorded]) -> list[str]:
+def _differences(members: Sequence[SelectionResult], searches: Mapping[Path, Recorded]) -> list[str]:
     """What each was run with that not all of them were, in words; the seed and what computes nothing left out."""
     options: list[dict[str, Any]] = []
-    for outcome in members:
-        search = searches.get(outcome.run.folder.parent)
+    for result in members:
+        search = searches.get(result.run.folder.parent)
         of_search = {OF_SEARCH + name: value for name, value in (search.options if search else {}).items()}
-        options.append({**of_search, **outcome.run.options})
+        options.append({**of_search, **result.run.options})
     names = [name for name in dict.fromkeys(name for one in options for name in one) if _computes(name)]
     differ = [name for name in names if len({repr(one[name]) for one in options if name in one}) > 1]
     differ = [name for name in differ if not (name.startswith(OF_SEARCH) and name.removeprefix(OF_SEARCH) in differ)]

@@ -99,13 +99,13 @@ def _setting(
         rows.append(
             {
                 "label": group.label,
-                "seeds": len({outcome.seed for outcome in group.outcomes}),
+                "seeds": len({result.seed for result in group.results}),
                 "cells": cells,
                 "test": "" if group is first or not shown else _test(p_value(group, first, shown[0])),
             }
         )
     return {
-        "heading": f"{members[0].outcomes[0].run.space_title}, {dataset}" + (f" ({size})" if size else ""),
+        "heading": f"{members[0].results[0].run.space_title}, {dataset}" + (f" ({size})" if size else ""),
         "picture": embed(picture) if picture else None,
         "columns": [QUANTITIES[quantity].removesuffix(" (%)") for quantity in shown],
         "baseline": first.label,

@@ -93,7 +93,7 @@ def page(runs: Sequence[Recorded], options: PageOptions) -> tuple[str, list[tupl
         problems=problems,
         problems_left_out=problems_left_out,
         figures=FIGURES if options.formats and pictures else None,
-        **_made(options),
+        **_provenance(options),
     )
     return html, pictures
 
@@ -117,7 +117,7 @@ def _fewest() -> int:
     return FEWEST
 
 
-def _made(options: PageOptions) -> dict[str, Any]:
+def _provenance(options: PageOptions) -> dict[str, Any]:
     """When and from what the page was made."""
     from darts_pt.run.provenance import git_state, versions
 
