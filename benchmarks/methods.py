@@ -235,7 +235,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("command", choices=("run", "report"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
-    parser.add_argument("--methods", nargs="+", choices=METHODS.names, default=list(METHODS))
+    parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
     names = [*VARIANTS, *UNTRAINED]
     parser.add_argument("--selections", nargs="+", choices=names, default=names)
     parser.add_argument("--experiments", type=Path, default=PROJECT_ROOT / "experiments" / "methods")

@@ -9,12 +9,13 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from darts_pt.commands.command_line import run_command
 from darts_pt.run.provenance import PROJECT_ROOT
+from darts_pt.selections import SELECTIONS
 from nasbench201.space import NasBench201SearchOptions, NasBench201SelectionOptions, NasBench201Space
 from nasbench201.train import NasBench201TrainOptions
 from nasbench201.train import main as train
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from darts_pt.commands.supernets import Selected
 
 TAG = "demo"
-SELECTIONS: dict[Literal["magnitude", "pt"], str] = {"magnitude": "magnitude", "pt": "PT"}
+COMPARED = ("magnitude", "pt")
 
 LOOKED_UP = {"digits test": "table\ntest %", "rank": "rank of\n15,625", "regret": "\nregret"}
 """What the benchmark table knows of an architecture, and the heading it stands under."""
@@ -58,8 +59,8 @@ def main(options: DemoOptions) -> None:
     print("1/4 search: a supernet with every candidate operation on every edge", flush=True)
     searched = run_search(space, NasBench201SearchOptions(**common))
     selected: dict[str, Selected] = {}
-    for number, selection in enumerate(SELECTIONS, start=2):
-        print(f"{number}/4 selection by {SELECTIONS[selection]}", flush=True)
+    for number, selection in enumerate(COMPARED, start=2):
+        print(f"{number}/4 selection by {SELECTIONS[selection].title}", flush=True)
         selected[selection] = run_selection(
             space, NasBench201SelectionOptions(**common, resume_expid=searched.folder.name, selection=selection)
         )
@@ -90,12 +91,12 @@ def compare(space: NasBench201Space, selected: dict[str, Selected], trained: dic
         summary = trained[result.genotype]
         cells = [f"{result.valid.accuracy:.2f}" if result.valid else "", f"{summary['test_accuracy']:.2f}"]
         cells += [f"{summary['parameters']:,}", *(_cell(known[name].get(key)) for key in extra)]
-        table.add_row(SELECTIONS[name], *cells)  # type: ignore[index]
+        table.add_row(SELECTIONS[name].title, *cells)
     console = Console()
     console.print()
     console.print(table)
     for name, result in selected.items():
-        console.print(f"{SELECTIONS[name]}: {result.genotype}", markup=False, highlight=False, soft_wrap=True)  # type: ignore[index]
+        console.print(f"{SELECTIONS[name].title}: {result.genotype}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _cell(value: Any) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from darts_pt.run.errors import UserError
+from darts_pt.selections import SELECTIONS
 from paper import figures, tables
 from paper.discretisation import Strength, strengths
 from paper.numbers import SHUFFLING
@@ -23,9 +24,9 @@ Draw = Callable[[], Result]
 
 EDGES = 3
 """Random edges of figure 1."""
-SELECTED = {"magnitude": "magnitude", "pt": "PT"}
-"""Figures 4 and 5: selections, and what they are called."""
-TUNED = {"pt": "PT", "pt-mag": "PT-Mag"}
+SELECTED = ("magnitude", "pt")
+"""The selections of figures 4 and 5."""
+TUNED = ("pt", "pt-mag")
 """Figure 6."""
 
 
@@ -108,8 +109,9 @@ def figure_4(studies: Sequence[Study]) -> Draw:
     found: list[tuple[int, str, Accuracies]] = []
     for searched in study.searches():
         for epoch in study.snapshots(searched):
-            for selection, label in SELECTED.items():
-                found.append((epoch, label, study.accuracies(study.selection(searched, selection, epoch))))
+            for selection in SELECTED:
+                known = study.accuracies(study.selection(searched, selection, epoch))
+                found.append((epoch, SELECTIONS[selection].title, known))
 
     def draw() -> Result:
         curves: dict[str, dict[str, dict[int, list[float]]]] = {}
@@ -131,7 +133,7 @@ def figure_5(studies: Sequence[Study]) -> Draw:
     searched = study.searches()[0]
     selected = {
         label: run
-        for selection, label in {"magnitude": "DARTS, by magnitude", "pt": "DARTS + PT"}.items()
+        for selection, label in zip(SELECTED, ("DARTS, by magnitude", "DARTS + PT"), strict=True)
         if (run := study.selection(searched, selection)) is not None
     }
 
@@ -151,10 +153,10 @@ def figure_6(studies: Sequence[Study]) -> Draw:
     (study,) = studies
     selected: dict[str, list[Run]] = {}
     for searched in study.searches():
-        for selection, label in TUNED.items():
+        for selection in TUNED:
             run = study.selection(searched, selection)
             if run is not None:
-                selected.setdefault(label, []).append(run)
+                selected.setdefault(SELECTIONS[selection].title, []).append(run)
 
     def draw() -> Result:
         if not selected:

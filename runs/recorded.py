@@ -11,23 +11,13 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from darts_pt.methods import METHODS
+from darts_pt.registry import Declaration
 from darts_pt.run.results import SELECTION
+from darts_pt.selections import SELECTIONS
 from darts_pt.space import SPACES
 
 Kind = Literal["search", "selection", "training", "analysis", "unknown"]
-
-METHODS = {
-    "darts": "DARTS",
-    "darts-2nd": "DARTS (2nd order)",
-    "blank": "fix alpha",
-    "sdarts-rs": "SDARTS-RS",
-    "sdarts-adv": "SDARTS-ADV",
-    "sgas": "SGAS",
-    "gdas": "GDAS",
-    "drnas": "DrNAS",
-}
-"""Names of search methods as the paper writes them; others stand as they are."""
-SELECTIONS = {"pt": "PT", "pt-mag": "PT-Mag", "oneshot": "one-shot", "zero-cost-pt": "Zero-Cost-PT"}
 
 
 @dataclass(frozen=True)
@@ -120,13 +110,13 @@ class Recorded:
         seed = self.options.get("seed", self.config.get("seed"))
         return seed if isinstance(seed, int) else None
 
-    @property
+    @cached_property
     def method(self) -> str:
         """The search method as the paper names it; for a training, the architecture it trains."""
         method = str(self.options.get("method") or "")
-        return METHODS.get(method, method) or ("from scratch" if self.kind == "training" else "?")
+        return _title(METHODS, method) or ("from scratch" if self.kind == "training" else "?")
 
-    @property
+    @cached_property
     def label(self) -> str:
         """Method and selection, for example `DARTS + PT`; DARTS alone stands for its selection by magnitude."""
         if self.kind != "selection":
@@ -134,7 +124,7 @@ class Recorded:
         selection = str(self.options.get("selection", "pt"))
         if selection == "magnitude":
             return f"{self.method} (magnitude)"
-        return f"{self.method} + {SELECTIONS.get(selection, selection)}"
+        return f"{self.method} + {_title(SELECTIONS, selection)}"
 
     @property
     def variant(self) -> str:
@@ -246,6 +236,11 @@ class Recorded:
         """MiB of the process, at most."""
         found = [number(line.get("memory_mib")) for line in self.timing]
         return max((memory for memory in found if memory is not None), default=None)
+
+
+def _title(declared: Mapping[str, Declaration], name: str) -> str:
+    """The name in reports; names that this version does not know stand as they are."""
+    return declared[name].title if name in declared else name
 
 
 @cache
