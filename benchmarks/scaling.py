@@ -138,13 +138,13 @@ def compare(rank: int, count: int, repeats: int, folder: str) -> None:
     import torch
     from torch import distributed
 
-    from darts_pt.run.processes import ONE, Ranks
+    from darts_pt.run.processes import SINGLE_PROCESS, Ranks
 
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=count)
     ranks = Ranks(rank, count)
     together = pieces(ranks)
-    alone = pieces(ONE) if ranks.is_first else {}
+    alone = pieces(SINGLE_PROCESS) if ranks.is_first else {}
     lines = []
     for name, shared in together.items():
         times: dict[int, list[tuple[float, float]]] = {1: [], count: []}

@@ -21,7 +21,7 @@ from darts_pt.run.device import Generators, autocast, use_precision
 from darts_pt.run.epoch import EpochProgress, FiniteGuard, Metrics, StepResult
 from darts_pt.run.errors import ArgumentError
 from darts_pt.run.loop import log_metrics, train_epoch
-from darts_pt.run.processes import ONE, Ranks, Share
+from darts_pt.run.processes import SINGLE_PROCESS, Ranks, Share
 from darts_pt.run.saver import Saver
 
 CHECKPOINT_KEYS = ("epoch", "state_dict", "optimizer", "scheduler", "generators")
@@ -75,7 +75,7 @@ class NetworkTraining:
         generators: Generators,
         options: TrainingOptions,
         fast: bool = False,
-        ranks: Ranks = ONE,
+        ranks: Ranks = SINGLE_PROCESS,
     ) -> None:
         self.data = data
         if options.batch_size > len(self.data.train):

@@ -20,7 +20,7 @@ from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.device import Generators
 from darts_pt.run.epoch import EpochProgress, FiniteGuard, Metrics, StepResult
 from darts_pt.run.errors import ArgumentError, UserError
-from darts_pt.run.processes import ONE
+from darts_pt.run.processes import SINGLE_PROCESS
 from darts_pt.supernet import Decisions, MixingWeights, Supernet
 
 
@@ -92,7 +92,7 @@ class SupernetTraining:
         self.epoch = 0
         self.progress: EpochProgress | None = None
         self.between_batches: Callable[[], None] = lambda: None
-        self.ranks = ONE
+        self.ranks = SINGLE_PROCESS
         self.dtype = next(self.supernet.parameters()).dtype
 
     @property

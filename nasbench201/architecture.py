@@ -9,9 +9,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from darts_pt.run.errors import UserError
+from darts_pt.run.errors import UserError, did_you_mean
 from darts_pt.run.results import find_genotype, read_genotype
-from darts_pt.run.suggestions import did_you_mean
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 """The candidates of every edge, in the order of alpha's columns (the benchmark's own order of operations)."""

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import tyro
 
 from darts_pt.commands.options import PresetInt, RunOptions, SearchOptions, SelectionOptions, TrainOptions, given
-from darts_pt.run.errors import UserError, positive
+from darts_pt.run.errors import UserError, listed, positive
 from darts_pt.run.provenance import PROJECT_ROOT
-from darts_pt.run.suggestions import listed
 from darts_pt.space import Command, SearchSpace
 from nasbench201.architecture import OPERATIONS, chosen_architecture, operations_of
 

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from darts_pt.commands.options import Dataset
-from darts_pt.run.errors import UserError, in_range, one_of
+from darts_pt.run.errors import UserError, in_range, listed, one_of
 from darts_pt.run.provenance import PROJECT_ROOT
-from darts_pt.run.suggestions import listed
 from darts_pt.space import SPACES
 
 if TYPE_CHECKING:

@@ -14,10 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from darts_pt.run.errors import UserError
+from darts_pt.run.errors import UserError, did_you_mean, listed
 from darts_pt.run.files import read_json
 from darts_pt.run.results import GENOTYPE_FILE, SUMMARY_FILE
-from darts_pt.run.suggestions import did_you_mean, listed
 from runs.recorded import Record, Recorded
 
 _MARKS = ("config.json", "metrics.jsonl")

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from darts_pt.run.errors import UserError
+from darts_pt.run.errors import UserError, did_you_mean, listed
 from darts_pt.run.results import GENOTYPE_FILE, find_genotype, read_genotype
-from darts_pt.run.suggestions import did_you_mean, listed
 from sota.genotypes import Genotype, published, published_names, read
 
 

@@ -15,8 +15,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from darts_pt.run.errors import UserError
-from darts_pt.run.suggestions import did_you_mean, listed
+from darts_pt.run.errors import UserError, did_you_mean, listed
 from darts_pt.supernet import CellType
 from sota.operations import OPERATIONS
 from sota.spaces import INPUTS, INPUTS_KEPT, NODES

@@ -9,8 +9,7 @@ from typing import Any
 from darts_pt.commands.command_line import parse
 from darts_pt.commands.own_options import check_settings
 from darts_pt.methods import METHODS
-from darts_pt.run.errors import UserError
-from darts_pt.run.suggestions import did_you_mean, listed
+from darts_pt.run.errors import UserError, did_you_mean, listed
 from darts_pt.space import SPACES, Kind
 from sweep.plan import DATASETS, STAGES, Place, Plan
 

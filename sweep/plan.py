@@ -13,8 +13,7 @@ from typing import Any, get_args
 
 from darts_pt.commands.options import Dataset
 from darts_pt.methods import METHODS
-from darts_pt.run.errors import UserError
-from darts_pt.run.suggestions import did_you_mean, listed
+from darts_pt.run.errors import UserError, did_you_mean, listed
 from darts_pt.selections import SELECTIONS
 from darts_pt.space import SPACES
 

@@ -90,6 +90,7 @@ def test_a_circle_is_found_wherever_the_import_stands(tmp_path: Path) -> None:
 
 
 @pytest.mark.xfail(strict=True, reason="a space and its training command still form a circle")
+@pytest.mark.xfail(strict=True, reason="sota.train and sota.space import each other")
 def test_no_circle_of_imports(imports: Imports) -> None:
     circle = circle_in(imports)
     assert circle is None, " <- ".join(circle)
@@ -127,6 +128,7 @@ def test_tests_share_by_helpers_alone(imports: Imports) -> None:
 
 
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z_]+")
+OPTIONS_OF_GIT = ("--show-toplevel", "--porcelain", "--verify")
 
 
 def method_files() -> list[Path]:
@@ -138,13 +140,13 @@ def test_the_method_parses_no_options() -> None:
     assert [str(path) for path in method_files() if parsers.search(path.read_text(encoding="utf-8"))] == []
 
 
-@pytest.mark.xfail(strict=True, reason="errors of the method and of darts_pt/run still give advice in flags")
+@pytest.mark.xfail(strict=True, reason="darts_pt/kernels/passes.py still names --cuda_graph")
 def test_the_method_names_no_flag() -> None:
     named = {
         f"{path.relative_to(ROOT)}:{node.lineno}: {flag}"
         for path in method_files()
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value not in OPTIONS_OF_GIT
         for flag in FLAG.findall(node.value)
     }
     assert named == set()
@@ -166,7 +168,6 @@ LONGER = {
 """Files that are longer, and how long they may be: this list may only shrink."""
 
 
-@pytest.mark.xfail(strict=True, reason="darts_pt/run still has 18 modules")
 def test_folders_can_be_taken_in_at_a_glance() -> None:
     files = [
         path

@@ -20,10 +20,9 @@ from typing import Any, TypeVar, get_type_hints
 
 import tyro
 
-from darts_pt.run.errors import ArgumentError, Stopped, UserError
+from darts_pt.run.errors import ArgumentError, Stopped, UserError, did_you_mean
 from darts_pt.run.launch import leave_to_agent, run_as_ranks
 from darts_pt.run.processes import launch
-from darts_pt.run.suggestions import did_you_mean
 
 Options = TypeVar("Options")
 Number = TypeVar("Number", int, float)

@@ -10,8 +10,7 @@ import tyro
 
 from darts_pt.methods import METHODS
 from darts_pt.registry import Declaration, Option, Registry
-from darts_pt.run.errors import UserError
-from darts_pt.run.suggestions import listed
+from darts_pt.run.errors import UserError, listed
 from darts_pt.selections import SELECTIONS
 
 

@@ -11,10 +11,9 @@ from typing import Any, NamedTuple
 from darts_pt.commands.options import FREE_OPTIONS
 from darts_pt.run.checkpoint import LAST, SEARCH_KEYS, epochs_in, load, number_in
 from darts_pt.run.config import as_json, is_experiment, options_of
-from darts_pt.run.errors import UserError
+from darts_pt.run.errors import UserError, did_you_mean, listed
 from darts_pt.run.files import read_json
 from darts_pt.run.processes import launch
-from darts_pt.run.suggestions import did_you_mean, listed
 
 
 def find_experiment(root: Path, expid: str) -> Path:

@@ -25,11 +25,10 @@ from darts_pt.methods import METHODS
 from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.config import options_of
 from darts_pt.run.device import Generators, pick_device
-from darts_pt.run.errors import UserError
+from darts_pt.run.errors import UserError, listed
 from darts_pt.run.experiment import Experiment
 from darts_pt.run.processes import joined
 from darts_pt.run.saver import Saver
-from darts_pt.run.suggestions import listed
 from darts_pt.search import search
 from darts_pt.selection import Criteria, decide_during_search, select, select_at_once
 from darts_pt.selections import SELECTIONS

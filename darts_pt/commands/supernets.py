@@ -24,14 +24,13 @@ from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.config import as_json
 from darts_pt.run.device import Generators, dtype_of, pick_device, seeded, use_precision
 from darts_pt.run.epoch import Metrics
-from darts_pt.run.errors import ArgumentError
+from darts_pt.run.errors import ArgumentError, listed
 from darts_pt.run.experiment import Experiment
 from darts_pt.run.files import atomic_write
 from darts_pt.run.processes import Ranks
 from darts_pt.run.results import GENOTYPE_FILE
 from darts_pt.run.saver import Saveable, Saver
 from darts_pt.run.silent import SilentExperiment
-from darts_pt.run.suggestions import listed
 from darts_pt.space import SearchSpace
 from darts_pt.supernet import Decisions, initial_alpha
 from darts_pt.training import Halves, SupernetTraining, sgd

@@ -1,4 +1,4 @@
-"""Where and in which precision a run computes, and where its randomness comes from: named random streams of one seed."""
+"""Device, precision and named random streams of a run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from darts_pt.hyperparameters import Precision
-from darts_pt.run.errors import UserError
+from darts_pt.run.errors import ArgumentError, UserError
 from darts_pt.run.processes import Launch, launch
 
 HOST_STREAMS = ("weights", "alpha", "order")
@@ -19,14 +19,14 @@ HOST_STREAMS = ("weights", "alpha", "order")
 
 
 def pick_device(gpu: str) -> torch.device:
-    """The device that `--gpu` asks for.
+    """Pick the device that a user asks for.
 
     Args:
         gpu: 'auto' (the GPU with the least memory in use, the CPU if there is none), a GPU's index, or 'cpu'. Of
             several processes that torchrun started on a machine, each gets a GPU of its own with 'auto'.
 
     Raises:
-        UserError: for anything else, and for an index that this machine does not have; the message lists what it has.
+        ArgumentError: anything else, or an index that this machine does not have; the message lists what it has.
     """
     if gpu == "cpu":
         return torch.device("cpu")
@@ -42,42 +42,38 @@ def pick_device(gpu: str) -> torch.device:
         return torch.device("cuda", int(gpu))
     names = ", ".join(f"{index} ({torch.cuda.get_device_name(index)})" for index in range(count))
     found = f"GPU {names}" if count else "no usable GPU"
-    raise UserError(f"--gpu {gpu}: this machine has {found}; expected 'auto', the index of a GPU, or 'cpu'")
+    raise ArgumentError("gpu", f"this machine has {found}; expected 'auto', the index of a GPU, or 'cpu', got {gpu}")
 
 
 def _own_gpu(place: Launch, gpu: str, count: int) -> torch.device:
     """The GPU of one of several processes on this machine."""
     if gpu != "auto":
-        raise UserError(
-            f"--gpu {gpu}: {place.local_count} processes on this machine need a GPU each: leave --gpu out (and choose "
-            "with CUDA_VISIBLE_DEVICES), or say cpu"
+        raise ArgumentError(
+            "gpu",
+            f"{place.local_count} processes on this machine need a GPU each: expected 'auto' (CUDA_VISIBLE_DEVICES "
+            f"chooses the GPUs) or 'cpu', got {gpu}",
         )
     if place.local_count > count:
-        raise UserError(
-            f"{place.local_count} processes on a machine with {count} GPUs: expected --nproc_per_node {count} or less, "
-            "or --gpu cpu"
-        )
+        raise ArgumentError("gpu", f"{place.local_count} processes, but this machine has {count} GPUs: expected 'cpu'")
     device = torch.device("cuda", place.local_rank)
     torch.cuda.set_device(device)
     return device
 
 
 def _memory_in_use(count: int) -> list[float]:
-    """Bytes in use on each of torch's GPUs, by any process."""
+    """The bytes in use on each of torch's GPUs, by any process."""
     try:
-        # gpustat numbers the machine's GPUs, torch only the visible ones in an order of its own: match them by UUID.
+        # gpustat counts all GPUs, torch only the visible ones and in another order: match them by UUID.
         import gpustat
 
         used = {gpu.uuid.removeprefix("GPU-"): float(gpu.memory_used) * 2**20 for gpu in gpustat.new_query()}
         return [used[str(torch.cuda.get_device_properties(index).uuid)] for index in range(count)]
-    except (
-        Exception
-    ):  # gpustat absent, NVML absent or of another version, a GPU in parts (MIG), an old torch: ask torch
+    except Exception:  # no gpustat, another NVML, a GPU in parts (MIG), an old torch
         return [_memory_in_use_by_torch(index) for index in range(count)]
 
 
 def _memory_in_use_by_torch(index: int) -> float:
-    """As :func:`_memory_in_use`; it starts CUDA on that GPU, hence only the second choice."""
+    """As :func:`_memory_in_use`; the second choice, since it starts CUDA on that GPU."""
     try:
         free, total = torch.cuda.mem_get_info(index)
     except RuntimeError:  # a GPU that refuses us (in exclusive use, out of memory) is the last to be picked
@@ -91,20 +87,20 @@ def _memory_in_use_by_torch(index: int) -> float:
 def use_precision(precision: Precision) -> None:
     """Set torch's switches for the process.
 
-    torch: what it has by default, convolutions in tf32 on GPUs that have it and matrix products in fp32; the original
-    ran so. tf32: both. In fp32, bf16 and fp64 nothing is computed in tf32.
+    'torch' leaves its defaults, with which the original ran: on GPUs that have tf32, convolutions use it and matrix
+    products do not. With 'tf32' both do, with 'fp32', 'bf16' and 'fp64' neither.
     """
     torch.backends.cudnn.allow_tf32 = precision in ("torch", "tf32")
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
 
 
 def dtype_of(precision: Precision) -> torch.dtype:
-    """The type of weights and images under a precision."""
+    """The dtype of weights and images."""
     return torch.float64 if precision == "fp64" else torch.float32
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[Any]:
-    """What forward passes run in: autocast to bfloat16 under bf16, else nothing."""
+    """The context of forward passes: autocast to bfloat16 with 'bf16', else nothing."""
     return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
 
 
@@ -112,7 +108,7 @@ def autocast(device: torch.device, precision: Precision) -> AbstractContextManag
 
 
 def stream_seed(seed: int, name: str) -> int:
-    """The 63-bit seed of a named stream: a hash, so that it is the same on every machine and for every Python."""
+    """The 63-bit seed of a named stream; a hash, so the same on every machine and Python."""
     return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:8], "big") >> 1
 
 
@@ -157,7 +153,7 @@ class Generators:
             except (RuntimeError, TypeError) as error:
                 raise UserError(
                     f"the random state of '{name}' does not fit a generator on {self[name].device}: the run was saved "
-                    "on another kind of device (CPU or CUDA); resume it on that kind with --gpu"
+                    "on another kind of device (CPU or CUDA); resume it on that kind"
                 ) from error
 
 

@@ -1,11 +1,10 @@
-"""The errors that are meant for the user, and the checks that raise them."""
+"""The errors that are meant for the user, the checks that raise them, and wording that their messages share."""
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Collection
-
-from darts_pt.run.suggestions import did_you_mean, listed
+from collections.abc import Collection, Mapping
 
 
 class UserError(Exception):
@@ -56,3 +55,19 @@ def one_of(name: str, value: str, expected: Collection[str]) -> None:
     """Raises ArgumentError, with what is close to it, unless `value` is in `expected`."""
     if value not in expected:
         raise ArgumentError(name, f"unknown {value!r}{did_you_mean(value, expected)}; expected {listed(expected)}")
+
+
+def did_you_mean(word: str, known: Collection[str], shown: Mapping[str, str] | None = None) -> str:
+    """', did you mean …?' for an error message, or nothing where nothing is close.
+
+    Args:
+        shown: how the message writes what is known, if otherwise.
+    """
+    close = [(shown or {}).get(one, one) for one in difflib.get_close_matches(word, list(known), n=3, cutoff=0.6)]
+    return f", did you mean {' or '.join(close)}?" if close else ""
+
+
+def listed(words: Collection[str], most: int = 12) -> str:
+    """The words with commas between them, cut after `most`."""
+    shown = ", ".join(list(words)[:most])
+    return f"{shown} … ({len(words)} in all)" if len(words) > most else shown

@@ -27,11 +27,10 @@ from typing import TYPE_CHECKING, Any
 
 from darts_pt.run.config import PROJECT, as_json, is_experiment
 from darts_pt.run.errors import ArgumentError, UserError
-from darts_pt.run.files import Lock, WholeFile, atomic_write, read_json
-from darts_pt.run.logs import Logs
-from darts_pt.run.progress import Progress
+from darts_pt.run.files import Lock, UnbufferedFile, atomic_write, read_json
+from darts_pt.run.logs import Logs, Progress
 from darts_pt.run.provenance import copy_code, describe_run
-from darts_pt.run.tensorboard import Board
+from darts_pt.run.tensorboard import TensorBoardWriter
 
 if TYPE_CHECKING:
     import torch
@@ -103,13 +102,13 @@ class Experiment:
         self.log = logger
         self.progress = Progress(logger)
         self._log_file = log_file or folder / "log.txt"
-        self._board: Board | None = None
+        self._board: TensorBoardWriter | None = None
         self._tensorboard = tensorboard
         self._device = device
         self._is_new = self._opened(resume, overwrite)
         try:
             self._configure(options, device, resume)
-            self._metrics = WholeFile(folder / "metrics.jsonl")
+            self._metrics = UnbufferedFile(folder / "metrics.jsonl")
             self._logs = Logs(self._log_file, logger)
         except BaseException:
             self._lock.release()
@@ -205,7 +204,7 @@ class Experiment:
         self._record_cost(kind, epoch)
         numbers = dict(_numbers(kind, plain)) if self._tensorboard else {}
         if numbers:
-            self._board = self._board or Board(self.folder / "runs")
+            self._board = self._board or TensorBoardWriter(self.folder / "runs")
             self._board.add(numbers, epoch if step is None else step)
 
     def _record_cost(self, kind: str, epoch: int) -> None:
@@ -226,7 +225,7 @@ class Experiment:
             import torch
 
             cost["gpu_memory_mib"] = round(torch.cuda.max_memory_allocated(self._device) / 2**20, 1)
-        with contextlib.closing(WholeFile(self.folder / "timing.jsonl")) as file:
+        with contextlib.closing(UnbufferedFile(self.folder / "timing.jsonl")) as file:
             file.write(json.dumps(cost).encode() + b"\n")
 
     @property

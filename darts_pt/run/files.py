@@ -1,4 +1,4 @@
-"""Files that are whole or not there, files that are appended to, and a lock that a dead process does not hold."""
+"""Files that are complete or absent, files that are appended to, and a lock that ends with its process."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from darts_pt.run.errors import UserError
 
 
 def read_json(path: Path) -> Any:
-    """What a file of JSON holds.
+    """Parse a JSON file.
 
     Raises:
-        OSError, ValueError: it cannot be read, or is no JSON, or is nested deeper than any file of ours.
+        OSError, ValueError: it cannot be read, or is not JSON, or is nested deeper than any file of ours.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -28,8 +28,8 @@ def read_json(path: Path) -> Any:
 
 
 @contextmanager
-def named(path: Path) -> Iterator[None]:
-    """An error of the system inside says which file it was about, where it does not say so itself (a full disk)."""
+def path_in_errors(path: Path) -> Iterator[None]:
+    """Add the path to an OSError that names no file, such as that of a full disk."""
     try:
         yield
     except OSError as error:
@@ -38,8 +38,8 @@ def named(path: Path) -> Iterator[None]:
         raise
 
 
-class WholeFile:
-    """A file that is appended to, without a buffer: what was written is with the system, and closing cannot fail.
+class UnbufferedFile:
+    """A file that is appended to without a buffer, so that closing it cannot fail.
 
     Python's buffered files keep what a full disk did not take, and raise again when they are closed.
     """
@@ -49,9 +49,9 @@ class WholeFile:
         self._file = path.open("ab", buffering=0)
 
     def write(self, content: bytes) -> None:
-        """All of it; OSError, which names the file, where that fails."""
+        """Write all of it; an OSError names the file."""
         rest = memoryview(content)
-        with named(self.path):
+        with path_in_errors(self.path):
             while rest:
                 rest = rest[self._file.write(rest) :]
 
@@ -61,34 +61,34 @@ class WholeFile:
         return os.fstat(self._file.fileno()).st_size
 
     def truncate(self, size: int) -> None:
-        """Forget what is beyond `size` bytes."""
+        """Remove everything after `size` bytes."""
         self._file.truncate(size)
 
     def flush(self) -> None:
-        """There is no buffer; TensorBoard asks."""
+        """Do nothing: there is no buffer. TensorBoard calls it."""
 
     def sync(self) -> None:
-        """Have all of it on the disk: what is written elsewhere after this may rely on it, power loss or not."""
+        """Wait until everything is on the disk, so that later writes elsewhere may rely on it after a power loss."""
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """More than once does no harm."""
+        """May be called more than once."""
         self._file.close()
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Gives a temporary path in the same folder; what is written there becomes `path` when the block ends well.
+    """Give a temporary path in the same folder; the file written there becomes `path` when the block ends well.
 
-    The file is flushed to the disk before it is renamed, and the folder after, so that after a power loss either the
-    former or the new content is there, never a part. If the block raises, `path` is as it was and nothing is left.
+    The file is flushed to the disk before it is renamed, and the folder after, so that after a power loss the old or
+    the new content is there, never a part. If the block raises, `path` stays as it was and the temporary file goes.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
-        with named(path):
+        with path_in_errors(path):
             yield temporary
             temporary.chmod(_usual_mode(path))
             _flush(temporary)
@@ -99,13 +99,13 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def atomic_write(path: Path, content: bytes | memoryview | str) -> None:
-    """Writes a whole file (text as UTF-8): a reader, or a crash, never sees a part of it."""
+    """Write a file (text as UTF-8) of which no reader and no crash ever sees a part."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def _usual_mode(path: Path) -> int:
-    """The mode `path` has, or that a new file gets; mkstemp's own is readable by its owner alone."""
+    """The mode of `path`, or of a new file; mkstemp's is readable by its owner alone."""
     with suppress(FileNotFoundError):
         return path.stat().st_mode & 0o777
     mask = os.umask(0)
@@ -114,7 +114,7 @@ def _usual_mode(path: Path) -> int:
 
 
 def _flush(path: Path) -> None:
-    """Asks the system to have a file, or a folder's list of names, on the disk."""
+    """Flush a file, or a folder's list of names, to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -123,7 +123,7 @@ def _flush(path: Path) -> None:
 
 
 def _is_at(handle: int, path: Path) -> bool:
-    """Whether the open file is the one that has that name now."""
+    """Whether the open file is still the one at `path`."""
     try:
         return os.path.samestat(os.fstat(handle), path.stat())
     except FileNotFoundError:

@@ -279,6 +279,3 @@ def one_process(what: str) -> None:
     place = launch()
     if place is not None and place.count > 1:
         raise UserError(f"{what} runs in one process, but torchrun started {place.count}: start it without torchrun")
-
-
-ONE = SINGLE_PROCESS

@@ -1,4 +1,4 @@
-"""What one needs to know of a run to repeat it: code, versions, device, command line."""
+"""Where a run's results come from: code, versions, device, command line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def _project_root() -> Path:
-    """The checkout this code is in; the current folder if the code was installed elsewhere than a checkout."""
+    """The checkout this code is in; the current folder if the code was installed without one."""
     root = Path(__file__).resolve().parents[2]
     return root if (root / "pyproject.toml").is_file() else Path.cwd()
 
@@ -30,7 +30,7 @@ PACKAGES = ("darts_pt", "nasbench201", "sota", "runs", "paper", "report", "sweep
 
 
 def describe_run(device: torch.device | None) -> dict[str, Any]:
-    """The facts of this process as plain data: date, command line, versions, git commit, device."""
+    """Date, command line, versions, git commit and device of this process, as plain data."""
     place = launch()
     return {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -45,7 +45,7 @@ def describe_run(device: torch.device | None) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str | None]:
-    """Python's and the packages' versions; None for what is not installed. Imports none of them."""
+    """The versions of Python and of packages, without importing them; None if not installed."""
     found: dict[str, str | None] = {"python": platform.python_version()}
     for name in ("torch", "torchvision", "numpy"):
         try:
@@ -85,7 +85,7 @@ def _git(*arguments: str) -> str | None:
 
 
 def describe_device(device: torch.device | None) -> str | None:
-    """A name for people: the GPU's model, or `cpu`."""
+    """The GPU's model, or `cpu`."""
     if device is None or device.type != "cuda":
         return None if device is None else device.type
     import torch
@@ -94,7 +94,7 @@ def describe_device(device: torch.device | None) -> str | None:
 
 
 def copy_code(target: Path) -> None:
-    """Puts a copy of the project's .py and .sh files under `target`; an earlier copy there is replaced."""
+    """Copy the project's .py and .sh files to `target`, replacing an earlier copy."""
     if target.exists():
         shutil.rmtree(target)
     sources = [path for package in PACKAGES for path in (PROJECT_ROOT / package).rglob("*.py")]

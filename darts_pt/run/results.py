@@ -8,9 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from darts_pt.run.errors import ArgumentError
+from darts_pt.run.errors import ArgumentError, listed
 from darts_pt.run.files import read_json
-from darts_pt.run.suggestions import listed
 
 GENOTYPE_FILE = "genotype.json"
 """Of a search or a selection."""

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from darts_pt.run.experiment import Experiment
-from darts_pt.run.progress import Item, Progress
+from darts_pt.run.logs import Item, Progress
 
 
 class SilentExperiment(Experiment):

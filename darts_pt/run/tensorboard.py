@@ -1,7 +1,6 @@
-"""TensorBoard's event files, written at once and by this thread, so that an error is an error of the run.
+"""TensorBoard's event files, written at once and in this thread, so that a full disk ends the run.
 
-torch's SummaryWriter writes them from a thread of its own, which prints a traceback where the disk is full, and costs
-seconds to import.
+torch's SummaryWriter has a thread of its own, which prints a traceback when the disk is full, and takes seconds to import.
 """
 
 from __future__ import annotations
@@ -12,11 +11,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from darts_pt.run.files import WholeFile, named
+from darts_pt.run.files import UnbufferedFile, path_in_errors
 
 
-class Board:
-    """Scalars in an event file of its own in `folder`."""
+class TensorBoardWriter:
+    """Writes scalars to a new event file in `folder`."""
 
     def __init__(self, folder: Path) -> None:
         from tensorboard.summary.writer.record_writer import RecordWriter
@@ -25,12 +24,12 @@ class Board:
         # TensorBoard reads the files of a folder in the order of their names.
         name = f"events.out.tfevents.{time.time_ns():020d}.{socket.gethostname()}.{os.getpid()}"
         self._path = folder / name
-        self._file = WholeFile(self._path)
+        self._file = UnbufferedFile(self._path)
         self._records: Any = RecordWriter(self._file)
         self._write(file_version="brain.Event:2")
 
     def add(self, scalars: dict[str, float], step: int) -> None:
-        """Draw numbers by name at a step."""
+        """Add numbers by name at a step."""
         from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[attr-defined]
 
         values = [Summary.Value(tag=name, simple_value=value) for name, value in scalars.items()]
@@ -39,9 +38,9 @@ class Board:
     def _write(self, **content: Any) -> None:
         from tensorboard.compat.proto.event_pb2 import Event  # type: ignore[attr-defined]
 
-        with named(self._path):
+        with path_in_errors(self._path):
             self._records.write(Event(wall_time=time.time(), **content).SerializeToString())
 
     def close(self) -> None:
-        """Ends the file; more than once does no harm."""
+        """May be called more than once."""
         self._file.close()

@@ -14,7 +14,7 @@ from darts_pt.architect import Architect, Batch
 from darts_pt.hyperparameters import Criterion
 from darts_pt.kernels.mixed import frozen_statistics
 from darts_pt.run.epoch import Metrics
-from darts_pt.run.processes import ONE, Ranks
+from darts_pt.run.processes import SINGLE_PROCESS, Ranks
 from darts_pt.selection import Criteria, EdgesChoice, OperationChoice, drop_least_important
 from darts_pt.selections import Selection
 from darts_pt.supernet import CellType, Decisions, MixingWeights, Supernet
@@ -27,7 +27,7 @@ BatchSource = Callable[[], Iterable[Batch]]
 
 
 def score(
-    supernet: Supernet, candidates: Iterable[MixingWeights], batches: BatchSource, ranks: Ranks = ONE
+    supernet: Supernet, candidates: Iterable[MixingWeights], batches: BatchSource, ranks: Ranks = SINGLE_PROCESS
 ) -> list[Metrics]:
     """The supernet's accuracy and loss on the valid half under each of `candidates`, with batch statistics.
 
@@ -50,7 +50,7 @@ def score_operations(
     cell_type: CellType,
     edge: int,
     batches: BatchSource,
-    ranks: Ranks = ONE,
+    ranks: Ranks = SINGLE_PROCESS,
 ) -> list[Metrics]:
     """For each operation of `edge`: the supernet without it (Algorithm 1, the inner loop)."""
     operations = range(len(cell_type.operations[edge]))
@@ -64,7 +64,7 @@ def score_edges(
     cell_type: CellType,
     edges: Iterable[int],
     batches: BatchSource,
-    ranks: Ranks = ONE,
+    ranks: Ranks = SINGLE_PROCESS,
 ) -> list[Metrics]:
     """For each of `edges`: the supernet without it."""
     return score(supernet, [mixing.without_edge(cell_type.name, edge) for edge in edges], batches, ranks)
@@ -97,7 +97,7 @@ class PerturbationRule:
 
     batches: BatchSource
     criteria: Criteria
-    ranks: Ranks = ONE
+    ranks: Ranks = SINGLE_PROCESS
 
     def batch_source(self) -> BatchSource:
         """The valid half for one comparison."""

@@ -20,7 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from darts_pt.architect import Architect
 from darts_pt.data.batches import random_batch_indices
 from darts_pt.kernels.mixed import frozen_statistics
-from darts_pt.run.processes import ONE, Ranks
+from darts_pt.run.processes import SINGLE_PROCESS, Ranks
 from darts_pt.selection import Criteria, EdgesChoice, OperationChoice, drop_least_important
 from darts_pt.selections import Option, Selection
 from darts_pt.supernet import CellType, Decisions, MixingWeights, Supernet
@@ -53,7 +53,7 @@ class ZeroCostRule:
     """
 
     score: Callable[[Supernet, MixingWeights], float]
-    ranks: Ranks = ONE
+    ranks: Ranks = SINGLE_PROCESS
     skip: Callable[[Supernet, MixingWeights], None] = lambda supernet, mixing: None
 
     def _scores(self, supernet: Supernet, removals: list[MixingWeights]) -> list[Score]:

@@ -15,8 +15,7 @@ import numpy as np
 import tyro
 
 from darts_pt.commands.command_line import run_command
-from darts_pt.run.errors import UserError, positive
-from darts_pt.run.suggestions import did_you_mean, listed
+from darts_pt.run.errors import UserError, did_you_mean, listed, positive
 from nasbench201.table.file import SPLITS
 from nasbench201.table.isomorphism import architecture_at, isomorphic, representatives
 from nasbench201.table.lookup import DATA_ROOT, MEANS_TABLE, TABLE_NAME, Table, find_table

@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from darts_pt.run.errors import UserError
-from darts_pt.run.suggestions import listed
+from darts_pt.run.errors import UserError, listed
 from nasbench201.table.file import MEAN, ResultColumn, write_table
 from nasbench201.table.isomorphism import COUNT, number_of
 from nasbench201.table.published import Training, read_published

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from darts_pt.run.errors import UserError
+from darts_pt.run.errors import UserError, did_you_mean, listed
 from darts_pt.run.provenance import PROJECT_ROOT
-from darts_pt.run.suggestions import did_you_mean, listed
 from nasbench201.table.file import MEAN, SPLITS, ResultColumn, read_table, result_column
 from nasbench201.table.isomorphism import COUNT, number_of, representatives
 

@@ -22,7 +22,7 @@ from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.device import Generators, seeded
 from darts_pt.run.errors import UserError
 from darts_pt.run.experiment import Experiment
-from darts_pt.run.processes import ONE
+from darts_pt.run.processes import SINGLE_PROCESS
 from darts_pt.run.saver import Saver
 
 OPTIONS = TrainingOptions(epochs=4, batch_size=40, learning_rate=0.1)
@@ -107,7 +107,7 @@ def test_a_step_is_sgds_on_both_losses(few_digits: DataSet, auxiliary_weight: fl
     training, twin = training_of(few_digits, options=options), training_of(few_digits, options=options)
     indices = next(passes(torch.arange(96), 40, training.generators["batches"]))
     images, labels = few_digits.batch(few_digits.train, indices, None, training.generators)
-    result = training.step([MicroBatch(images, labels, ONE.share(40))])
+    result = training.step([MicroBatch(images, labels, SINGLE_PROCESS.share(40))])
     assert result is not None
     loss, correct, count = result
     assert count == 40
@@ -129,7 +129,7 @@ def test_gradients_are_clipped_if_asked_for(few_digits: DataSet) -> None:
     for clip in (0.0, 0.01):
         training = training_of(few_digits, options=dataclasses.replace(OPTIONS, grad_clip=clip))
         images, labels = few_digits.batch(few_digits.train, torch.arange(40), None, training.generators)
-        training.step([MicroBatch(images, labels, ONE.share(40))])
+        training.step([MicroBatch(images, labels, SINGLE_PROCESS.share(40))])
         gradients = [parameter.grad.flatten() for parameter in training.network.parameters()]  # type: ignore[union-attr]
         norms[clip] = float(torch.cat(gradients).norm())
     assert norms[0.0] > 0.1

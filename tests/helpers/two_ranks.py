@@ -26,7 +26,7 @@ from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.device import Generators, seeded
 from darts_pt.run.errors import Stopped, UserError
 from darts_pt.run.experiment import Experiment
-from darts_pt.run.processes import ONE, Ranks
+from darts_pt.run.processes import SINGLE_PROCESS, Ranks
 from darts_pt.run.saver import Saver
 from darts_pt.selection import select, select_at_once
 from darts_pt.selections.oneshot import DiscretisationRule
@@ -254,7 +254,7 @@ SCENARIOS: dict[str, Scenario] = {
 
 def alone(folder: Path) -> dict[str, Any]:
     """What every scenario comes to in one process."""
-    return {name: scenario(ONE, folder / name) for name, scenario in SCENARIOS.items()}
+    return {name: scenario(SINGLE_PROCESS, folder / name) for name, scenario in SCENARIOS.items()}
 
 
 def work(rank: int, folder: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from darts_pt.commands.command_line import run_command
 from darts_pt.run import checkpoint as checkpoints
-from darts_pt.run.tensorboard import Board
+from darts_pt.run.tensorboard import TensorBoardWriter
 from nasbench201 import train_search
 from nasbench201.space import NasBench201SearchOptions
 from tests.helpers.command_line import refused
@@ -82,7 +82,7 @@ def test_a_full_disk_at_a_checkpoint_is_one_line(
 
 
 def test_a_full_disk_under_tensorboard_is_an_error_of_the_run(tmp_path: Path) -> None:
-    board = Board(tmp_path / "runs")
+    board = TensorBoardWriter(tmp_path / "runs")
     (file,) = (tmp_path / "runs").iterdir()
     with disk_of(file.stat().st_size + 30), pytest.raises(OSError, match="File too large") as error:
         board.add({"loss": 0.5, "accuracy": 50.0}, 1)

@@ -21,7 +21,7 @@ from darts_pt.hyperparameters import TrainingOptions
 from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.errors import UserError
 from darts_pt.run.launch import first_failure, leave_to_agent
-from darts_pt.run.processes import LOST, ONE, Ranks, launch, one_process
+from darts_pt.run.processes import LOST, SINGLE_PROCESS, Ranks, launch, one_process
 from sota import train
 from sota.train import SotaTrainOptions
 from tests.helpers.command_line import refused
@@ -137,9 +137,12 @@ def test_processes_are_not_started_twice(capsys: pytest.CaptureFixture[str], mon
 
 @pytest.mark.parametrize(
     ("ranks", "accumulate", "says"),
-    [(Ranks(0, 5), 1, "5 processes: expected a multiple of 5"), (ONE, 7, "--accumulate 7: expected a multiple of 7"),
-     (Ranks(0, 2), 5, "2 processes with --accumulate 5: expected a multiple of 10")],
-)  # fmt: skip
+    [
+        (Ranks(0, 5), 1, "5 processes: expected a multiple of 5"),
+        (SINGLE_PROCESS, 7, "--accumulate 7: expected a multiple of 7"),
+        (Ranks(0, 2), 5, "2 processes with --accumulate 5: expected a multiple of 10"),
+    ],
+)
 def test_a_batch_must_be_divisible(ranks: Ranks, accumulate: int, says: str) -> None:
     options = TrainingOptions(epochs=1, batch_size=96, learning_rate=0.1, accumulate=accumulate)
     with pytest.raises(UserError, match=f"--batch_size 96 cannot be divided by {says}"):

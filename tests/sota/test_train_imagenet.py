@@ -17,7 +17,7 @@ from darts_pt.complexity import count_multiply_adds, count_parameters
 from darts_pt.data.loaders import MicroBatch
 from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.device import Generators
-from darts_pt.run.processes import ONE, Ranks
+from darts_pt.run.processes import SINGLE_PROCESS, Ranks
 from sota import train_imagenet
 from sota.genotypes import parse, published
 from sota.imagenet import ImageNetLoader
@@ -91,7 +91,7 @@ class TestLoader:
     BATCHES = (torch.tensor([3, 1, 4]), torch.tensor([2, 0]), torch.tensor([5, 6, 9]))
 
     def loaded(
-        self, images: Path, batches: Sequence[Tensor], epoch: int = 1, ranks: Ranks = ONE, workers: int = 0
+        self, images: Path, batches: Sequence[Tensor], epoch: int = 1, ranks: Ranks = SINGLE_PROCESS, workers: int = 0
     ) -> list[MicroBatch]:
         loader = ImageNetLoader(images, 32, workers, 7, torch.device("cpu"))
         return list(loader.train_batches(batches, epoch, ranks, Generators(0, "cpu"), torch.float32))
@@ -121,7 +121,7 @@ class TestLoader:
     def test_labels_are_the_class_folders_in_order(self, images: Path) -> None:
         loader = ImageNetLoader(images, 32, 0, 7, torch.device("cpu"))
         assert (loader.class_names, len(loader.train), len(loader.test)) == (CLASSES, 15, 7)
-        (batch,) = loader.test_batches([torch.arange(7)], ONE, Generators(0, "cpu"), torch.float32)
+        (batch,) = loader.test_batches([torch.arange(7)], SINGLE_PROCESS, Generators(0, "cpu"), torch.float32)
         assert batch.images.shape == (7, 3, 32, 32)
         brightest = batch.images.mean(dim=(2, 3)).argmax(dim=1)
         assert torch.equal(brightest, batch.labels)

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from darts_pt.run.progress import Progress
+from darts_pt.run.logs import Progress
 
 logger = logging.getLogger("tests.progress")
 

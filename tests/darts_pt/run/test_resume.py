@@ -12,9 +12,8 @@ from darts_pt.commands.next_step import say_next
 from darts_pt.commands.resume import check_same_options, find_experiment
 from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.config import options_of
-from darts_pt.run.errors import UserError
+from darts_pt.run.errors import UserError, did_you_mean, listed
 from darts_pt.run.experiment import Experiment
-from darts_pt.run.suggestions import did_you_mean, listed
 
 
 def experiment(root: Path, name: str = "search-darts-201-1", **options: Any) -> Path:
