@@ -157,9 +157,10 @@ def test_the_method_names_no_flag() -> None:
 MODULES_IN_A_FOLDER = 16
 LINES_IN_A_FILE = 300
 LONGER = {
-    "benchmarks/speed.py": 334,
+    "benchmarks/speed.py": 347,
     "benchmarks/textbook.py": 333,
     "darts_pt/selection.py": 314,
+    "nasbench201/cell_pass.py": 316,
     "sota/space.py": 309,
     "tests/darts_pt/test_search.py": 333,
     "tests/darts_pt/test_selection.py": 328,
