@@ -133,16 +133,27 @@ def parse(options_type: type[Options], argv: Sequence[str], prog: str) -> Option
     return options
 
 
-def _unwrap_help(options_type: type) -> None:
-    """Hands tyro what stands under every field as one line: it would keep the lines of the source."""
+def help_texts(options_type: type) -> dict[str, str]:
+    """Option -> its help: the text under its field, on one line, or what the field's annotation says."""
     import docstring_parser
 
-    fields = {field.name: field for field in dataclasses.fields(options_type)}  # pyright: ignore[reportArgumentType]
-    for owner in reversed(options_type.__mro__[:-1]):  # What a class says of a field counts more than its parents.
+    texts: dict[str, str] = {}
+    for owner in reversed(options_type.__mro__[:-1]):  # A class's own text counts more than its parents'.
         for described in docstring_parser.parse_from_object(owner).params:
-            if described.arg_name in fields and described.description:
-                help_text = " ".join(described.description.split())
-                fields[described.arg_name].metadata = MappingProxyType({"help": help_text})
+            if described.description:
+                texts[described.arg_name] = " ".join(described.description.split())
+    for name, hint in get_type_hints(options_type, include_extras=True).items():
+        for extra in getattr(hint, "__metadata__", ()):
+            texts[name] = getattr(extra, "help", None) or texts.get(name, "")
+    return texts
+
+
+def _unwrap_help(options_type: type) -> None:
+    """Give tyro the help of every field on one line: it would keep the line breaks of the source."""
+    texts = help_texts(options_type)
+    for field in dataclasses.fields(options_type):  # pyright: ignore[reportArgumentType]
+        if texts.get(field.name):
+            field.metadata = MappingProxyType({"help": texts[field.name]})
 
 
 def _check_names(options_type: type, argv: Sequence[str]) -> None:
