@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from darts_pt.commands.next_step import selection_script
+from darts_pt.commands.stages import selection_script
 from darts_pt.methods import METHODS
 from darts_pt.run import checkpoint as checkpoints
 from darts_pt.selections import SELECTIONS
@@ -84,6 +84,6 @@ def test_undefined_combinations_are_refused_by_name(searched: Path, capsys: pyte
 
 
 def test_every_method_names_a_script_that_selects() -> None:
-    assert selection_script("sgas", "sota") == "sgas-proj-sota.sh"
-    assert selection_script("gdas", "sota") == "darts-proj-sota.sh --method gdas"
-    assert selection_script("darts-2nd", "201") == "darts-proj-201.sh --method darts-2nd"
+    assert selection_script("sgas", "sota") == ["sgas-proj-sota.sh"]
+    assert selection_script("gdas", "sota") == ["darts-proj-sota.sh", "--method", "gdas"]
+    assert selection_script("darts-2nd", "201") == ["darts-proj-201.sh", "--method", "darts-2nd"]

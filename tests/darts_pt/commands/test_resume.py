@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from darts_pt.commands.next_step import say_next
 from darts_pt.commands.resume import check_same_options, find_experiment
+from darts_pt.commands.stages import say_next
 from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.config import options_of
 from darts_pt.run.errors import UserError, did_you_mean, listed
 from darts_pt.run.experiment import Experiment
+from darts_pt.run.provenance import PROJECT_ROOT
 
 
 def experiment(root: Path, name: str = "search-darts-201-1", **options: Any) -> Path:
@@ -70,12 +71,17 @@ def test_a_resumed_run_has_the_options_it_began_with(tmp_path: Path) -> None:
         check_same_options(folder, {**same, "epochs": 6})
 
 
-def test_what_to_type_next_has_the_data_and_the_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    say_next("eval.sh", experiment(tmp_path, dataset="folder", experiments="my runs"), "--arch", "|none~0|")
+def test_what_to_type_next_has_the_data_and_can_be_typed_where_one_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(PROJECT_ROOT)
+    say_next(experiment(tmp_path, dataset="folder", experiments="my runs"), "eval.sh", "--arch", "|none~0|")
     line = "next: bash exp_scripts/eval.sh --arch '|none~0|' --dataset folder --data pictures --experiments 'my runs'\n"
     assert capsys.readouterr().out == line
-    say_next("eval.sh", experiment(tmp_path / "usual", dataset="cifar10", data=None), "--arch", "x")
-    assert capsys.readouterr().out == "next: bash exp_scripts/eval.sh --arch x\n"
+    for folder, script in (("exp_scripts", "eval.sh"), ("docs", "../exp_scripts/eval.sh")):
+        monkeypatch.chdir(PROJECT_ROOT / folder)
+        say_next(experiment(tmp_path / folder, dataset="cifar10", data=None), "eval.sh", "--arch", "x")
+        assert capsys.readouterr().out == f"next: bash {script} --arch x\n"
 
 
 def test_the_configuration_is_plain_json(tmp_path: Path) -> None:
