@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -172,3 +173,47 @@ def test_a_new_space_has_the_papers_figures_and_tables(item: list[str], tmp_path
     arguments = [*item, "--space", "plain", "--fast", "--gpu", "cpu", "--experiments", str(tmp_path)]
     run_command(PaperOptions, paper.main, [*arguments, "--output", str(tmp_path / "out")])
     assert "Plain" in (tmp_path / "out" / "paper.md").read_text()
+
+
+def test_a_space_with_a_new_operation_is_a_line_and_a_module(tmp_path: Path) -> None:
+    """In a copy of the project, edited as the page says: every command takes it, and shows it."""
+    packages = shutil.ignore_patterns("__pycache__", "*.npz")
+    for name in ("darts_pt", "nasbench201", "sota", "runs", "paper", "report", "sweep"):
+        shutil.copytree(PROJECT_ROOT / name, tmp_path / name, ignore=packages)
+    shutil.copy(PROJECT_ROOT / "pyproject.toml", tmp_path)
+    blocks = dict(
+        re.findall(r"```python\n# (sota/\w+\.py), in \w+\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    )
+    edits = {
+        "sota/spaces.py": ('    "s5": (_S5, _S5),\n', '    "s5": (_S5, _S5),\n' + blocks["sota/spaces.py"]),
+        "sota/operations.py": ('    if name == "none":\n', blocks["sota/operations.py"] + '    if name == "none":\n'),
+    }
+    for name, (old, new) in edits.items():
+        text = (tmp_path / name).read_text(encoding="utf-8")
+        text = text.replace('    "conv_7x1_1x7",\n)', '    "conv_7x1_1x7",\n    "conv_5x5",\n)')
+        assert old in text
+        (tmp_path / name).write_text(text.replace(old, new, 1), encoding="utf-8")
+    plan = 'spaces = ["s6"]\ndatasets = ["digits"]\nmethods = ["darts"]\nselections = ["magnitude"]\nseeds = [2]\n'
+    plan += "[search]\nfast = true\nepochs = 1\n[select]\nfast = true\n"
+    (tmp_path / "plan.toml").write_text(plan + "[evaluate]\nfast = true\nepochs = 1\n")
+    small, where = ["--dataset", "digits", "--fast"], ["--experiments", "e"]
+    commands = [
+        ["sota.train_search", "--space", "s6", "--epochs", "1", *small],
+        ["sota.train", "--arch", "search-darts-sota-s6-2", "--epochs", "1", *small],
+        ["sweep", "plan.toml", "--dry_run"],
+        ["report.page", "-o", "report", "--formats", "svg", "--details", "0"],
+        ["paper", "--figure", "6", "--space", "s6", "--fast", "--dry_run", "--experiments", "p"],
+    ]
+    said = []
+    for module, *arguments in commands:
+        gpu = ["--gpu", "cpu"] if module.startswith("sota") else []
+        process = subprocess.run(
+            [sys.executable, "-m", module, *where, *arguments, *gpu],
+            cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert process.returncode == 0, process.stderr
+        said.append(process.stdout)
+    assert "4 jobs, 1 of them done" in said[2]
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "space: S6; data: digits." in page
+    assert "--space s6" in said[4]
