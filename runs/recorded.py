@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from darts_pt.methods import METHODS
 from darts_pt.registry import Declaration
+from darts_pt.run.config import options_of
 from darts_pt.run.results import SELECTION
 from darts_pt.selections import SELECTIONS
 from darts_pt.space import SPACES
@@ -113,8 +114,11 @@ class Recorded:
     @cached_property
     def method(self) -> str:
         """The search method as the paper names it; for a training, the architecture it trains."""
-        method = str(self.options.get("method") or "")
-        return _title(METHODS, method) or ("from scratch" if self.kind == "training" else "?")
+        title = _title(METHODS, str(self.options.get("method") or ""))
+        if self.options.get("change_method"):
+            searched = str(options_of(self.folder.parent).get("method"))
+            return f"{_title(METHODS, searched)} tuned by {title}"
+        return title or ("from scratch" if self.kind == "training" else "?")
 
     @cached_property
     def label(self) -> str:

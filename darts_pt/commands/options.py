@@ -202,6 +202,8 @@ class SelectionOptions(SelectionSettings, SupernetOptions, RanksOptions):
     train_portion: PresetFloat = None
     """Share of the training set that trains the weights; the rest is the valid half. By default as in the search."""
     method: MethodOfTheSearch = None
+    change_method: bool = False
+    """Tune the supernet by another --method than the one that searched it; the folder's name and reports say so."""
     resume_expid: Annotated[str, tyro.conf.arg(metavar="EXPID")]
     """The search to select from: the name of its experiment folder, or a path to it."""
     resume_epoch: PresetInt = None

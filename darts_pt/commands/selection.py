@@ -11,6 +11,7 @@ import torch
 from darts_pt.commands.options import SelectionOptions, given, with_preset
 from darts_pt.commands.own_options import SETTINGS, check_selection, check_settings, settings_of
 from darts_pt.commands.resume import find_experiment, find_start
+from darts_pt.commands.scripts import selection_script
 from darts_pt.commands.supernets import (
     Selected,
     begin,
@@ -32,7 +33,7 @@ from darts_pt.run.saver import Saver
 from darts_pt.search import search
 from darts_pt.selection import Criteria, decide_during_search, select, select_at_once
 from darts_pt.selections import SELECTIONS
-from darts_pt.space import SearchSpace, Selection
+from darts_pt.space import SPACES, SearchSpace, Selection
 from darts_pt.training import SupernetTraining, cosine, sgd
 
 TUNING_FRACTION = 0.1
@@ -67,10 +68,10 @@ def open_search(space: SearchSpace[Any, Selection], options: Selection, device: 
     Raises:
         UserError: there is no such experiment or checkpoint, or the options contradict it.
     """
-    folder = find_experiment(space.experiments(options), options.resume_expid)
+    folder = _find_search(space, options)
     began = options_of(folder)
     _check_agrees(options, began, folder)
-    _check_method(options, began, folder)
+    _check_method(space, options, began, folder)
     own = {*_SELECTIONS_OWN, *(SETTINGS if options.method not in (None, began.get("method")) else ())}
     asked = options
     try:
@@ -202,6 +203,7 @@ def selection_name(options: SelectionOptions, epoch: int) -> str:
         parts += [f"intv-{options.proj_intv}"] if selection.tunes and options.proj_intv != 5 else []
         parts += [options.edge_decision] if options.edge_decision != "random" else []
         parts += [options.proj_batches] if options.proj_batches != "fresh" else []
+    parts += [f"as-{options.method}"] if options.change_method else []
     return "-".join(parts + ([options.log_tag] if options.log_tag else []))
 
 
@@ -215,6 +217,20 @@ def selection_pattern(options: SelectionOptions, epochs: int) -> str:
     return selection_name(options, epochs if SELECTIONS[options.selection].trained else 0)
 
 
+def _find_search(space: SearchSpace[Any, Any], options: SelectionOptions) -> Path:
+    """The experiment to select from; a name that another family's searches have is told apart from one that is wrong."""
+    try:
+        return find_experiment(space.experiments(options), options.resume_expid)
+    except UserError:
+        for other in SPACES.families().values():
+            if other.family != space.family and f"-{other.scripts}-" in options.resume_expid:
+                raise UserError(
+                    f"--resume_expid {options.resume_expid}: not a search of {space.family} but of {other.family}; select "
+                    f"with its scripts, such as darts-proj-{other.scripts}.sh"
+                ) from None
+        raise
+
+
 def _check_agrees(options: SelectionOptions, began: dict[str, Any], searched: Path) -> None:
     """Selection happens on the data and in the space of the search."""
     for name in ("dataset", "space"):
@@ -226,7 +242,9 @@ def _check_agrees(options: SelectionOptions, began: dict[str, Any], searched: Pa
             )
 
 
-def _check_method(options: SelectionOptions, began: dict[str, Any], searched: Path) -> None:
+def _check_method(
+    space: SearchSpace[Any, Any], options: SelectionOptions, began: dict[str, Any], searched: Path
+) -> None:
     """The selection must be defined for the method, and the supernet be one that the method can go on with.
 
     Raises:
@@ -246,3 +264,11 @@ def _check_method(options: SelectionOptions, began: dict[str, Any], searched: Pa
                 f"--method {method}: {searched.name} was searched by {search_method}, and {name} "
                 f"{METHODS[name].exclusive}: expected --method {search_method}"
             )
+    if "method" in began and method != search_method and not options.change_method:
+        script = " ".join(selection_script(search_method, space.scripts))
+        raise UserError(
+            f"--method {method}: {searched.name} was searched by {search_method}; select from it with {script}, or tune it "
+            f"by {method} all the same with --change_method"
+        )
+    if options.change_method and method == search_method:
+        raise UserError(f"--change_method: {searched.name} was searched by {search_method} already; leave it out")

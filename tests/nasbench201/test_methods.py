@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from darts_pt.commands.stages import selection_script
+from darts_pt.commands.scripts import selection_script
 from darts_pt.methods import METHODS
 from darts_pt.run import checkpoint as checkpoints
 from darts_pt.selections import SELECTIONS
 from nasbench201.architecture import operations_of
+from runs.reading import read_run
 from tests.helpers.command_line import refused
 from tests.helpers.nasbench201 import search, select
 
@@ -87,3 +88,26 @@ def test_every_method_names_a_script_that_selects() -> None:
     assert selection_script("sgas", "sota") == ["sgas-proj-sota.sh"]
     assert selection_script("gdas", "sota") == ["darts-proj-sota.sh", "--method", "gdas"]
     assert selection_script("darts-2nd", "201") == ["darts-proj-201.sh", "--method", "darts-2nd"]
+
+
+def test_a_selection_takes_the_method_of_the_search(searched: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    blank = folder_of(searched, "blank").name
+    said = refused(capsys, select, searched, "--resume_expid", blank, "--method", "darts")
+    assert "searched by blank; select from it with blank-proj-201.sh" in said
+    assert "--change_method" in said
+    gdas = folder_of(searched, "gdas").name
+    assert "darts-proj-201.sh --method gdas" in refused(
+        capsys, select, searched, "--resume_expid", gdas, "--method", "darts"
+    )
+    select(
+        searched, "--resume_expid", blank, "--method", "darts", "--change_method", "--selection", "magnitude", "--fast"
+    )
+    (folder,) = folder_of(searched, "blank").glob("log_resume-*-magnitude-seed-1-as-darts")
+    assert read_run(folder).label == "fix alpha tuned by DARTS (magnitude)"
+    said = refused(capsys, select, searched, "--resume_expid", blank, "--method", "blank", "--change_method")
+    assert "searched by blank already" in said
+
+
+def test_a_search_of_another_family_is_told(searched: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = refused(capsys, select, searched, "--resume_expid", "search-darts-sota-s2-2")
+    assert "not a search of nasbench201 but of sota; select with its scripts, such as darts-proj-sota.sh" in said

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from darts_pt.commands.resume import check_same_options, find_experiment
-from darts_pt.commands.stages import say_next
+from darts_pt.commands.scripts import say_next
 from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.config import options_of
 from darts_pt.run.errors import UserError, did_you_mean, listed
