@@ -41,7 +41,7 @@ class PaperOptions:
     """Make a figure (1 to 6) or a table (1 to 4) of the paper, or all of them: run what is missing, and draw it.
 
     Existing experiments are reused, interrupted ones continued: stop and start it as you like. Files: OUTPUT/paper.md and
-    OUTPUT/figures/. The benchmark table is asked anew at every drawing.
+    OUTPUT/figures/. Every drawing looks accuracies up in the benchmark table of now.
     """
 
     figure: Annotated[int | None, tyro.conf.arg(metavar="N")] = None

@@ -20,14 +20,14 @@ FAILED_CODE = 1
 class SweepOptions:
     """Run a plan: spaces × data sets × methods × selections × seeds, as searches, selections, trainings and a report.
 
-    Jobs run as Ray tasks, on this machine or on a cluster. What is done is not run again, what was interrupted goes on from
-    its checkpoint; the same command goes on where an earlier one was stopped. docs/scale.md describes plans.
+    Jobs run as Ray tasks, on this machine or on a cluster. Finished jobs are not run again, interrupted ones go on from
+    their checkpoints: to continue a sweep, run the same command. docs/scale.md describes plans.
     """
 
     plan: Annotated[str, tyro.conf.arg(metavar="PLAN"), tyro.conf.Positional]
     """A plan (TOML), or a preset: digits (minutes on a laptop), table2, table3, table4 (the paper's)."""
     dry_run: bool = False
-    """Print the jobs and what they would cost; run nothing. Needs no Ray."""
+    """Print the jobs, and how long those take that are like finished experiments; run nothing. Needs no Ray."""
     address: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS")] = None
     """A Ray cluster to run on: auto (the one this machine belongs to), HOST:PORT, or ray://HOST:PORT. By default Ray is
     started on this machine."""
@@ -39,13 +39,13 @@ class SweepOptions:
     num_cpus: Annotated[int | None, tyro.conf.arg(metavar="CPUS")] = None
     """Without --address: CPUs of this machine to use; by default all."""
     max_retries: int = 3
-    """How often a job is gone on with after its worker or node was lost, or a signal ended it."""
+    """Retries per job, after its worker or node was lost or a signal ended it."""
     experiments: Annotated[Path, tyro.conf.arg(metavar="DIR")] = PROJECT_ROOT / "experiments"
     """Where the experiment folders go; every node must see it under this path."""
     data_root: Annotated[Path, tyro.conf.arg(metavar="DIR")] = PROJECT_ROOT / "data"
-    """Where the data sets and benchmark files are, likewise."""
+    """Where the data sets and benchmark files are; also under this path on every node."""
     model_gpus: tuple[int, ...] = ()
-    """For --dry_run: reckon how long the sweep takes on so many GPUs (several numbers may be given)."""
+    """For --dry_run: estimate how long the sweep takes on this many GPUs; several numbers may be given."""
     gpu_hour_price: Annotated[float | None, tyro.conf.arg(metavar="PRICE")] = None
     """For --dry_run: what a GPU costs an hour, in any currency."""
 
