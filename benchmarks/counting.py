@@ -14,8 +14,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 NOT_KERNELS = {
-    "detach", "empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "_local_scalar_dense",
-    "_record_function_enter_new", "_record_function_exit",
+    "detach", "empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "_unsafe_view",
+    "_local_scalar_dense", "_record_function_enter_new", "_record_function_exit",
 }  # fmt: skip
 """Operators that compute nothing, besides those that return a view."""
 

@@ -18,34 +18,19 @@ gradients batch norms overwrite their inputs, so that scoring takes little memor
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from darts_pt.kernels.bank import is_wanted
+from darts_pt.kernels.bank import Statistics, is_wanted
 from darts_pt.kernels.pooling import average_pool, average_pool_backward
-from nasbench201.cell_plan import BY_SOURCE, CONVOLUTIONS, LAST, Mixture, Plan, Stack
+from darts_pt.kernels.sums import is_product, spread
+from nasbench201.cell_plan import CONVOLUTIONS, LAST, Mixture, Plan, Stack
 from nasbench201.operations import NOR_CONV_3X3
 
 aten = torch.ops.aten
-
-
-class Statistics(NamedTuple):
-    """How a cell's batch norms normalise: running statistics [12 · C] (None leaves them alone), mode, momentum, epsilon."""
-
-    mean: Tensor | None
-    variance: Tensor | None
-    training: bool
-    momentum: float
-    eps: float
-
-    def running(self, stack: Stack, channels: int) -> tuple[Tensor | None, Tensor | None]:
-        """Running mean and variance of a stack."""
-        if self.mean is None or self.variance is None:
-            return None, None
-        return _scale(self.mean, stack, channels), _scale(self.variance, stack, channels)
 
 
 class Saved(NamedTuple):
@@ -57,28 +42,28 @@ class Saved(NamedTuple):
     norms: list[tuple[Tensor, Tensor, Tensor]]
 
 
-def cell_output(inputs: Tensor, kernels: Tensor, statistics: Statistics, mixture: Mixture) -> Tensor:
+def cell_output(inputs: Tensor, kernels: Sequence[Tensor], statistics: Statistics, mixture: Mixture) -> Tensor:
     """Node 3 [batch, C, H, W] of the cell's input, which is channels-last.
 
     Args:
-        kernels: all of the cell's, flat, in the order of :data:`CONVOLUTIONS`.
+        kernels: those of every stack of the plan, flat.
     """
     scales = mixture.scales(inputs.shape[1])
     if torch.is_grad_enabled():
-        return _CellPass.apply(inputs, kernels, scales, mixture.backward, mixture, statistics)  # type: ignore[return-value]
+        return _CellPass.apply(mixture, statistics, inputs, scales, mixture.backward, *kernels)  # type: ignore[return-value]
     return _forward(inputs, kernels, scales, mixture, statistics, None)
 
 
 def _forward(
     inputs: Tensor,
-    kernels: Tensor,
+    kernels: Sequence[Tensor],
     scales: Tensor,
     mixture: Mixture,
     statistics: Statistics,
     save: Callable[[Saved], None] | None,
 ) -> Tensor:
-    kernels = kernels.to(inputs.dtype)
     channels = inputs.shape[1]
+    kernel_of = dict(zip(mixture.plan.stacks, kernels, strict=True))
     node, later = inputs.permute(0, 2, 3, 1), None  # `later`: what the nodes after this one have so far, stacked.
     for source, work in enumerate(mixture.plan.sources):
         if source > 0:
@@ -86,27 +71,29 @@ def _forward(
             later = None if later is None else later[..., 1:, :]
         saved = Saved(node, torch.relu(node) if work.stacks else None, [])
         for stack in work.stacks:
-            convolved = _convolved(saved.rectified, kernels, stack)  # type: ignore[arg-type]
+            convolved = _convolved(saved.rectified, kernel_of[stack], stack)  # type: ignore[arg-type]
             normalised = _normalised(convolved, scales, statistics, stack, channels, saved.norms if save else None)
             later = _add(
-                later, normalised.unflatten(3, (stack.count, channels)), stack.target - source - 1, LAST - source
+                later, normalised.unflatten(3, (stack.run[1], channels)), stack.target - source - 1, LAST - source
             )
         if save:
             save(saved)
         del saved
         if work.pools:
             pooled, shares = average_pool(node)
-            later = _add_weighted(later, pooled, mixture.pools(source, shares))
+            if shares is not None and is_product(LAST - source, channels, node):
+                pooled, shares = pooled.mul_(shares), None
+            later = spread(later, pooled, mixture.pools(source, channels, shares))
             del pooled
         if work.skips:
-            later = _add_weighted(later, node, mixture.skips(source))
+            later = spread(later, node, mixture.skips(source, channels))
     output = torch.zeros_like(node) if later is None else later[..., 0, :].contiguous()
     return output.permute(0, 3, 1, 2)
 
 
-def _convolved(rectified: Tensor, kernels: Tensor, stack: Stack) -> Tensor:
+def _convolved(rectified: Tensor, kernel: Tensor, stack: Stack) -> Tensor:
     """[batch, H, W, count · C]. A 1x1 convolution is a matrix product."""
-    kernel = _kernel(kernels, stack, rectified.shape[3])
+    kernel = _unflattened(kernel, stack, rectified)
     if stack.operation == NOR_CONV_3X3:
         return torch.conv2d(rectified.permute(0, 3, 1, 2), kernel, padding=1).permute(0, 2, 3, 1)
     return (_rows(rectified) @ kernel.flatten(1).t()).view(*rectified.shape[:3], -1)
@@ -122,13 +109,12 @@ def _normalised(
 ) -> Tensor:
     """The batch norms of a stack, times the mixing weights; in place if nothing is to be saved."""
     maps = convolved.permute(0, 3, 1, 2)
-    running = statistics.running(stack, channels)
-    arguments = (maps, _scale(scales, stack, channels), None, *running, *statistics[2:])
+    scale = _scale(scales, stack, channels)
     if saved is None:
-        unused = scales.new_empty(0), scales.new_empty(0)
-        output, *_ = aten.native_batch_norm.out(*arguments, out=maps, save_mean=unused[0], save_invstd=unused[1])
+        output = statistics.normalise(maps, scale, stack.run)
     else:
-        output, mean, inverse_std = torch.native_batch_norm(*arguments)
+        running = statistics.running(stack.run, channels)
+        output, mean, inverse_std = torch.native_batch_norm(maps, scale, None, *running, *statistics[3:])
         saved.append((maps, mean, inverse_std))
     return output.permute(0, 2, 3, 1)
 
@@ -143,30 +129,25 @@ def _add(later: Tensor | None, terms: Tensor, begin: int, targets: int) -> Tenso
     return later
 
 
-def _add_weighted(later: Tensor | None, maps: Tensor, weights: Tensor) -> Tensor:
-    """The same maps [batch, H, W, C] for all targets, times weights [targets, 1] or [H, W, targets, 1]."""
-    return maps.unsqueeze(3) * weights if later is None else later.addcmul_(maps.unsqueeze(3), weights)
-
-
 class _CellPass(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        inputs: Tensor,
-        kernels: Tensor,
-        scales: Tensor,
-        weights: Tensor,
         mixture: Mixture,
         statistics: Statistics,
+        inputs: Tensor,
+        scales: Tensor,
+        weights: Tensor,
+        *kernels: Tensor,
     ) -> Tensor:
-        ctx.saved = []
-        ctx.kernels, ctx.scales, ctx.weights, ctx.plan, ctx.statistics = (
-            kernels,
-            scales,
-            weights,
+        ctx.plan, ctx.statistics, ctx.scales, ctx.weights, ctx.kernels = (
             mixture.plan,
             statistics,
+            scales,
+            weights,
+            kernels,
         )
+        ctx.saved = []
         keeps_nodes = weights.requires_grad
 
         def save(saved: Saved) -> None:
@@ -178,7 +159,9 @@ class _CellPass(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         plan: Plan = ctx.plan
-        wants_inputs, wants_kernels, wants_scales, wants_weights = (is_wanted(ctx, position) for position in range(4))
+        wants_inputs, wants_scales, wants_weights = (is_wanted(ctx, position) for position in range(3))
+        wants_kernels = bool(plan.stacks) and is_wanted(ctx, 3)
+        kernel_of = dict(zip(plan.stacks, ctx.kernels, strict=True))
         gradient = gradient.permute(0, 2, 3, 1)
         channels = gradient.shape[3]
         # The gradients of the nodes from the last on, each followed by that of its pooling.
@@ -187,7 +170,9 @@ class _CellPass(torch.autograd.Function):
         row_of: dict[int, int] = {}
         filled = used = 0
         by_node = None
-        by_kernels, by_scales, by_weights = {}, {}, []
+        by_kernels: dict[Stack, Tensor | None] = dict.fromkeys(plan.stacks)
+        by_scales: dict[Stack, Tensor] = {}
+        by_weights: list[Tensor] = []
         for source in reversed(range(LAST)):
             row_of[source + 1] = filled
             filled += 1
@@ -203,7 +188,7 @@ class _CellPass(torch.autograd.Function):
             stacked = {}
             by_rectified = None
             for stack, normalised in zip(work.stacks, saved.norms, strict=True):
-                ends = range(stack.target, stack.target + stack.count)
+                ends = range(stack.target, stack.target + stack.run[1])
                 if ends not in stacked:
                     terms = [rows[row_of[target]] for target in ends]
                     stacked[ends] = torch.cat(terms, dim=3) if len(terms) > 1 else terms[0]
@@ -211,7 +196,7 @@ class _CellPass(torch.autograd.Function):
                     stacked[ends], normalised, ctx, stack, wants_scales
                 )
                 by_rectified, by_kernels[stack] = _convolved_backward(
-                    by_convolved, saved.rectified, ctx.kernels, stack, by_rectified, wants_node, wants_kernels
+                    by_convolved, saved.rectified, kernel_of[stack], stack, by_rectified, wants_node, wants_kernels
                 )
             if not wants_node:
                 continue
@@ -223,25 +208,22 @@ class _CellPass(torch.autograd.Function):
             if work.skips or work.pools:
                 by_node.view(-1).addmv_(matrix.t(), weights.to(matrix.dtype))
         return (
+            None,
+            None,
             by_node.permute(0, 3, 1, 2) if wants_inputs and by_node is not None else None,
-            _joined(by_kernels, ctx.kernels, _kernel, channels) if wants_kernels else None,
-            _joined(by_scales, ctx.scales, _scale, channels) if wants_scales else None,
+            _by_all_scales(by_scales, ctx.scales, channels) if wants_scales else None,
             torch.cat(by_weights) if wants_weights else None,
-            None,
-            None,
+            *by_kernels.values(),
         )
 
 
-def _joined(
-    parts: dict[Stack, Tensor], like: Tensor, part_of: Callable[[Tensor, Stack, int], Tensor], channels: int
-) -> Tensor:
-    """The gradients of all stacks in the order in which their convolutions are stored; zeros where there is no stack."""
-    if sum(stack.count for stack in parts) == len(CONVOLUTIONS):
-        ordered = sorted(parts, key=lambda stack: stack.begin)
-        return torch.cat([parts[stack].reshape(-1) for stack in ordered]).to(like.dtype)
-    whole = torch.zeros_like(like)
-    for stack, part in parts.items():
-        part_of(whole, stack, channels).copy_(part)
+def _by_all_scales(by_scales: dict[Stack, Tensor], scales: Tensor, channels: int) -> Tensor:
+    """The gradient by all [12 · C]; zeros where nothing is computed."""
+    if sum(stack.run[1] for stack in by_scales) == len(CONVOLUTIONS):
+        return torch.cat([by_scales[stack] for stack in sorted(by_scales, key=lambda stack: stack.run)])
+    whole = torch.zeros_like(scales)
+    for stack, part in by_scales.items():
+        _scale(whole, stack, channels).copy_(part)
     return whole
 
 
@@ -250,13 +232,13 @@ def _normalised_backward(
 ) -> tuple[Tensor, Tensor]:
     """The gradients by a stack's convolutions [batch, H, W, count · C] and by its scales."""
     maps, mean, inverse_std = saved
-    channels = gradient.shape[3] // stack.count
+    channels = gradient.shape[3] // stack.run[1]
     statistics: Statistics = ctx.statistics
     by_maps, by_scale, _ = aten.native_batch_norm_backward(
         gradient.permute(0, 3, 1, 2),
         maps,
         _scale(ctx.scales, stack, channels),
-        *statistics.running(stack, channels),
+        *statistics.running(stack.run, channels),
         mean,
         inverse_std,
         statistics.training,
@@ -269,32 +251,33 @@ def _normalised_backward(
 def _convolved_backward(
     gradient: Tensor,
     rectified: Tensor,
-    kernels: Tensor,
+    kernel: Tensor,
     stack: Stack,
     by_rectified: Tensor | None,
     wants_rectified: bool,
     wants_kernel: bool,
-) -> tuple[Tensor | None, Any]:
-    """The gradients by the ReLU, added to `by_rectified`, and by a stack's kernels."""
-    kernel = _kernel(kernels, stack, rectified.shape[3]).to(gradient.dtype)
+) -> tuple[Tensor | None, Tensor | None]:
+    """The gradients by the ReLU, added to `by_rectified`, and by a stack's kernels, flat."""
+    flat, kernel = kernel, _unflattened(kernel, stack, rectified)
+    by_kernel = None
     if stack.operation == NOR_CONV_3X3:
         maps = gradient.permute(0, 3, 1, 2), rectified.permute(0, 3, 1, 2)
         wanted = [wants_rectified, wants_kernel, False]
         found, by_kernel, _ = aten.convolution_backward(
             *maps, kernel, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1, wanted
         )
-        if not wants_rectified:
-            return None, by_kernel
-        found = found.permute(0, 2, 3, 1).contiguous()
-        return found if by_rectified is None else by_rectified.add_(found), by_kernel
-    rows = _rows(gradient)
-    by_kernel = (rows.t() @ _rows(rectified)).view(kernel.shape) if wants_kernel else None
-    if not wants_rectified:
-        return None, by_kernel
-    if by_rectified is None:
-        return (rows @ kernel.flatten(1)).view(rectified.shape), by_kernel
-    _rows(by_rectified).addmm_(rows, kernel.flatten(1))
-    return by_rectified, by_kernel
+        if wants_rectified:
+            found = found.permute(0, 2, 3, 1).contiguous()
+            by_rectified = found if by_rectified is None else by_rectified.add_(found)
+    else:
+        rows, matrix = _rows(gradient), kernel.flatten(1)
+        if wants_kernel:
+            by_kernel = rows.t() @ _rows(rectified)
+        if wants_rectified and by_rectified is None:
+            by_rectified = (rows @ matrix).view(rectified.shape)
+        elif wants_rectified:
+            _rows(by_rectified).addmm_(rows, matrix)  # type: ignore[arg-type]
+    return by_rectified, None if by_kernel is None else by_kernel.reshape(-1).to(flat.dtype)
 
 
 def _rows(maps: Tensor) -> Tensor:
@@ -302,15 +285,13 @@ def _rows(maps: Tensor) -> Tensor:
     return maps.reshape(-1, maps.shape[3])
 
 
-def _kernel(kernels: Tensor, stack: Stack, channels: int) -> Tensor:
-    """The stack's part of all kernels, as [count · C, C, k, k]."""
-    size = 3 if stack.operation == NOR_CONV_3X3 else 1
-    before = len(BY_SOURCE) * 9 if size == 1 else 0
-    begin = (before + stack.begin % len(BY_SOURCE) * size**2) * channels**2
-    length = stack.count * size**2 * channels**2
-    return kernels[begin : begin + length].view(stack.count * channels, channels, size, size)
+def _unflattened(kernel: Tensor, stack: Stack, rectified: Tensor) -> Tensor:
+    """A stack's kernels [count · C, C, k, k] in the maps' type."""
+    channels, size = rectified.shape[3], 3 if stack.operation == NOR_CONV_3X3 else 1
+    return kernel.view(stack.run[1] * channels, channels, size, size).to(rectified.dtype)
 
 
 def _scale(per_channel: Tensor, stack: Stack, channels: int) -> Tensor:
     """The stack's part of all convolutions' [12 · C]."""
-    return per_channel[stack.begin * channels : (stack.begin + stack.count) * channels]
+    begin, count = stack.run
+    return per_channel[begin * channels : (begin + count) * channels]

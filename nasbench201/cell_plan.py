@@ -8,6 +8,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from darts_pt.kernels.bank import Run, merged
+from darts_pt.kernels.sums import is_product, spreading
 from darts_pt.supernet import ActiveOperations, CellType, Edge
 from nasbench201.architecture import OPERATIONS, SOURCES
 from nasbench201.operations import AVG_POOL_3X3, NOR_CONV_1X1, NOR_CONV_3X3, SKIP_CONNECT
@@ -27,23 +29,22 @@ CONVOLUTIONS = [(edge, operation) for operation in (NOR_CONV_3X3, NOR_CONV_1X1) 
 """(edge, operation) of every convolution, in the order in which a cell stores them: those computed as one side by side."""
 
 
+FORWARD = [slice(0, 3), slice(3, 6), slice(6, 8), slice(8, 10), slice(10, 11), slice(11, 12)]
+"""Source by source where the skips' and then the poolings' weights are among those of a forward pass."""
+
+
 @dataclass(frozen=True)
 class Stack:
     """Convolutions of one kind, on edges from one node to consecutive nodes: computed as one, with stacked outputs.
 
     Attributes:
-        begin: the place of the first in :data:`CONVOLUTIONS`.
         target: the node in which the first ends.
-        count: how many they are.
+        run: the place of the first in :data:`CONVOLUTIONS`, and how many they are.
     """
 
     operation: int
-    begin: int
     target: int
-    count: int
-
-    def places(self) -> slice:
-        return slice(self.begin, self.begin + self.count)
+    run: Run
 
 
 @dataclass(frozen=True)
@@ -61,16 +62,16 @@ class Plan:
 
     Attributes:
         sources: of nodes 0, 1, 2.
-        convolutions: the places in :data:`CONVOLUTIONS` of those that are active.
-        called: the same as slices.
+        stacks: of all sources, in the order of :data:`CONVOLUTIONS`.
+        called: the runs of the batch norms that are active.
         pooled_targets: the nodes into which a pooling is active.
         reads: (edge, operation) of the mixing weights that a pass takes, in the order of :class:`Mixture`.
         active: for each of `reads` whether it is active.
     """
 
     sources: tuple[SourcePlan, ...]
-    convolutions: tuple[int, ...]
-    called: tuple[slice, ...]
+    stacks: tuple[Stack, ...]
+    called: tuple[Run, ...]
     pooled_targets: frozenset[int]
     reads: tuple[tuple[int, int], ...]
     active: tuple[bool, ...]
@@ -83,12 +84,11 @@ def plan(active: ActiveOperations) -> Plan:
     def on_any(edges: list[int], operation: int) -> bool:
         return any(operation in active[edge] for edge in edges)
 
-    convolutions = [place for place, (edge, operation) in enumerate(CONVOLUTIONS) if operation in active[edge]]
-    stacks = _stacks(convolutions)
+    stacks = _stacks([place for place, (edge, operation) in enumerate(CONVOLUTIONS) if operation in active[edge]])
     sources = []
     for source in range(LAST):
         leaving = [edge for edge in BY_SOURCE if EDGES[edge].source == source]
-        own = tuple(stack for stack in stacks if CONVOLUTIONS[stack.begin][0] in leaving)
+        own = tuple(stack for stack in stacks if CONVOLUTIONS[stack.run[0]][0] in leaving)
         sources.append(SourcePlan(own, on_any(leaving, SKIP_CONNECT), on_any(leaving, AVG_POOL_3X3)))
     pooled = frozenset(
         target for target in (1, 2, 3) if on_any([EDGE_OF[s, target] for s in range(target)], AVG_POOL_3X3)
@@ -96,8 +96,8 @@ def plan(active: ActiveOperations) -> Plan:
     reads = [*CONVOLUTIONS, *_in_forward_order(), *_in_backward_order(pooled)]
     return Plan(
         tuple(sources),
-        tuple(convolutions),
-        (slice(None),) if len(convolutions) == len(CONVOLUTIONS) else tuple(map(Stack.places, stacks)),
+        tuple(stacks),
+        merged(stack.run for stack in stacks),
         pooled,
         tuple(reads),
         tuple(operation in active[edge] for edge, operation in reads),
@@ -110,11 +110,10 @@ def _stacks(convolutions: list[int]) -> list[Stack]:
     for place in convolutions:
         edge, operation = CONVOLUTIONS[place]
         last = stacks[-1] if stacks else None
-        follows = last and last.begin + last.count == place and last.target + last.count == EDGES[edge].target
-        if last and follows:
-            stacks[-1] = Stack(operation, last.begin, last.target, last.count + 1)
+        if last and sum(last.run) == place and last.target + last.run[1] == EDGES[edge].target:
+            stacks[-1] = Stack(operation, last.target, (last.run[0], last.run[1] + 1))
         else:
-            stacks.append(Stack(operation, place, EDGES[edge].target, 1))
+            stacks.append(Stack(operation, EDGES[edge].target, (place, 1)))
     return stacks
 
 
@@ -156,11 +155,10 @@ class Mixture:
             reads = reads * are_active
         count = len(CONVOLUTIONS)
         self._convolutions, forward, self.backward = reads.split([count, count, len(places) - 2 * count])
-        counts = [count for count in range(LAST, 0, -1) for _ in ("skip", "pool")]
-        parts = [part.view(-1, 1) for part in forward.detach().to(dtype).split(counts)]
-        self._skips, self._pools = parts[::2], parts[1::2]
+        self._forward = forward.detach().to(dtype).view(-1, 1)
         self._scales: dict[int, Tensor] = {}
-        self._shared_out: dict[tuple[int, torch.Size], Tensor] = {}
+        self._matrices: dict[int, Tensor] = {}
+        self._shared: dict[tuple[int, torch.Size], Tensor] = {}
 
     def scales(self, channels: int) -> Tensor:
         """[12 · C]: the weights of the convolutions as the scales of their batch norms."""
@@ -168,18 +166,27 @@ class Mixture:
             self._scales[channels] = self._convolutions.unsqueeze(1).repeat(1, channels).flatten()
         return self._scales[channels]
 
-    def skips(self, source: int) -> Tensor:
-        """[targets, 1]: the weights of the identity on the edges that leave `source`; no gradient."""
-        return self._skips[source]
+    def skips(self, source: int, channels: int) -> Tensor:
+        """The weights of the identity on the edges that leave `source`, as :func:`spread` takes them; no gradient."""
+        return self._spreading(2 * source, channels)
 
-    def pools(self, source: int, shares: Tensor | None) -> Tensor:
-        """[targets, 1], or times `shares` [H, W, 1]: those of the pooling."""
+    def pools(self, source: int, channels: int, shares: Tensor | None) -> Tensor:
+        """Those of the pooling, times `shares` [H, W, C] if there are any."""
         if shares is None:
-            return self._pools[source]
+            return self._spreading(2 * source + 1, channels)
         key = source, shares.shape
-        if key not in self._shared_out:
-            self._shared_out[key] = shares.unsqueeze(2) * self._pools[source]
-        return self._shared_out[key]
+        if key not in self._shared:
+            self._shared[key] = shares[..., :1].unsqueeze(2) * self._forward[FORWARD[2 * source + 1]]
+        return self._shared[key]
+
+    def _spreading(self, part: int, channels: int) -> Tensor:
+        weights = self._forward[FORWARD[part]]
+        if not is_product(len(weights), channels, weights):
+            return weights
+        if channels not in self._matrices:
+            self._matrices[channels] = spreading(self._forward, channels)
+        begin, end = FORWARD[part].start, FORWARD[part].stop
+        return self._matrices[channels][:, begin * channels : end * channels]
 
 
 @lru_cache(maxsize=1024)

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from darts_pt.kernels.bank import Bank
+from darts_pt.kernels.bank import Bank, NormBank
 from darts_pt.supernet import MixingWeights, Supernet
 from nasbench201.architecture import OPERATIONS, architecture_string
-from nasbench201.cell_pass import Statistics, cell_output
+from nasbench201.cell_pass import cell_output
 from nasbench201.cell_plan import CELL, CONVOLUTIONS, EDGES, Mixture
 from nasbench201.operations import ReLUConvBN, candidate
 from nasbench201.skeleton import skeleton
@@ -30,31 +30,23 @@ class Cell(nn.Module):
         )
         candidates: list[Any] = [list(edge.children()) for edge in self.edges.children()]
         convolutions: list[ReLUConvBN] = [candidates[edge][operation] for edge, operation in CONVOLUTIONS]
-        norms = [module.batch_norm for module in convolutions]
-        self._norm = norms[:1]  # In a list, so that it is not registered twice.
+        self._norms = NormBank([module.batch_norm for module in convolutions])
         self._kernels = Bank([module.convolution for module in convolutions], "weight")
-        self._statistics = [Bank(norms, name) for name in ("running_mean", "running_var", "num_batches_tracked")]
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Cell:
         """Another device or type: the tensors were replaced."""
         super()._apply(fn, recurse)
-        for bank in (self._kernels, *self._statistics):
-            bank.store()
+        self._kernels.store()
+        self._norms.store()
         return self
 
     def forward(self, inputs: Tensor, mixture: Mixture) -> Tensor:
         """Node 3 [batch, C, H, W] of the cell's input."""
-        (norm,) = self._norm
-        moves = norm.training and norm.momentum != 0.0
-        mean, variance, calls = (bank.flat() for bank in self._statistics)
-        running = (mean, variance) if moves or not norm.training else (None, None)
-        statistics = Statistics(*running, norm.training, norm.momentum or 0.0, norm.eps)
-        output = cell_output(inputs, self._kernels.trained(mixture.plan.convolutions), statistics, mixture)
-        if moves:
-            for called in mixture.plan.called:
-                calls[called].add_(1)
-            for bank, moved in zip(self._statistics, (mean, variance, calls), strict=True):
-                bank.take_back(moved)
+        statistics = self._norms.statistics()
+        output = cell_output(
+            inputs, self._kernels.parts([stack.run for stack in mixture.plan.stacks]), statistics, mixture
+        )
+        self._norms.called(statistics, mixture.plan.called)
         return output
 
 

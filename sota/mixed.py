@@ -1,8 +1,8 @@
 """The candidate operations of S1–S5 as a supernet's cell computes them: the same operation of many edges as one.
 
 The modules of :mod:`sota.operations` hold the parameters; the functions here give the same numbers, stacked. They
-take what edges that leave one node share: its ReLU, which has no parameters. The last batch norm of a convolution is
-left to the node's sum, for which the mixing weight is its scale.
+take what edges that leave one node share: its ReLU, which has no parameters. The mixing weights are the scales of
+the last batch norms.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from darts_pt.kernels.mixed import FEW_PIXELS, LARGE, BatchNorm2d, average_pool, pointwise, stacked_batch_norm
-from sota.operations import DilConv, FactorizedReduce, SepConv
+from darts_pt.kernels.bank import Statistics, is_wanted
+from darts_pt.kernels.pooling import averaged
+from sota.cell_plan import Group
+from sota.operations import FactorizedReduce
 
 STACKED_UP_TO = 65_536
 """Values in a map up to which the convolutions of several edges are faster as one: calls are dear there, copies cheap."""
@@ -46,12 +48,9 @@ class Rectified:
 def pooled(node: Tensor, name: str, stride: int) -> Tensor:
     """The node after `max_pool_3x3` or `avg_pool_3x3`."""
     if name == "max_pool_3x3":
-        plain = node.numel() >= LARGE or node.numel() // node.shape[1] <= FEW_PIXELS
-        if plain or torch.is_grad_enabled() or node.device.type != "cpu":
-            return F.max_pool2d(node, 3, stride, padding=1)
-        return _maxima(node, stride)
+        return F.max_pool2d(node, 3, stride, padding=1)
     if stride == 1:
-        return average_pool(node)
+        return averaged(node)
     return F.avg_pool2d(node, 3, stride, padding=1, count_include_pad=False)
 
 
@@ -64,40 +63,68 @@ def _maxima(node: Tensor, stride: int) -> Tensor:
     return maps[:, ::stride, ::stride].contiguous().permute(0, 3, 1, 2)
 
 
-def convolved(modules: Sequence[Any], rectified: Rectified) -> tuple[Tensor, list[BatchNorm2d]]:
-    """What modules of one kind compute from one node, but for their last batch norms.
+def convolved(
+    group: Group, kernels: Sequence[Tensor], rectified: Rectified, stride: int, statistics: Statistics, scale: Tensor
+) -> Tensor:
+    """[batch, n · C, H', W']: one separable or dilated convolution on each edge of the group, stacked.
 
     Args:
-        modules: SepConv, DilConv or FactorizedReduce, with equal kernels and strides.
-
-    Returns:
-        their maps, stacked [batch, n · C, H', W'], and the batch norms that are left to do.
+        kernels: of every convolution in turn, those of all edges, flat.
+        scale: [n · C] of the last batch norm.
     """
-    if isinstance(modules[0], FactorizedReduce):
-        return _reduced(modules, rectified.maps), [module.bn for module in modules]
-    layers = [list(module.op) for module in modules]
-    hidden = _stacked_depthwise(rectified.repeated(len(modules)), layers, 1)
-    hidden = _stacked_pointwise(hidden, layers, 2)
-    if isinstance(modules[0], DilConv):
-        return hidden, [layer[3] for layer in layers]
-    assert isinstance(modules[0], SepConv)
+    size, count = int(group.name[-1]), len(group.places)
+    dilated = group.name.startswith("dil_")
+    hidden = depthwise(rectified.repeated(count), kernels[0].view(-1, 1, size, size), stride, 2 if dilated else 1)
+    hidden = _pointwise(hidden, kernels[1], count)
+    if dilated:
+        return statistics.normalise(hidden, scale, group.norms[0])
     # The batch norm keeps its input for the backward pass, not its output.
-    hidden = stacked_batch_norm(hidden, [layer[3] for layer in layers], None).relu_()
-    last = _stacked_depthwise(hidden, layers, 5)
-    del hidden
-    return _stacked_pointwise(last, layers, 6), [layer[7] for layer in layers]
+    hidden = statistics.normalise(hidden, None, group.norms[0]).relu_()
+    hidden = depthwise(hidden, kernels[2].view(-1, 1, size, size), 1, 1)
+    return statistics.normalise(_pointwise(hidden, kernels[3], count), scale, group.norms[1])
 
 
-def _stacked_pointwise(inputs: Tensor, layers: Sequence[Any], position: int) -> Tensor:
-    """The 1x1 convolutions at one position of all modules, each of its own part of the stacked inputs; stacked."""
-    kernels = [layer[position].weight for layer in layers]
-    if len(kernels) == 1:
-        return pointwise(inputs, kernels)
-    # As one matrix with the kernels on its diagonal: for few channels faster than one product for each.
-    count, (outputs, channels) = len(kernels), kernels[0].shape[:2]
-    rows = torch.cat(kernels).view(count, outputs, 1, channels)
-    matrix = (rows * _diagonal(count, rows.dtype, rows.device)).view(count * outputs, count * channels)
-    return F.linear(inputs.permute(0, 2, 3, 1), matrix).permute(0, 3, 1, 2)
+def _pointwise(inputs: Tensor, kernels: Tensor, count: int) -> Tensor:
+    """1x1 convolutions of as many groups of C channels, each of its own; `kernels` [count · C · C]."""
+    if not torch.is_grad_enabled():
+        return _product(inputs, _matrix(kernels.to(inputs.dtype), inputs.shape[1] // count, count))
+    return _Pointwise.apply(inputs, kernels, count)  # type: ignore[return-value]
+
+
+def _product(inputs: Tensor, matrix: Tensor) -> Tensor:
+    """[batch, n, H, W] of a matrix [n, channels] times every pixel."""
+    batch, channels, height, width = inputs.shape
+    rows = inputs.permute(0, 2, 3, 1).reshape(-1, channels) @ matrix.t()
+    return rows.view(batch, height, width, -1).permute(0, 3, 1, 2)
+
+
+def _matrix(kernels: Tensor, channels: int, count: int) -> Tensor:
+    """The kernels on the diagonal of one matrix: for few channels faster than one product for each."""
+    if count == 1:
+        return kernels.view(channels, channels)
+    blocks = kernels.view(count, channels, 1, channels) * _diagonal(count, kernels.dtype, kernels.device)
+    return blocks.view(count * channels, count * channels)
+
+
+class _Pointwise(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, inputs: Tensor, kernels: Tensor, count: int) -> Tensor:
+        matrix = _matrix(kernels.to(inputs.dtype), inputs.shape[1] // count, count)
+        ctx.save_for_backward(inputs, matrix)
+        ctx.count, ctx.dtype = count, kernels.dtype
+        return _product(inputs, matrix)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        inputs, matrix = ctx.saved_tensors
+        by_inputs = _product(gradient, matrix.t())
+        by_kernels = None
+        if is_wanted(ctx, 1):
+            rows = gradient.permute(0, 2, 3, 1).reshape(-1, len(matrix))
+            product = rows.t() @ inputs.permute(0, 2, 3, 1).reshape(-1, len(matrix))
+            blocks = product.view(ctx.count, len(matrix) // ctx.count, ctx.count, -1).diagonal(dim1=0, dim2=2)
+            by_kernels = blocks.permute(2, 0, 1).reshape(-1).to(ctx.dtype)
+        return by_inputs, by_kernels, None
 
 
 @lru_cache(maxsize=64)
@@ -107,31 +134,20 @@ def _diagonal(count: int, dtype: torch.dtype, device: torch.device) -> Tensor:
         return torch.eye(count, dtype=dtype, device=device).view(count, 1, count, 1)
 
 
-def _reduced(modules: Sequence[FactorizedReduce], rectified: Tensor) -> Tensor:
-    """The two convolutions of every module, stacked module by module."""
+def reduced(modules: Sequence[FactorizedReduce], rectified: Tensor) -> Tensor:
+    """The two convolutions of every module, stacked module by module; without their batch norms."""
+    seen = rectified, FactorizedReduce.shifted(rectified)
+    kernels = [module.conv_1.weight for module in modules], [module.conv_2.weight for module in modules]
     halves = [
-        pointwise(inputs[:, :, ::2, ::2], kernels).permute(0, 2, 3, 1).unflatten(-1, (len(modules), -1))
-        for inputs, kernels in (
-            (rectified, [module.conv_1.weight for module in modules]),
-            (FactorizedReduce.shifted(rectified), [module.conv_2.weight for module in modules]),
-        )
+        _product(inputs[:, :, ::2, ::2], torch.cat(own).flatten(1).to(inputs.dtype)).unflatten(1, (len(modules), -1))
+        for inputs, own in zip(seen, kernels, strict=True)
     ]
-    return torch.cat(halves, dim=-1).flatten(-2).permute(0, 3, 1, 2)
+    return torch.cat(halves, dim=2).flatten(1, 2).contiguous(memory_format=torch.channels_last)
 
 
-def _stacked_depthwise(inputs: Tensor, layers: Sequence[Any], position: int) -> Tensor:
-    """The depthwise convolutions at one position of all modules, likewise."""
-    convolution = layers[0][position]
-    return depthwise(
-        inputs, [layer[position].weight for layer in layers], convolution.stride[0], convolution.dilation[0]
-    )
-
-
-def depthwise(inputs: Tensor, kernels: Sequence[Tensor], stride: int, dilation: int) -> Tensor:
-    """Depthwise convolutions with kernels [C, 1, k, k] of as many groups of C channels; with a faster backward pass on
-    the CPU at stride 1."""
-    kernel = kernels[0] if len(kernels) == 1 else torch.cat(list(kernels))
-    kernel = _within(kernel, (max(inputs.shape[2:]) - 1) // dilation)
+def depthwise(inputs: Tensor, kernel: Tensor, stride: int, dilation: int) -> Tensor:
+    """Depthwise convolution with kernels [C, 1, k, k]; with a faster backward pass on the CPU at stride 1."""
+    kernel = _within(kernel, (max(inputs.shape[2:]) - 1) // dilation).to(inputs.dtype)
     if kernel.shape[2] == 1 and stride == 1:
         return inputs * kernel.view(1, -1, 1, 1)
     if inputs.device.type == "cpu" and stride == 1 and torch.is_grad_enabled():
@@ -162,11 +178,9 @@ class _Depthwise(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:  # type: ignore[override]
         inputs, kernel = ctx.saved_tensors
-        inputs, gradient = inputs.to(kernel.dtype), gradient.to(kernel.dtype)  # Autocast is for the forward pass.
-        by_inputs = by_kernel = None
-        if ctx.needs_input_grad[0]:
-            by_inputs = _depthwise(gradient, kernel.flip(2, 3), ctx.dilation)
-        if ctx.needs_input_grad[1]:
+        by_kernel = None
+        by_inputs = _depthwise(gradient, kernel.flip(2, 3), ctx.dilation)
+        if is_wanted(ctx, 1):
             by_kernel = _kernel_gradient(inputs, gradient, kernel, ctx.dilation)
         return by_inputs, by_kernel, None
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from functools import cached_property, lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from darts_pt.kernels.mixed import BatchNorm2d, shared_batch_norm
-from darts_pt.kernels.sums import NodeSums, scale_vectors
-from darts_pt.supernet import ActiveOperations, CellType, MixingWeights, Supernet
+from darts_pt.kernels.bank import Statistics
+from darts_pt.kernels.mixed import BatchNorm2d
+from darts_pt.kernels.sums import Term, add_terms
+from darts_pt.supernet import CellType, MixingWeights, Supernet
+from sota.cell_plan import Banks, Group, Mixture, layout
 from sota.genotypes import Genotype, genotype
-from sota.mixed import STACKED_UP_TO, Rectified, convolved, pooled
+from sota.mixed import STACKED_UP_TO, Rectified, convolved, pooled, reduced
 from sota.operations import FactorizedReduce, Noise, ReLUConvBN, operation
 from sota.spaces import CANDIDATES, INPUTS, NODES, cell_types
 
@@ -24,6 +25,9 @@ STEM_MULTIPLIER = 3
 def reduction_cells(layers: int) -> set[int]:
     """The cells that halve the resolution and double the channels: at a third and at two thirds of the depth."""
     return {layers // 3, 2 * layers // 3}
+
+
+NO_STATISTICS = Statistics(None, None, None, True, 0.0, 0.0)
 
 
 class MixedOperation(nn.Module):
@@ -57,114 +61,98 @@ class Cell(nn.Module):
             for edge, names in zip(cell_type.edges, cell_type.operations, strict=True)
         )
 
-    def forward(self, previous_previous: Tensor, previous: Tensor, weights: Tensor, active: ActiveOperations) -> Tensor:
-        """The four nodes [batch, 4 · C, H, W] under mixing weights [14, K]."""
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Cell:
+        """Another device or type: the tensors were replaced."""
+        super()._apply(fn, recurse)
+        if "banks" in self.__dict__:
+            self.banks.store()
+        return self
+
+    def forward(self, previous_previous: Tensor, previous: Tensor, mixture: Mixture) -> Tensor:
+        """The four nodes [batch, 4 · C, H, W] of the outputs of the two cells before."""
         stride = 2 if self.reduction else 1
         batch, _, height, width = previous.shape
-        stacks = batch * self.channels * height * width <= STACKED_UP_TO
-        rows = [row.unbind() for row in weights.unbind()]
-        sources = plan(self.cell_type, self.reduction, active, stacks)
-        scales = self._scales(sources, rows)
-        sums, outputs = NodeSums(), []
-        for work in sources:
-            if work.source == 0:
+        work = mixture.plan(self.reduction, batch * self.channels * height * width <= STACKED_UP_TO)
+        norms, kernels = self.banks.norms, self.banks.kernels
+        statistics = norms.statistics() if norms else NO_STATISTICS
+        parts = iter(kernels.parts(work.kernels) if kernels else ())
+        scales, nodes, later = mixture.scales(work, self.channels), [], None
+        for source, here in enumerate(work.sources):
+            if source == 0:
                 node = self.preprocess0(previous_previous)
-            elif work.source == 1:
+            elif source < INPUTS:
                 node = self.preprocess1(previous)
             else:
-                node = sums.take(work.source)
-                if node is None:
-                    empty = previous[:, :1, ::stride, ::stride].expand(-1, self.channels, -1, -1)
-                    node = torch.zeros_like(empty, memory_format=torch.channels_last)
-                outputs.append(node)
-            self._add_maps(sums, node, work, rows, stride if work.source < INPUTS else 1)
-            if work.stacks:
-                rectified = Rectified(node)
-                for stack in work.stacks:
-                    self._add_stack(sums, rectified, stack, next(scales))
-                del rectified
-        return torch.cat(outputs, dim=1)
+                node, later = _first(later, previous, stride, self.channels)
+                nodes.append(node)
+            rectified = Rectified(node) if any(group.is_stack for group in here.groups) else None
+            terms: list[Term] = []
+            for group in here.groups:
+                step = stride if source < INPUTS else 1
+                if rectified is not None and group.is_stack:
+                    size = len(group.places) * self.channels
+                    scale, scales = scales.split([size, len(scales) - size])
+                    own = [next(parts) for _ in group.kernels]
+                    maps = self._stacked(group, own, rectified, step, statistics, scale)
+                    terms.append(Term(maps, group.first, len(group.places)))
+                else:
+                    terms += self._maps(group, node, step, statistics)
+            del rectified
+            if terms:
+                later = add_terms(later, terms, mixture.weights(work)[source], here.targets)
+            del terms
+        if norms is not None:
+            norms.called(statistics, work.norms)
+        return torch.cat(nodes, dim=1)
 
-    def _scales(self, sources: Sequence[SourcePlan], rows: Sequence[Sequence[Tensor]]) -> Iterator[Tensor]:
-        """For every stack the mixing weights of its members as the scale of its last batch norm."""
-        stacks = [stack for work in sources for stack in work.stacks]
-        weights = [rows[edge][index] for stack in stacks for edge, index in stack]
-        return iter(scale_vectors(weights, self.channels, [len(stack) for stack in stacks]))
+    def _stacked(
+        self,
+        group: Group,
+        kernels: list[Tensor],
+        rectified: Rectified,
+        stride: int,
+        statistics: Statistics,
+        scale: Tensor,
+    ) -> Tensor:
+        """One operation of several edges that ends in a batch norm, times the mixing weights."""
+        if group.name != "skip_connect":
+            return convolved(group, kernels, rectified, stride, statistics, scale)
+        modules = [self.candidates[edge][index] for edge, index in group.places]
+        return statistics.normalise(reduced(modules, rectified.maps), scale, group.norms[0])
 
-    def _add_maps(
-        self, sums: NodeSums, node: Tensor, work: SourcePlan, rows: Sequence[Sequence[Tensor]], stride: int
-    ) -> None:
-        """The operations that read `node` as it is, to the nodes at their edges' other ends."""
-        for edge, index in work.plain:
-            sums.add_weighted(self._target(edge), self.candidates[edge][index](node), rows[edge][index])
-        for name, places in work.pools:
-            maps = pooled(node, name, stride)
-            norms = [self.candidates[edge][index][1] for edge, index in places]
-            if self.training:  # By batch statistics the batch norms of all edges have one output.
-                maps = shared_batch_norm(maps, norms)
-            for (edge, index), norm in zip(places, norms, strict=True):
-                output = maps if self.training else norm(maps)
-                sums.add_weighted(self._target(edge), output, rows[edge][index])
-
-    def _add_stack(self, sums: NodeSums, rectified: Rectified, stack: tuple[Place, ...], scale: Tensor) -> None:
-        """One convolution of several edges that leave the node `rectified`, to the nodes at their other ends."""
-        stacked, norms = convolved([self.candidates[edge][index] for edge, index in stack], rectified)
-        sums.add_normalised([self._target(edge) for edge, _ in stack], stacked, norms, scale)
-
-    def _target(self, edge: int) -> int:
-        return self.cell_type.edges[edge].target
+    def _maps(self, group: Group, node: Tensor, stride: int, statistics: Statistics) -> list[Term]:
+        """Operations that read the node as it is: the same map for all edges, but for noise, and the pooling's in eval
+        mode, when every edge's batch norm has its own statistics."""
+        count = len(group.places)
+        if not group.is_pool:
+            edge, index = group.places[0]
+            return [Term(self.candidates[edge][index](node), group.first, count, weighted=True)]
+        maps, (run,) = pooled(node, group.name, stride), group.norms
+        if statistics.training:
+            return [Term(statistics.normalise_once(maps, run), group.first, count, weighted=True)]
+        return [
+            Term(statistics.normalise(maps.clone(), None, (run[0] + place, 1)), group.first + place, 1, weighted=True)
+            for place in range(count)
+        ]
 
     @cached_property
     def candidates(self) -> list[list[Any]]:
         """Edge -> its operations' modules, at hand: looking them up by name takes longer than a small map's ReLU."""
         return [list(mixed._ops) for mixed in self._ops]  # type: ignore[arg-type]
 
-
-Place = tuple[int, int]
-"""(edge, index of one of its operations)."""
-
-
-@dataclass(frozen=True)
-class SourcePlan:
-    """What is computed from one node.
-
-    Attributes:
-        plain: operations whose outputs are weighted one by one.
-        pools: poolings by name: all edges share them.
-        stacks: convolutions that end in a batch norm, together those that are computed as one.
-    """
-
-    source: int
-    plain: tuple[Place, ...]
-    pools: tuple[tuple[str, tuple[Place, ...]], ...]
-    stacks: tuple[tuple[Place, ...], ...]
+    @cached_property
+    def banks(self) -> Banks:
+        """The tensors that are used stacked; made when first used, since the cells of PC-DARTS use none."""
+        return Banks(layout(self.cell_type, self.reduction), self.candidates)
 
 
-@lru_cache(maxsize=4096)
-def plan(cell_type: CellType, reduction: bool, active: ActiveOperations, stacks_edges: bool) -> tuple[SourcePlan, ...]:
-    """The work of a cell under a pattern of active operations, node by node.
-
-    Args:
-        stacks_edges: whether edges that leave one node compute their convolutions together, or each its own.
-    """
-    plans = []
-    for source in range(INPUTS + NODES):
-        reduces = reduction and source < INPUTS
-        by_name: dict[str, list[Place]] = {}
-        for edge, indices in enumerate(active):
-            for index in indices if cell_type.edges[edge].source == source else ():
-                by_name.setdefault(cell_type.operations[edge][index], []).append((edge, index))
-        by_name.pop("none", None)
-        pools = {name: tuple(by_name.pop(name)) for name in list(by_name) if name.endswith("_pool_3x3")}
-        stackable = [
-            tuple(by_name.pop(name))
-            for name in list(by_name)
-            if name.startswith(("sep_conv_", "dil_conv_")) or (name == "skip_connect" and reduces)
-        ]
-        stacks = stackable if stacks_edges else [(place,) for places in stackable for place in places]
-        plain = tuple(place for places in by_name.values() for place in places)
-        plans.append(SourcePlan(source, plain, tuple(pools.items()), tuple(stacks)))
-    return tuple(plans)
+def _first(later: Tensor | None, like: Tensor, stride: int, channels: int) -> tuple[Tensor, Tensor | None]:
+    """The next node [batch, C, H, W] of what the later nodes have, and what remains for those after it."""
+    if later is None:
+        empty = like[:, :1, ::stride, ::stride].expand(-1, channels, -1, -1)
+        return torch.zeros_like(empty, memory_format=torch.channels_last), None
+    first, rest = later.split([1, later.shape[3] - 1], dim=3) if later.shape[3] > 1 else (later, None)
+    return first.squeeze(3).contiguous().permute(0, 3, 1, 2), rest
 
 
 class SotaSupernet(Supernet):
@@ -221,11 +209,18 @@ class SotaSupernet(Supernet):
         """Class logits [batch, classes] of normalised images [batch, 3, height, width]."""
         previous_previous = previous = self.stem(images.contiguous(memory_format=torch.channels_last))
         cell: Any
+        arguments = {cell_type.name: self._arguments(mixing, cell_type) for cell_type in self.cell_types}
         for cell in self.cells:
             name = cell.cell_type.name
-            output = cell(previous_previous, previous, *mixing.for_cell(name))
+            output = cell(previous_previous, previous, *arguments[name])
             previous_previous, previous = previous, output
         return self.classifier(previous.mean(dim=(2, 3)))
+
+    @staticmethod
+    def _arguments(mixing: MixingWeights, cell_type: CellType) -> tuple[Any, ...]:
+        """The mixing weights as cells of this type take them: prepared once for all, but for PC-DARTS."""
+        values, active, *edge_weights = mixing.for_cell(cell_type.name)
+        return (values, active, *edge_weights) if edge_weights else (Mixture(cell_type, values, active),)
 
     def generators(self) -> tuple[torch.Generator, ...]:
         return () if self._noise_generator is None else (self._noise_generator,)

@@ -8,11 +8,26 @@ names, gradients and optimiser state (an edge that is decided is no longer train
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+Run = tuple[int, int]
+"""Neighbours in a bank: the place of the first, and how many they are."""
+
+
+def merged(runs: Iterable[Run]) -> tuple[Run, ...]:
+    """The same places in as few runs as possible."""
+    result: list[Run] = []
+    for begin, count in sorted(runs):
+        if result and sum(result[-1]) == begin:
+            result[-1] = result[-1][0], result[-1][1] + count
+        else:
+            result.append((begin, count))
+    return tuple(result)
 
 
 class Bank:
@@ -28,6 +43,7 @@ class Bank:
         self._places = [module._parameters if parameters else module._buffers for module in modules]
         self._name = name
         self.sizes = [tensor.numel() for tensor in self.members()]
+        self._place_of: dict[Run, tuple[int, int]] = {}
         self.store()
 
     def members(self) -> list[Tensor]:
@@ -36,7 +52,8 @@ class Bank:
     def store(self) -> None:
         """Move the tensors into one storage: at first, and when they were replaced (another device or type)."""
         members = self.members()
-        self._flat = torch.cat([member.detach().reshape(-1) for member in members])
+        with torch.inference_mode(False), torch.no_grad():
+            self._flat = torch.cat([member.reshape(-1) for member in members])
         for member, part in zip(members, self._flat.split(self.sizes), strict=True):
             member.data = part.view(member.shape)
         self._storage = members[0].untyped_storage()._cdata
@@ -49,14 +66,27 @@ class Bank:
         """All tensors in one dimension, without a copy and without gradient."""
         return self._flat if self.is_stored() else torch.cat([member.detach().reshape(-1) for member in self.members()])
 
-    def trained(self, places: Sequence[int]) -> Tensor:
-        """The same, through which gradients reach the tensors at `places`; the others get none, not even zeros."""
-        flat = self.flat()
-        if not torch.is_grad_enabled():
-            return flat
-        members = self.members()
-        return _Flat.apply(flat, tuple(self.sizes), tuple(places), *(members[place] for place in places))  # type: ignore[return-value]
+    def parts(self, runs: Sequence[Run]) -> tuple[Tensor, ...]:
+        """The neighbours of every run as one flat tensor, through which gradients reach them.
 
+        Tensors outside the runs get no gradient, not even zeros.
+        """
+        flat, members = self.flat(), self.members()
+        parts = tuple(flat.narrow(0, *self._place(run)) for run in runs)
+        if not torch.is_grad_enabled():
+            return parts
+        named = [members[begin : begin + count] for begin, count in runs]
+        shapes = [[member.shape for member in run] for run in named]
+        return _Parts.apply(shapes, *parts, *(member for run in named for member in run))  # type: ignore[return-value]
+
+    def _place(self, run: Run) -> tuple[int, int]:
+        """Where a run begins in :meth:`flat`, and its length."""
+        if run not in self._place_of:
+            begin, count = run
+            self._place_of[run] = sum(self.sizes[:begin]), sum(self.sizes[begin : begin + count])
+        return self._place_of[run]
+
+    @torch.no_grad()
     def take_back(self, flat: Tensor) -> None:
         """Copy what changed in :meth:`flat`'s result into the tensors, if it was a copy."""
         if flat is not self._flat:
@@ -64,29 +94,113 @@ class Bank:
                 member.copy_(part.view(member.shape))
 
 
-class _Flat(torch.autograd.Function):
-    """One gradient comes in; every tensor gets its part of it, as a view."""
+class Statistics(NamedTuple):
+    """How stacked batch norms normalise.
+
+    Attributes:
+        mean, variance: the running statistics of all in one dimension; None leaves them alone.
+        counters: the calls of each; None likewise.
+    """
+
+    mean: Tensor | None
+    variance: Tensor | None
+    counters: Tensor | None
+    training: bool
+    momentum: float
+    eps: float
+
+    def normalise(self, maps: Tensor, scale: Tensor | None, run: Run) -> Tensor:
+        """The batch norms of a run, times `scale` [count · C]; where gradients are off they may overwrite `maps`.
+
+        Args:
+            maps: [batch, count · C, H, W].
+        """
+        if torch.is_grad_enabled():
+            return F.batch_norm(maps, *self.running(run, maps.shape[1] // run[1]), scale, None, *self[3:])
+        dtype = torch.float64 if maps.dtype == torch.float64 else torch.float32
+        unused = maps.new_empty(0, dtype=dtype), maps.new_empty(0, dtype=dtype)
+        arguments = (maps, scale, None, *self.running(run, maps.shape[1] // run[1]), *self[3:])
+        return torch.ops.aten.native_batch_norm.out(*arguments, out=maps, save_mean=unused[0], save_invstd=unused[1])[0]
+
+    def normalise_once(self, maps: Tensor, run: Run) -> Tensor:
+        """In train mode: the one output [batch, C, H, W] that all batch norms of a run have for the same input."""
+        if self.mean is None or self.variance is None:
+            return F.batch_norm(maps, None, None, training=True, eps=self.eps)
+        channels = maps.shape[1]
+        # With momentum 1 the running statistics become those of the batch.
+        found = self.mean.new_zeros(2, channels)
+        output = F.batch_norm(maps, found[0], found[1], training=True, momentum=1.0, eps=self.eps)
+        for running, of_batch in zip(self.running(run, channels), found, strict=True):
+            running.view(-1, channels).lerp_(of_batch, self.momentum)  # type: ignore[union-attr]
+        return output
+
+    def running(self, run: Run, channels: int) -> tuple[Tensor | None, Tensor | None]:
+        """Running mean and variance of a run."""
+        if self.mean is None or self.variance is None:
+            return None, None
+        place = slice(run[0] * channels, (run[0] + run[1]) * channels)
+        # .data: autograd sees each run as a tensor of its own, though others of the same storage move.
+        return self.mean[place].data, self.variance[place].data
+
+
+class NormBank:
+    """Batch norms that are not affine and all in one mode, with their running statistics and counters stacked."""
+
+    def __init__(self, norms: Sequence[nn.BatchNorm2d]) -> None:
+        self._norm = norms[0]
+        self._banks = [Bank(norms, name) for name in ("running_mean", "running_var", "num_batches_tracked")]
+
+    def store(self) -> None:
+        for bank in self._banks:
+            bank.store()
+
+    def statistics(self) -> Statistics:
+        norm = self._norm
+        momentum = norm.momentum or 0.0
+        if norm.training and momentum == 0.0:
+            return Statistics(None, None, None, True, 0.0, norm.eps)
+        mean, variance, counters = (bank.flat() for bank in self._banks)
+        return Statistics(mean, variance, counters, norm.training, momentum, norm.eps)
+
+    def called(self, statistics: Statistics, runs: Sequence[Run]) -> None:
+        """After a forward pass in which the batch norms of these runs normalised by :meth:`statistics`."""
+        if not statistics.training or statistics.counters is None:
+            return
+        for begin, count in runs:
+            statistics.counters[begin : begin + count].add_(1)
+        for bank, moved in zip(self._banks, statistics[:3], strict=True):
+            if moved is not None:
+                bank.take_back(moved)
+
+
+class _Parts(torch.autograd.Function):
+    """For every run one gradient comes in; every tensor gets its part of it, as a view."""
 
     @staticmethod
-    def forward(ctx: Any, flat: Tensor, sizes: tuple[int, ...], places: tuple[int, ...], *members: Tensor) -> Tensor:
-        ctx.sizes, ctx.places, ctx.shapes = sizes, places, [member.shape for member in members]
-        return flat.view_as(flat)
+    def forward(ctx: Any, shapes: list[list[torch.Size]], *tensors: Tensor) -> tuple[Tensor, ...]:
+        ctx.shapes = shapes
+        ctx.set_materialize_grads(False)
+        return tuple(part.view_as(part) for part in tensors[: len(shapes)])
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        parts = gradient.split(ctx.sizes)
-        return (
-            None,
-            None,
-            None,
-            *(parts[place].view(shape) for place, shape in zip(ctx.places, ctx.shapes, strict=True)),
-        )
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        found: list[Tensor | None] = []
+        for gradient, shapes in zip(gradients, ctx.shapes, strict=True):
+            if gradient is None:
+                found += [None] * len(shapes)
+                continue
+            parts = gradient.split([shape.numel() for shape in shapes])
+            found += [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
+        return None, *(None for _ in gradients), *found
 
 
 def is_wanted(ctx: Any, position: int) -> bool:
-    """In a backward pass: whether the gradient by the input at `position`, which must not be a leaf, is asked for.
+    """In a backward pass: whether the gradient by an input is asked for. It must not be a leaf.
 
-    `ctx.needs_input_grad` says only whether it could be: alpha's step wants no gradient by weights.
+    Args:
+        position: of the input among the inputs that are tensors.
+
     """
+    # ctx.needs_input_grad only says whether it could be: alpha's step wants no gradient by weights.
     node = ctx.next_functions[position][0]
     return node is not None and torch._C._will_engine_execute_node(node)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from darts_pt.run.errors import UserError
+from darts_pt.run.errors import ArgumentError
 from darts_pt.supernet import MixingWeights, Supernet
 
 Outputs = tuple[Tensor | None, ...]
@@ -24,11 +24,11 @@ Pass = Callable[..., Outputs]
 move the supernet's parameters, gradients and running statistics."""
 
 DIRECT_RUNS = 3
-"""So often a pass runs directly before it is recorded: libraries choose and allocate at first, and what is rare, such as an
+"""Eager runs of a pass before it is recorded: libraries choose and allocate at first, and a rare pass, such as that of an
 epoch's last batch, is not worth a recording."""
 
 MOST_RECORDINGS = 16
-"""Passes that are remembered; of the candidates of a selection each has its own for as long as it is scored."""
+"""Passes that are remembered. Each candidate of a selection has its own while it is scored."""
 
 
 class Recording(NamedTuple):
@@ -40,9 +40,9 @@ class Recording(NamedTuple):
 
 
 class Replayed:
-    """Runs passes as :func:`darts_pt.supernet.direct` does, and replays those that come again and again.
+    """Runs passes as :func:`darts_pt.supernet.direct` does, and replays those that repeat.
 
-    Outputs are good until the next pass. It has not been run on a GPU yet: the tests replay by other means.
+    Outputs are valid until the next pass. It has not been run on a GPU yet: the tests replay by other means.
 
     Args:
         record: records a pass on given inputs without running it; by default as a CUDA graph.
@@ -97,16 +97,16 @@ class GraphRecorder:
 
 
 def replayed(supernet: Supernet, device: torch.device, unrecordable: str = "") -> Replayed:
-    """What `--cuda_graph` asks for.
+    """A way to run passes that replays them from CUDA graphs.
 
     Args:
         unrecordable: why the search method's passes cannot be replayed, if they cannot.
 
     Raises:
-        UserError: they cannot, or there is no GPU.
+        ArgumentError: they cannot, or there is no GPU.
     """
     if device.type != "cuda":
-        raise UserError("--cuda_graph needs a GPU and this run computes on the CPU: leave it out")
+        raise ArgumentError("cuda_graph", "needs a GPU and this run computes on the CPU: leave it out")
     if unrecordable:
-        raise UserError(f"--cuda_graph: {unrecordable}, so there is nothing to replay: leave it out")
+        raise ArgumentError("cuda_graph", f"{unrecordable}, so there is nothing to replay: leave it out")
     return Replayed(supernet)

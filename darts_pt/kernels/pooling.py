@@ -8,6 +8,7 @@ result by a mixing weight anyway. The window sum is its own transpose.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -20,11 +21,31 @@ aten = torch.ops.aten
 
 
 def average_pool(maps: Tensor) -> tuple[Tensor, Tensor | None]:
-    """(sums, shares [H, W, 1] or None for 1): the averages are sums · shares."""
+    """(sums, shares [H, W, C] or None for 1): the averages are sums · shares."""
     if _is_convolution(maps):
         kernel, shares = _window(*maps.shape[1:], maps.dtype)
         return _window_sums(maps, kernel), shares
     return F.avg_pool2d(maps.permute(0, 3, 1, 2), 3, 1, 1, count_include_pad=False).permute(0, 2, 3, 1), None
+
+
+def averaged(maps: Tensor) -> Tensor:
+    """The averages, [batch, C, H, W] of maps of that shape; differentiable."""
+    return _Averaged.apply(maps) if torch.is_grad_enabled() else _averages(maps)  # type: ignore[return-value]
+
+
+def _averages(maps: Tensor) -> Tensor:
+    sums, shares = average_pool(maps.permute(0, 2, 3, 1))
+    return (sums if shares is None else sums.mul_(shares)).permute(0, 3, 1, 2)
+
+
+class _Averaged(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, maps: Tensor) -> Tensor:
+        return _averages(maps)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        return average_pool_backward(gradient.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 def average_pool_backward(gradient: Tensor) -> Tensor:
@@ -47,8 +68,10 @@ def _window_sums(maps: Tensor, kernel: Tensor) -> Tensor:
 
 @lru_cache(maxsize=64)
 def _window(height: int, width: int, channels: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """The depthwise kernel of ones, and 1 / (pixels in the window) of every place [H, W, 1]."""
+    """The depthwise kernel of ones, and 1 / (pixels in the window) of every place; for every channel, since the CPU is
+    slow at multiplying a few channels by one number."""
     with torch.inference_mode(False):
         inside = torch.ones(1, 1, height, width, dtype=torch.float64)
         count = F.avg_pool2d(inside, 3, stride=1, padding=1, divisor_override=1)
-        return torch.ones(channels, 1, 3, 3, dtype=dtype), (1 / count[0, 0, :, :, None]).to(dtype)
+        shares = (1 / count[0, 0, :, :, None]).to(dtype).repeat(1, 1, channels)
+        return torch.ones(channels, 1, 3, 3, dtype=dtype), shares

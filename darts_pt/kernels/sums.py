@@ -1,142 +1,159 @@
-"""The sums that the nodes of a cell are: every term weighted, in few passes over the maps and in little memory."""
+"""What one node of a cell sends to all later nodes, kept stacked: [batch, H, W, targets, C].
+
+A later node is the sum of what all earlier ones send it. Handled target by target, that is a kernel for every term of
+every edge; stacked, one kernel adds a term for all targets.
+"""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from darts_pt.kernels.mixed import LARGE, BatchNorm2d, stacked_batch_norm
+from darts_pt.kernels.bank import is_wanted
 
 
-class NodeSums:
-    """The weighted sums that the nodes of a cell are, while their terms come in.
+class Term(NamedTuple):
+    """Something that consecutive targets get.
 
-    With gradients the terms wait until the sum is asked for and are then added at once (:func:`weighted_sum`). Without,
-    each is added when it comes, and a large map's batch norm is only its factor and shift, so that neither terms nor
-    outputs of batch norms are held: that bounds the memory that scoring a removal takes.
+    Attributes:
+        maps: [batch, count · C, H, W], a map for each target; or with `weighted` [batch, C, H, W], the same map for all.
+        first, count: the targets, counted from the stack's first.
+        weighted: whether it is multiplied by the next `count` weights.
     """
 
-    def __init__(self) -> None:
-        self._waits = torch.is_grad_enabled()
-        self._terms: dict[int, list[Tensor]] = defaultdict(list)
-        self._maps: dict[int, list[tuple[Tensor, Tensor]]] = defaultdict(list)
-        self._shifts: dict[int, Tensor] = {}
-
-    def add_weighted(self, node: int, map_: Tensor, weight: Tensor) -> None:
-        """`weight`, a scalar, times `map_` as a term of `node`; all terms of a node have one shape."""
-        if self._waits:
-            self._maps[node].append((map_, weight))
-        elif self._terms[node]:
-            self._terms[node][0].addcmul_(map_, weight)
-        else:
-            self._terms[node].append(map_ * weight)
-
-    def add_normalised(
-        self, nodes: Sequence[int], stacked: Tensor, norms: Sequence[BatchNorm2d], scale: Tensor
-    ) -> None:
-        """A term for each of `nodes`: `stacked` after its batch norms, scaled, as :func:`stacked_batch_norm` has it."""
-        channels = norms[0].num_features
-        moves = norms[0].training and norms[0].momentum != 0.0
-        if self._waits or moves or stacked.numel() < LARGE:
-            for node, term in zip(nodes, stacked_batch_norm(stacked, norms, scale).split(channels, dim=1), strict=True):
-                self._add(node, term)
-            return
-        factors, shifts = _factors_and_shifts(stacked, norms, scale)
-        parts = zip(stacked.split(channels, dim=1), factors.split(channels), shifts.split(channels), strict=True)
-        for node, (part, factor, shift) in zip(nodes, parts, strict=True):
-            self.add_weighted(node, part, factor.view(-1, 1, 1))
-            self._shifts[node] = self._shifts[node] + shift if node in self._shifts else shift
-
-    def _add(self, node: int, term: Tensor) -> None:
-        terms = self._terms[node]
-        if self._waits or not terms:
-            # Part of a stack would hold the whole.
-            terms.append(term if self._waits else term.contiguous(memory_format=torch.channels_last))
-        else:
-            terms[0].add_(term)
-
-    def take(self, node: int) -> Tensor | None:
-        """The sum of all terms of `node`, which is complete; None if there are none."""
-        terms, maps = self._terms.pop(node, []), self._maps.pop(node, [])
-        if not terms and not maps:
-            return None
-        total = weighted_sum(terms, [map_ for map_, _ in maps], [weight for _, weight in maps])
-        return total.add_(self._shifts.pop(node).view(-1, 1, 1)) if node in self._shifts else total
+    maps: Tensor
+    first: int
+    count: int
+    weighted: bool = False
 
 
-def _factors_and_shifts(stacked: Tensor, norms: Sequence[BatchNorm2d], scale: Tensor) -> tuple[Tensor, Tensor]:
-    """Per channel, what stacked batch norms multiply and then add; in train mode by the statistics of the batch alone."""
-    if norms[0].training:
-        mean, variance = torch.ops.aten.batch_norm_update_stats(stacked, None, None, 0.0)
-    else:
-        mean = torch.cat([norm.running_mean for norm in norms])  # type: ignore[misc]
-        variance = torch.cat([norm.running_var for norm in norms])  # type: ignore[misc]
-    factors = scale * torch.rsqrt(variance + norms[0].eps)
-    return factors, -mean * factors
+def add_terms(later: Tensor | None, terms: Sequence[Term], weights: Tensor, targets: int) -> Tensor:
+    """`later` and all terms, summed; stacked maps that come in may be overwritten where gradients are off.
 
-
-def scale_vectors(weights: Sequence[Tensor], channels: int, counts: Sequence[int]) -> tuple[Tensor, ...]:
-    """Scalars as scales of stacked batch norms: every weight `channels` times, cut into stacks of `counts` weights."""
-    if not weights:
-        return ()
-    # Not expand and reshape: of a single weight that is a view, and batch norm's backward pass reads past its end.
-    scales = torch.stack(list(weights)).unsqueeze(1).repeat(1, channels).flatten()
-    return scales.split([count * channels for count in counts])
-
-
-def weighted_sum(terms: Sequence[Tensor], maps: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
-    """Σ terms + Σ weights · maps, all of one shape; the weights are scalars.
-
-    Against writing it with operators, nothing is stored for the backward pass but the maps where a weight wants its
-    gradient, and no product is.
+    Args:
+        later: the sums so far, or None.
+        terms: at least one.
+        weights: [Σ count] of the weighted terms, in their order.
     """
-    if len(terms) == 1 and not maps:
-        return terms[0]
-    return _WeightedSum.apply(len(terms), len(maps), *terms, *maps, *weights)  # type: ignore[return-value]
+    places = tuple((term.first, term.count, term.weighted) for term in terms)
+    maps = [term.maps for term in terms]
+    if torch.is_grad_enabled():
+        return _AddTerms.apply(targets, places, weights, *maps, *([] if later is None else [later]))  # type: ignore[return-value]
+    return _sum(later, weights, targets, places, maps, overwrites=True)
 
 
-class _WeightedSum(torch.autograd.Function):
+Places = tuple[tuple[int, int, bool], ...]
+
+
+def _sum(
+    later: Tensor | None, weights: Tensor, targets: int, places: Places, maps: Sequence[Tensor], overwrites: bool
+) -> Tensor:
+    total, owned = later, overwrites
+    for map_, (_, count, weighted) in zip(maps, places, strict=True):
+        if not weighted and count == targets:
+            term = map_.permute(0, 2, 3, 1).unflatten(3, (targets, -1))
+            if total is None:
+                total = term
+            elif overwrites:
+                total = term.add_(total)
+            else:
+                total, owned = (total.add_(term) if owned else total + term), True
+    if total is None:
+        batch, channels, height, width = maps[0].shape
+        channels //= 1 if places[0][2] else places[0][1]
+        total, owned = maps[0].new_zeros((batch, height, width, targets, channels)), True
+    total = total if owned else total.clone()
+    used = 0
+    for map_, (first, count, weighted) in zip(maps, places, strict=True):
+        part = total if count == targets else total[..., first : first + count, :]
+        if weighted:
+            weight = weights[used : used + count].view(-1, 1).to(map_.dtype)
+            part.addcmul_(map_.permute(0, 2, 3, 1).unsqueeze(3), weight)
+            used += count
+        elif count < targets:
+            part.add_(map_.permute(0, 2, 3, 1).unflatten(3, (count, -1)))
+    return total
+
+
+class _AddTerms(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, count: int, weighted: int, *tensors: Tensor) -> Tensor:
-        terms, maps, weights = tensors[:count], tensors[count : count + weighted], tensors[count + weighted :]
-        ctx.count, ctx.weighted = count, weighted
-        wanted = any(ctx.needs_input_grad[2 + count + weighted :])
-        ctx.save_for_backward(*weights, *(maps if wanted else ()))
-        if count == 0:
-            total = maps[0] * weights[0]
-            maps, weights = maps[1:], weights[1:]
-        elif count == 1:
-            total = torch.addcmul(terms[0], maps[0], weights[0])
-            maps, weights = maps[1:], weights[1:]
-        else:
-            total = terms[0] + terms[1]
-        for term in terms[2:]:
-            total.add_(term)
-        for map_, weight in zip(maps, weights, strict=True):
-            total.addcmul_(map_, weight)
-        return total
+    def forward(ctx: Any, targets: int, places: Places, weights: Tensor, *tensors: Tensor) -> Tensor:
+        maps, later = tensors[: len(places)], tensors[len(places)] if len(tensors) > len(places) else None
+        ctx.places, ctx.targets = places, targets
+        kept = [
+            map_ if weighted and weights.requires_grad else None
+            for map_, (*_, weighted) in zip(maps, places, strict=True)
+        ]
+        ctx.save_for_backward(weights, *kept)
+        return _sum(later, weights, targets, places, maps, overwrites=False)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        weights, maps = ctx.saved_tensors[: ctx.weighted], ctx.saved_tensors[ctx.weighted :]
-        by_term, by_map = 2 + ctx.count, 2 + ctx.count + ctx.weighted
-        wanted = ctx.needs_input_grad
-        return (
-            None,
-            None,
-            *(gradient if want else None for want in wanted[2:by_term]),
-            *(
-                gradient * weight if want else None
-                for want, weight in zip(wanted[by_term:by_map], weights, strict=True)
-            ),
-            *(_dot(gradient, maps[i], weights[i].dtype) if want else None for i, want in enumerate(wanted[by_map:])),
-        )
+        weights, *kept = ctx.saved_tensors
+        by_maps: list[Tensor | None] = []
+        by_weights: list[Tensor] = []
+        wants_weights = is_wanted(ctx, 0)
+        used = 0
+        for index, (map_, (first, count, weighted)) in enumerate(zip(kept, ctx.places, strict=True)):
+            part = gradient if count == ctx.targets else gradient[..., first : first + count, :]
+            wanted = is_wanted(ctx, 1 + index)
+            if not weighted:
+                by_maps.append(part.flatten(3).permute(0, 3, 1, 2) if wanted else None)
+                continue
+            weight = weights[used : used + count].view(-1, 1).to(gradient.dtype)
+            used += count
+            by_maps.append(_sum_of_targets(part, weight).permute(0, 3, 1, 2) if wanted else None)
+            if wants_weights:
+                by_weights.append((part * map_.permute(0, 2, 3, 1).unsqueeze(3)).sum((0, 1, 2, 4), dtype=weights.dtype))
+        found = (torch.cat(by_weights) if by_weights else torch.zeros_like(weights)) if wants_weights else None
+        by_later = [gradient] * (len(ctx.needs_input_grad) - 3 - len(by_maps))
+        return None, None, found, *by_maps, *by_later
 
 
-def _dot(one: Tensor, other: Tensor, dtype: torch.dtype) -> Tensor:
-    """The sum of the products in `dtype`, without storing them; both [batch, C, H, W], channels-last."""
-    return torch.dot(one.permute(0, 2, 3, 1).reshape(-1).to(dtype), other.permute(0, 2, 3, 1).reshape(-1).to(dtype))
+def _sum_of_targets(gradients: Tensor, weight: Tensor) -> Tensor:
+    """[batch, H, W, C]: Σ weight · gradient over the targets."""
+    return (gradients * weight).sum(3) if gradients.shape[3] > 1 else gradients.squeeze(3) * weight[0]
+
+
+# One map for all targets -----------------------------------------------------------------------------------------
+
+
+def is_product(targets: int, channels: int, like: Tensor) -> bool:
+    """Whether one map of so many channels, of the type and device of `like`, reaches several targets faster by a matrix
+    product.
+
+    On the CPU it does where the channels of a pixel are too few for its vector instructions.
+    """
+    return targets > 1 and like.device.type == "cpu" and (channels <= 16 or like.dtype == torch.bfloat16)
+
+
+def spreading(weights: Tensor, channels: int) -> Tensor:
+    """The weights [targets, 1] as a matrix [C, targets · C] that maps are multiplied by."""
+    return (_identity(channels, weights.dtype, weights.device) * weights).flatten(1)
+
+
+@lru_cache(maxsize=64)
+def _identity(channels: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):
+        return torch.eye(channels, dtype=dtype, device=device).unsqueeze(1)
+
+
+def spread(later: Tensor | None, maps: Tensor, weights: Tensor) -> Tensor:
+    """`later` [batch, H, W, targets, C] and weights · maps [batch, H, W, C] for all targets.
+
+    Args:
+        later: overwritten; None for 0.
+        weights: [targets, 1], [H, W, targets, 1], or the matrix of :func:`spreading`.
+    """
+    if weights.shape[-1] == 1:
+        return maps.unsqueeze(3) * weights if later is None else later.addcmul_(maps.unsqueeze(3), weights)
+    rows = maps.reshape(-1, maps.shape[3])
+    if later is None or not later.is_contiguous():
+        terms = (rows @ weights).view(*maps.shape[:3], -1, maps.shape[3])
+        return terms if later is None else later.add_(terms)
+    later.view(-1, weights.shape[1]).addmm_(rows, weights)
+    return later

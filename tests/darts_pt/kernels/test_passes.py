@@ -169,7 +169,7 @@ def test_what_was_not_met_for_long_is_forgotten() -> None:
 
 def test_what_cannot_be_recorded_is_refused() -> None:
     supernet = supernet_of("nasbench201", "darts", Generators(0, "cpu"))
-    with pytest.raises(UserError, match="--cuda_graph needs a GPU"):
+    with pytest.raises(UserError, match="cuda_graph: needs a GPU"):
         replayed(supernet, torch.device("cpu"))
     with pytest.raises(UserError, match="gdas samples other operations for every step"):
         replayed(supernet, torch.device("cuda"), METHODS["gdas"].not_replayable)

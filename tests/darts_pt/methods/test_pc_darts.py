@@ -14,6 +14,7 @@ from nasbench201.cell_plan import Mixture
 from nasbench201.partial import PartialCell as PartialCell201
 from nasbench201.supernet import CELL, NasBench201Supernet
 from nasbench201.supernet import Cell as Cell201
+from sota.cell_plan import Mixture as MixtureSota
 from sota.genotypes import genotype
 from sota.partial import PartialCell as PartialCellSota
 from sota.spaces import cell_types
@@ -56,7 +57,9 @@ def test_with_all_channels_and_edge_weights_of_one_a_cell_is_the_ordinary_one() 
         every = tuple(tuple(range(7)) for _ in range(14))
         inputs = (images(8), images(8).flip(0))
         ones = torch.ones(14, dtype=torch.float64)
-        torch.testing.assert_close(partial(*inputs, weights, every, ones), plain(*inputs, weights, every))
+        torch.testing.assert_close(
+            partial(*inputs, weights, every, ones), plain(*inputs, MixtureSota(NORMAL, weights, every))
+        )
 
 
 def test_the_other_channels_go_around_the_operations() -> None:
