@@ -87,6 +87,7 @@ class Cell(nn.Module):
                 nodes.append(node)
             rectified = Rectified(node) if any(group.is_stack for group in here.groups) else None
             terms: list[Term] = []
+            weights = mixture.weights(work)[source]
             for group in here.groups:
                 step = stride if source < INPUTS else 1
                 if rectified is not None and group.is_stack:
@@ -95,11 +96,16 @@ class Cell(nn.Module):
                     own = [next(parts) for _ in group.kernels]
                     maps = self._stacked(group, own, rectified, step, statistics, scale)
                     terms.append(Term(maps, group.first, len(group.places)))
+                    del maps
                 else:
                     terms += self._maps(group, node, step, statistics)
+                if not torch.is_grad_enabled():  # Added at once, it is not held.
+                    used = sum(term.count for term in terms if term.weighted)
+                    later = add_terms(later, terms, weights[:used], here.targets)
+                    terms, weights = [], weights[used:]
             del rectified
             if terms:
-                later = add_terms(later, terms, mixture.weights(work)[source], here.targets)
+                later = add_terms(later, terms, weights, here.targets)
             del terms
         if norms is not None:
             norms.called(statistics, work.norms)
