@@ -117,9 +117,11 @@ class Statistics(NamedTuple):
         """
         if torch.is_grad_enabled():
             return F.batch_norm(maps, *self.running(run, maps.shape[1] // run[1]), scale, None, *self[3:])
-        dtype = torch.float64 if maps.dtype == torch.float64 else torch.float32
-        unused = maps.new_empty(0, dtype=dtype), maps.new_empty(0, dtype=dtype)
-        arguments = (maps, scale, None, *self.running(run, maps.shape[1] // run[1]), *self[3:])
+        running = self.running(run, maps.shape[1] // run[1])
+        # The statistics of the batch, which nobody asks for, have the type of these.
+        like = next(tensor for tensor in (scale, running[0], maps) if tensor is not None)
+        unused = [torch.empty(0, dtype=like.dtype, device=maps.device) for _ in range(2)]
+        arguments = (maps, scale, None, *running, *self[3:])
         return torch.ops.aten.native_batch_norm.out(*arguments, out=maps, save_mean=unused[0], save_invstd=unused[1])[0]
 
     def normalise_once(self, maps: Tensor, run: Run) -> Tensor:
