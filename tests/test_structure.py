@@ -140,7 +140,6 @@ def test_the_method_parses_no_options() -> None:
     assert [str(path) for path in method_files() if parsers.search(path.read_text(encoding="utf-8"))] == []
 
 
-@pytest.mark.xfail(strict=True, reason="darts_pt/kernels/passes.py still names --cuda_graph")
 def test_the_method_names_no_flag() -> None:
     named = {
         f"{path.relative_to(ROOT)}:{node.lineno}: {flag}"
@@ -160,7 +159,6 @@ LONGER = {
     "benchmarks/speed.py": 347,
     "benchmarks/textbook.py": 333,
     "darts_pt/selection.py": 314,
-    "nasbench201/cell_pass.py": 316,
     "sota/space.py": 309,
     "tests/darts_pt/test_search.py": 333,
     "tests/darts_pt/test_selection.py": 328,
