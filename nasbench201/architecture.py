@@ -1,6 +1,6 @@
 """Architectures of NAS-Bench-201 as text: |op~0|+|op~0|op~1|+|op~0|op~1|op~2| names the operation of every edge.
 
-Cheap to import: nothing here needs torch.
+Cheap to import: there is no torch in it.
 """
 
 from __future__ import annotations
@@ -16,16 +16,18 @@ OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_
 """The candidates of every edge, in the order of alpha's columns (the benchmark's own order of operations)."""
 
 SOURCES = ((0,), (0, 1), (0, 1, 2))
-"""For nodes 1, 2 and 3: the nodes their edges come from. Read in order they give the six edges of a cell."""
+"""Sources of the edges into nodes 1, 2 and 3; in this order they are the six edges of a cell."""
 
 EXAMPLE = "|nor_conv_3x3~0|+|nor_conv_3x3~0|skip_connect~1|+|skip_connect~0|none~1|avg_pool_3x3~2|"
 
 LONGEST = 200
-"""Characters; no architecture has as many."""
+"""Longest text that an error message repeats, in characters; every architecture is shorter."""
+
+_FORM = re.compile(r"\+".join("".join(rf"\|([^|~+]*)~{source}" for source in sources) + r"\|" for sources in SOURCES))
 
 
 def architecture_string(operations: Sequence[str]) -> str:
-    """The text of six operation names in edge order 1<-0, 2<-0, 2<-1, 3<-0, 3<-1, 3<-2."""
+    """The architecture string of six operation names in edge order 1<-0, 2<-0, 2<-1, 3<-0, 3<-1, 3<-2."""
     names = iter(operations)
     return "+".join("".join(f"|{next(names)}~{source}" for source in sources) + "|" for sources in SOURCES)
 
@@ -34,50 +36,40 @@ def operations_of(text: str) -> tuple[str, ...]:
     """The six operation names of an architecture string, in edge order.
 
     Raises:
-        UserError: it is no architecture string, or names an operation that there is not.
+        UserError: it is not an architecture string, or names an unknown operation.
     """
-    expected = f"expected the form '{EXAMPLE}'"
-    nodes = text.strip().split("+")
-    if len(text) > LONGEST:
-        raise UserError(f"architecture {text[:LONGEST]!r}… is too long: {expected}")
-    if len(nodes) != len(SOURCES):
-        raise UserError(f"architecture {text!r} has {len(nodes)} nodes: {expected}")
-    operations: list[str] = []
-    for number, (node, sources) in enumerate(zip(nodes, SOURCES, strict=True), start=1):
-        edges = re.fullmatch(r"\|(.*)\|", node)
-        parts = [part.rsplit("~", 1) for part in edges.group(1).split("|")] if edges else []
-        if [part[1:] for part in parts] != [[str(source)] for source in sources]:
-            wanted = "".join(f"|op~{source}" for source in sources) + "|"
-            raise UserError(f"architecture {text!r}: node {number} is {node!r}, not '{wanted}': {expected}")
-        for operation, _ in parts:
-            if operation not in OPERATIONS:
-                close = did_you_mean(operation, OPERATIONS)
-                raise UserError(
-                    f"architecture {text!r}: unknown operation {operation!r}{close}; expected {', '.join(OPERATIONS)}"
-                )
-            operations.append(operation)
-    return tuple(operations)
+    found = _FORM.fullmatch(text.strip())
+    if found is None:
+        shown = repr(text) if len(text) <= LONGEST else f"{text[:LONGEST]!r}…"
+        raise UserError(f"architecture {shown}: expected the form '{EXAMPLE}'")
+    for operation in found.groups():
+        if operation not in OPERATIONS:
+            close = did_you_mean(operation, OPERATIONS)
+            raise UserError(
+                f"architecture {text!r}: unknown operation {operation!r}{close}; expected {', '.join(OPERATIONS)}"
+            )
+    return found.groups()
 
 
-def chosen_architecture(arch: str, experiments: Path) -> str:
-    """The architecture string that `--arch` names: itself, or what a genotype file or an experiment holds.
+def find_architecture(arch: str, experiments: Path) -> str:
+    """The architecture string that `--arch` names: the string itself, a genotype file, or an experiment.
 
     Args:
         experiments: the folder that holds the experiments of NAS-Bench-201.
 
     Raises:
-        UserError: it is none of these, or the file holds no architecture of NAS-Bench-201.
+        UserError: there is no such architecture, or the file holds one of another space.
     """
     if "|" in arch:
         operations_of(arch)
         return arch
-    chosen = find_genotype(arch, [experiments, Path()])
-    if chosen is None:
+    file = find_genotype(arch, [experiments, Path()])
+    if file is None:
         raise UserError(
-            f"--arch {arch[:LONGEST]}: no file, and no experiment in {experiments}; expected one or '{EXAMPLE}'"
+            f"--arch {arch[:LONGEST]}: there is no such file or experiment in {experiments}; expected one or '{EXAMPLE}'"
         )
-    architecture = read_genotype(chosen.path, "nasbench201")
+    architecture = read_genotype(file.path, "nasbench201")
     if not isinstance(architecture, str):
-        raise UserError(f"--arch: {chosen.path} holds no architecture of NAS-Bench-201, such as '{EXAMPLE}'")
+        raise UserError(f"--arch: {file.path} holds no architecture of NAS-Bench-201, such as '{EXAMPLE}'")
     operations_of(architecture)
     return architecture

@@ -1,6 +1,6 @@
 """`python -m nasbench201.build_table`: train every unique architecture on digits, for the embedded benchmark table.
 
-It takes hours of one core. Interrupt it whenever you like: what is trained is kept, and the same command goes on.
+It takes hours of one core. It can be interrupted at any time; the same command continues with what is missing.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from nasbench201.table import isomorphism
 from nasbench201.table.lookup import DIGITS_TABLE, Table
 
 Entry = tuple[int, int]
-"""The number of an architecture, and the seed it is trained with."""
+"""The number of an architecture, and a seed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuildOptions:
     """Train every unique architecture of NAS-Bench-201 on digits and write the table of their accuracies.
 
-    What is already trained is not trained again, except by --verify.
+    Run it again to continue after an interruption.
     """
 
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FILE")] = DIGITS_TABLE
@@ -41,15 +41,15 @@ class BuildOptions:
     results: Annotated[Path, tyro.conf.arg(aliases=["--partial"], metavar="FILE")] = (
         PROJECT_ROOT / "experiments" / "digits-table.jsonl"
     )
-    """Where results are kept until all are there."""
+    """File that keeps the results until all are there."""
     workers: int = os.cpu_count() or 1
-    """Processes; each keeps one core busy."""
+    """Processes, one core each."""
     seeds: int = 3
     """Trainings of each architecture."""
     minutes: float = 1e6
-    """Stop after this many minutes; the same command goes on later."""
+    """Stop after this many minutes."""
     verify: int = 0
-    """Train this many entries of the table again and compare; nothing is written."""
+    """Only train this many entries of the table again, and compare."""
 
     def __post_init__(self) -> None:
         in_range("verify", self.verify, 0, 10**6)
@@ -58,7 +58,7 @@ class BuildOptions:
 
 
 class ResultsFile:
-    """Results so far: a file of JSON lines, of which the first says how networks were trained."""
+    """The results so far, a file of JSON lines; the first is the training protocol."""
 
     def __init__(self, path: Path, protocol: dict[str, Any]) -> None:
         self.results: dict[Entry, list[float]] = {}
@@ -69,7 +69,9 @@ class ResultsFile:
             except ValueError:  # the last line of a run that was killed
                 continue
             if position == 0 and content != protocol:
-                raise UserError(f"{path} holds results of another protocol: move it away, or give another --results")
+                raise UserError(
+                    f"{path} holds results of another protocol: move it away, or give another --results file"
+                )
             if position > 0:
                 self.results |= {(int(number), content["seed"]): each for number, each in content["results"].items()}
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,7 +82,7 @@ class ResultsFile:
             self._file.write("\n")
 
     def add(self, entry: Entry, results: list[float]) -> None:
-        """Keep an entry's results; they are on the disk when this returns."""
+        """Write an entry's results to the disk."""
         self.results[entry] = results
         number, seed = entry
         self._write({"seed": seed, "results": {number: results}})
@@ -92,7 +94,7 @@ class ResultsFile:
 
 
 def unique_numbers() -> list[int]:
-    """The lowest number of every class of isomorphic architectures."""
+    """The lowest number in each class of isomorphic architectures."""
     return sorted(set(isomorphism.representatives().tolist()))
 
 
@@ -118,29 +120,29 @@ def _trained(entries: list[Entry], workers: int) -> Iterator[tuple[Entry, list[f
 
 
 def build(options: BuildOptions) -> None:
-    """Train what is missing, one seed after the other, then write the table."""
+    """Train the missing entries, seed by seed, then write the table."""
     from nasbench201.digits_table.protocol import PROTOCOL
 
     with Lock(options.results.with_suffix(".lock"), f"the build in {options.results}"):
         done = ResultsFile(options.results, json.loads(json.dumps(PROTOCOL)))
         every = [(number, seed) for seed in range(options.seeds) for number in unique_numbers()]
         missing = [entry for entry in every if entry not in done.results]
-        start = said = time.monotonic()
+        start = reported = time.monotonic()
         for count, (entry, results) in enumerate(_trained(missing, options.workers), start=1):
             done.add(entry, results)
             now = time.monotonic()
-            if now - said > 20 or count == len(missing):
+            if now - reported > 20 or count == len(missing):
                 left = (now - start) / count * (len(missing) - count) / 60
                 print(f"seed {entry[1]}: {count} of {len(missing)} trained, {left:.0f} minutes left", flush=True)
-                said = now
+                reported = now
             if now - start > 60 * options.minutes and count < len(missing):
-                print(f"stopped; the same command goes on with {options.results}")
+                print(f"stopped; the same command continues from {options.results}")
                 return
         write(done.results, options.seeds, options.output)
 
 
 def write(results: dict[Entry, list[float]], seeds: int, path: Path) -> None:
-    """Write the table: a row for every class of isomorphic architectures."""
+    """Write the table, one row per class of isomorphic architectures."""
     import numpy as np
 
     from darts_pt.run.provenance import versions
@@ -167,7 +169,7 @@ def write(results: dict[Entry, list[float]], seeds: int, path: Path) -> None:
 
 
 def _processor() -> str:
-    """The processor's name where the system tells it."""
+    """The processor's name, where the system gives it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -176,7 +178,7 @@ def _processor() -> str:
 
 
 def verify(options: BuildOptions) -> None:
-    """Train entries again and say how far they are off."""
+    """Train entries of the table again and print the differences."""
     import numpy as np
 
     from nasbench201.digits_table.protocol import RESULTS

@@ -27,7 +27,7 @@ TAG = "demo"
 COMPARED = ("magnitude", "pt")
 
 LOOKED_UP = {"digits test": "table\ntest %", "rank": "rank of\n15,625", "regret": "\nregret"}
-"""What the benchmark table knows of an architecture, and the heading it stands under."""
+"""Numbers from the benchmark table -> their column headings."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,13 +39,12 @@ class DemoOptions:
     gpu: str = "auto"
     """Device: auto (the least used GPU, or the CPU where there is none), the index of a GPU, or cpu."""
     experiments: Annotated[Path, tyro.conf.arg(metavar="DIR")] = PROJECT_ROOT / "experiments"
-    """Where the experiment folders go; those of an earlier demo are replaced."""
+    """The folder of experiments; those of an earlier demo are replaced."""
     fast: bool = False
-    """Only try whether it runs: one batch per epoch and per evaluation."""
+    """Quick trial: one batch per epoch and per evaluation."""
 
 
 def main(options: DemoOptions) -> None:
-    """The demo from end to end."""
     from darts_pt.commands.search import run_search
     from darts_pt.commands.selection import run_selection
 
@@ -76,7 +75,7 @@ def main(options: DemoOptions) -> None:
 
 
 def compare(space: NasBench201Space, selected: dict[str, Selected], trained: dict[str, dict[str, Any]]) -> None:
-    """Print what the two selections came to."""
+    """Print a table of the two selections."""
     from rich.box import SIMPLE_HEAVY
     from rich.console import Console
     from rich.table import Table

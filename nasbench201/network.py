@@ -1,4 +1,4 @@
-"""NAS-Bench-201's network of one architecture: the supernet's skeleton with one operation on each edge (affine BN)."""
+"""The network of one NAS-Bench-201 architecture: the supernet's skeleton with one operation on each edge (affine BN)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nasbench201.skeleton import skeleton
 
 
 class ChosenCell(nn.Module):
-    """Four nodes; each but the first is the sum of its incoming edges, each with the one operation that was chosen."""
+    """Four nodes; each but the first is the sum of its incoming edges, each edge one operation."""
 
     def __init__(self, channels: int, operations: Sequence[str]) -> None:
         super().__init__()
@@ -26,8 +26,7 @@ class ChosenCell(nn.Module):
         for edge, name, layer in zip(EDGES, self.operations, self.layers, strict=True):
             if name == "none":
                 continue
-            # A node whose incoming edges are all none is zero, and so is what follows from it along this edge but for
-            # the shift of a batch norm.
+            # A node whose incoming edges are all none is zero; a batch norm behind it may still shift that.
             source = nodes[edge.source] if edge.source in nodes else torch.zeros_like(inputs)
             term = layer(source)
             nodes[edge.target] = nodes[edge.target] + term if edge.target in nodes else term

@@ -1,4 +1,4 @@
-"""What the supernet and every stand-alone network of NAS-Bench-201 have in common: stem, stages, residual blocks, head."""
+"""The skeleton of every NAS-Bench-201 network, the supernet included: stem, stages, residual blocks, classifier."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nasbench201.operations import ResidualBlock
 def skeleton(
     cell: Callable[[int], nn.Module], init_channels: int, cells_per_stage: int, num_classes: int
 ) -> tuple[nn.Sequential, nn.ModuleList, nn.Sequential, nn.Linear]:
-    """The parts in order: stem, cells, last activation, classifier; average pooling comes before the classifier.
+    """Stem, cells, last activation and classifier; average pooling comes before the classifier.
 
     Args:
         cell: makes a cell from its number of channels.

@@ -1,4 +1,4 @@
-"""NAS-Bench-201 as the commands see it: options, presets, look-ups."""
+"""NAS-Bench-201 for the commands: options, presets, table look-ups."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from darts_pt.commands.options import PresetInt, RunOptions, SearchOptions, Sele
 from darts_pt.run.errors import UserError, listed, positive
 from darts_pt.run.provenance import PROJECT_ROOT
 from darts_pt.space import Command, SearchSpace
-from nasbench201.architecture import OPERATIONS, chosen_architecture, operations_of
+from nasbench201.architecture import OPERATIONS, SOURCES, find_architecture, operations_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,16 +52,15 @@ PROTOCOL: dict[str, Any] = {
     "init_channels": 16,
     "cells_per_stage": 5,
 }
-"""How NAS-Bench-201 trains its architectures (Dong & Yang, ICLR 2020, table 1)."""
+"""The benchmark's own training (Dong & Yang, ICLR 2020, table 1)."""
 
 TRAINING_PRESETS = {
     "cifar10": PROTOCOL,
     "digits": PROTOCOL | {"epochs": 40, "batch_size": 64, "init_channels": 8, "cells_per_stage": 1},
 }
 
-
 CLASSES = {"cifar10": 10, "cifar100": 100, "imagenet16-120": 120, "digits": 10}
-"""Data set of the benchmark tables that come with the code -> number of classes."""
+"""Data sets of the embedded benchmark tables -> number of classes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,28 +72,27 @@ class SizeOptions(RunOptions):
     cells_per_stage: PresetInt = None
     """Cells N in each of the three stages (5; digits 1)."""
     max_nodes: Literal[4] = 4
-    """Nodes of a cell; NAS-Bench-201 has four."""
+    """Nodes of a cell: 4 in NAS-Bench-201."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("init_channels", "cells_per_stage"):
-            if getattr(self, name) is not None:
-                positive(name, getattr(self, name))
+            positive(name, getattr(self, name))
 
 
 @dataclass(frozen=True, kw_only=True)
 class TableOptions(RunOptions):
-    """Which true accuracies are looked up."""
+    """The data set of the benchmark table."""
 
     table_dataset: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
-    """Data set whose true accuracies, rank and regret are logged, by default that of --dataset; for your own images say
-    which of the benchmark's they are: cifar10, cifar100, imagenet16-120, digits."""
+    """Data set whose true accuracies, rank and regret are logged, by default that of --dataset; for your own images name
+    the one that they are: cifar10, cifar100, imagenet16-120, digits."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.table_dataset is not None and not _at(self.data_root).has_table(self.table_dataset):
             raise UserError(
-                f"--table_dataset {self.table_dataset}: no benchmark table has it, expected {listed(CLASSES)}"
+                f"--table_dataset {self.table_dataset}: no benchmark table has it; expected {listed(CLASSES)}"
             )
 
 
@@ -109,22 +107,21 @@ class NasBench201SearchOptions(SearchOptions, SizeOptions, TableOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class NasBench201SelectionOptions(SelectionOptions, SizeOptions, TableOptions):
-    """Select an architecture of NAS-Bench-201 from a supernet that nasbench201.train_search has trained.
+    """Select a NAS-Bench-201 architecture from a supernet trained by nasbench201.train_search.
 
     Next: nasbench201.train trains the architecture from scratch.
     """
 
     proj_crit: Annotated[Literal["acc", "loss"], tyro.conf.arg(aliases=["--crit"])] = "acc"
-    """What a removal is judged by: the supernet's accuracy or its loss on the valid half."""
-
+    """Judge a removal by the supernet's accuracy or by its loss on the valid half."""
     proj_crit_edge: Annotated[str | None, tyro.conf.arg(metavar="STR")] = None
-    """Refused: it is for topology events, which this space has none of, since its nodes keep all incoming edges."""
+    """Not for this space: its nodes keep all incoming edges, so it has no topology events."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.proj_crit_edge is not None:
             raise UserError(
-                "--proj_crit_edge: NAS-Bench-201 has no topology events, its nodes keep all incoming edges: leave it out"
+                "--proj_crit_edge: NAS-Bench-201 has no topology events (nodes keep all incoming edges): leave it out"
             )
 
     def criterion_names(self) -> list[str]:
@@ -136,16 +133,16 @@ class NasBench201TrainOptions(TrainOptions, SizeOptions):
     """Train an architecture of NAS-Bench-201 from scratch on the whole training set, by the benchmark's protocol.
 
     SGD with Nesterov momentum, cosine to 0, random crop and flip. The benchmark trains 16 channels and 5 cells per stage
-    for 200 epochs in batches of 256 (digits: 8, 1, 40 and 64), at a learning rate of 0.1, with weight decay 5e-4 and
-    gradients not clipped; a checkpoint every 20 epochs.
+    for 200 epochs in batches of 256 (digits: 8, 1, 40 and 64) at learning rate 0.1 and weight decay 5e-4, without gradient
+    clipping; a checkpoint every 20 epochs.
     """
 
     arch: str
-    """The architecture: |op~0|+|op~0|op~1|+|op~0|op~1|op~2|, a genotype file, or an experiment that has selected one."""
+    """The architecture: |op~0|+|op~0|op~1|+|op~0|op~1|op~2|, a genotype file, or an experiment."""
 
 
 class NasBench201Space(SearchSpace[NasBench201SearchOptions, NasBench201SelectionOptions]):
-    """NAS-Bench-201, with benchmark tables under `data_root`."""
+    """NAS-Bench-201, with the benchmark tables under `data_root`."""
 
     name = "nasbench201"
     title = "NAS-Bench-201"
@@ -169,18 +166,17 @@ class NasBench201Space(SearchSpace[NasBench201SearchOptions, NasBench201Selectio
         return _at(data_root)
 
     def training_folder(self, options: NasBench201TrainOptions) -> Path | None:
-        """The architecture is named by its operations' numbers, 0 (none) to 4 (avg_pool_3x3)."""
-        folder = self.experiments(options)
+        """The folder names the architecture by its operations' numbers, 0 (none) to 4 (avg_pool_3x3)."""
         try:
-            architecture = self.architecture(options)
+            operations = operations_of(self.architecture(options))
         except UserError:
             return None
-        digits = "".join(str(OPERATIONS.index(name)) for name in operations_of(architecture))
+        digits = "".join(str(OPERATIONS.index(name)) for name in operations)
         tag = f"-{options.expid_tag}" if options.expid_tag else ""
-        return folder / "eval" / f"{options.dataset}-{digits}-{options.seed}{tag}"
+        return self.experiments(options) / "eval" / f"{options.dataset}-{digits}-{options.seed}{tag}"
 
-    def architecture(self, options: NasBench201TrainOptions) -> str:
-        return chosen_architecture(options.arch, self.experiments(options))
+    def architecture(self, options: Any) -> str:
+        return find_architecture(options.arch, self.experiments(options))
 
     def network(self, options: NasBench201TrainOptions, architecture: str, num_classes: int) -> NasBench201Network:
         from nasbench201.network import NasBench201Network
@@ -219,8 +215,8 @@ class NasBench201Space(SearchSpace[NasBench201SearchOptions, NasBench201Selectio
             init_channels, cells_per_stage, _ = sizes_of(state_dict)
         except (KeyError, ValueError, IndexError, AttributeError):
             raise UserError(
-                f"checkpoint {path} holds no NAS-Bench-201 supernet: expected one that darts-201.sh or blank-201.sh "
-                "has written; for S1–S5 use the -sota scripts"
+                f"checkpoint {path} holds no NAS-Bench-201 supernet: expected one from darts-201.sh or blank-201.sh; "
+                "for S1–S5 use the -sota scripts"
             ) from None
         return {"init_channels": init_channels, "cells_per_stage": cells_per_stage}
 
@@ -228,7 +224,7 @@ class NasBench201Space(SearchSpace[NasBench201SearchOptions, NasBench201Selectio
         return {"cell": options.proj_crit}, {}
 
     def look_up(self, genotype: str, dataset: str) -> dict[str, Any]:
-        """True accuracies (%) on all data sets of the table; rank and regret (% points) on the run's own."""
+        """True accuracies (%) on all data sets of the table; rank and regret (percentage points) on the run's own."""
         table = self._table(dataset)
         if table is None:
             return {}
@@ -253,14 +249,15 @@ class NasBench201Space(SearchSpace[NasBench201SearchOptions, NasBench201Selectio
         return self._table(dataset) is not None
 
     def draw(self, genotype: str, path: Path) -> None:
-        from nasbench201.visualize import draw
+        from darts_pt.drawing import save_drawing
 
-        draw(genotype, path)
+        pairs = [(source, target) for target, sources in enumerate(SOURCES, start=1) for source in sources]
+        edges = [(*pair, name) for pair, name in zip(pairs, operations_of(genotype), strict=True)]
+        save_drawing({"Cell": self.cell(edges)}, path, description=genotype)
 
 
-@cache
+@cache  # So that a folder's tables are opened once.
 def _at(data_root: Path) -> NasBench201Space:
-    """One for each folder: what it has found there is not looked for again."""
     return NasBench201Space(data_root)
 
 

@@ -10,7 +10,7 @@ from nasbench201.space import NasBench201Space, NasBench201TrainOptions
 
 def main(options: NasBench201TrainOptions) -> dict[str, Any]:
     space = NasBench201Space()
-    space.architecture(options)  # Refused before torch is loaded.
+    space.architecture(options)  # An error comes before torch is loaded.
     return space.train(options)
 
 

@@ -1,13 +1,14 @@
-"""Genotypes of S1–S5: how one is read off mixing weights, its textual forms, and the published ones.
+"""Genotypes of S1–S5: read off mixing weights, as text and JSON, and the published ones.
 
-A genotype names, for every intermediate node of the normal and of the reduction cell, two incoming edges and the
-operation on each: (operation, source), the sources numbered 0 and 1 for the cell's inputs, 2 to 5 for its nodes.
+A genotype names two incoming edges, each with its operation, for every intermediate node of the normal and the reduction
+cell. A gene is (operation, source); sources 0 and 1 are the cell's inputs, 2 to 5 its nodes.
 """
 
 from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -27,11 +28,10 @@ CONCAT = tuple(range(INPUTS, INPUTS + NODES))
 """The nodes whose concatenation is a cell's output."""
 
 CHOICES = tuple(name for name in OPERATIONS if name != "none")
-"""What a gene may hold: the operation none stands for an edge that was not chosen."""
+"""The operations of genes; none cannot be chosen."""
 
 PUBLISHED = Path(__file__).with_name("genotypes.json")
-"""The 56 genotypes that the original publishes, with the parameter counts (millions, without auxiliary head) of their
-networks."""
+"""The original's 56 genotypes, with their networks' parameters (millions, without auxiliary head)."""
 
 LONGEST_FILE = 100_000
 """Bytes; a genotype takes about 600."""
@@ -52,11 +52,11 @@ class Genotype(NamedTuple):
 def genotype(values: Mapping[str, Tensor], cell_types: tuple[CellType, ...]) -> Genotype:
     """The genotype of mixing weights, as the original reads it.
 
-    Per node the two incoming edges with the largest weight over their operations other than none, that edge first
-    whose weight is larger (on ties the earlier edge); each with its first largest operation other than none.
+    A node keeps the two incoming edges with the largest weight of an operation other than none, the larger first (on
+    ties the earlier edge), each with that operation (on ties the first).
 
     Args:
-        values: cell type -> [edges, operations]; read from the device here.
+        values: cell type -> [edges, operations]; reading them waits for the device.
     """
     cells = {cell.name: _genes(values[cell.name].tolist(), cell) for cell in cell_types}
     return Genotype(cells["normal"], CONCAT, cells["reduce"], CONCAT)
@@ -84,16 +84,12 @@ def _published() -> dict[str, Any]:
 
 
 def published_names() -> tuple[str, ...]:
-    """The names of the published genotypes, such as `darts_pt_s5_0`."""
+    """Names such as `darts_pt_s5_0`."""
     return tuple(_published())
 
 
 def published(name: str) -> Genotype:
-    """The published genotype of that name.
-
-    Raises:
-        UserError: there is none; the message lists what is close.
-    """
+    """The published genotype of that name; raises UserError, with close names, if there is none."""
     if name not in _published():
         names = published_names()
         raise UserError(
@@ -106,7 +102,7 @@ def published(name: str) -> Genotype:
 
 
 def to_plain(genotype: Genotype) -> dict[str, Any]:
-    """The genotype as JSON knows it: lists of [operation, source] and of nodes."""
+    """The genotype for JSON: lists of [operation, source] and of nodes."""
     return {
         "normal": [list(gene) for gene in genotype.normal],
         "normal_concat": list(genotype.normal_concat),
@@ -116,10 +112,10 @@ def to_plain(genotype: Genotype) -> dict[str, Any]:
 
 
 def from_plain(plain: Any, where: str = "genotype") -> Genotype:
-    """The genotype that a mapping of Genotype's fields holds, thoroughly checked; other keys are ignored.
+    """Check and convert a mapping with the fields of Genotype; other keys are ignored.
 
     Args:
-        where: what an error message says the genotype is from.
+        where: the source of the genotype, for error messages.
 
     Raises:
         UserError: a field is missing, an operation is unknown, or an edge is impossible.
@@ -138,35 +134,34 @@ def from_plain(plain: Any, where: str = "genotype") -> Genotype:
 
 
 def parse(text: str, where: str = "genotype") -> Genotype:
-    """The genotype that `Genotype(normal=[…], …)` stands for, as this project and the original print it.
-
-    Nothing in the text is executed: it may hold literals and ranges, and nothing else.
+    """Read `Genotype(normal=[…], …)`, as this project and the original print it; nothing in the text is executed.
 
     Raises:
-        UserError: it is anything else.
+        UserError: the text is not a genotype.
     """
+    text = re.sub(r"\brange\(2, *6\)", str(list(CONCAT)), text)  # The original prints the nodes so.
     try:
         call = ast.parse(text.strip(), mode="eval").body
         if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "Genotype"):
             raise ValueError("it does not begin with Genotype(")
         if len(call.args) > len(Genotype._fields):
             raise ValueError("it has too many arguments")
-        plain = {field: _literal(node) for field, node in zip(Genotype._fields, call.args, strict=False)}
+        plain = {field: ast.literal_eval(node) for field, node in zip(Genotype._fields, call.args, strict=False)}
         for keyword in call.keywords:
             if keyword.arg not in Genotype._fields or keyword.arg in plain:
                 raise ValueError(f"the argument {keyword.arg} is unknown or repeated")
-            plain[keyword.arg] = _literal(keyword.value)
+            plain[keyword.arg] = ast.literal_eval(keyword.value)
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
         reason = error.msg if isinstance(error, SyntaxError) else str(error) or type(error).__name__
         raise UserError(
-            f"{where} is no genotype ({reason}): expected Genotype(normal=[('sep_conv_3x3', 0), …], "
+            f"{where} is not a genotype ({reason}): expected Genotype(normal=[('sep_conv_3x3', 0), …], "
             "normal_concat=[2, 3, 4, 5], reduce=[…], reduce_concat=[2, 3, 4, 5])"
         ) from None
     return from_plain(plain, where)
 
 
 def read(path: Path) -> Genotype:
-    """The genotype in a file: JSON (as selection writes it, under Genotype's field names) or the `Genotype(…)` text.
+    """Read a genotype file: JSON with the fields of Genotype, as selection writes it, or the `Genotype(…)` text.
 
     Raises:
         UserError: the file cannot be read or holds no genotype.
@@ -179,7 +174,7 @@ def read(path: Path) -> Genotype:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise UserError(f"the genotype file {path} cannot be read ({reason})") from None
     if len(content) > LONGEST_FILE:
-        raise UserError(f"{path} has more than {LONGEST_FILE} bytes: expected a genotype")
+        raise UserError(f"{path} has more than {LONGEST_FILE} bytes: expected a genotype file")
     if not text.lstrip().startswith(("{", "[")):
         return parse(text, str(path))
     try:
@@ -189,23 +184,8 @@ def read(path: Path) -> Genotype:
     return from_plain(plain, str(path))
 
 
-def _literal(node: ast.expr) -> Any:
-    """A literal, or a short range as the original prints the concatenated nodes."""
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "range":
-        if node.keywords or not 1 <= len(node.args) <= 3:
-            raise ValueError("range takes one to three numbers")
-        bounds = [_literal(argument) for argument in node.args]
-        if any(type(bound) is not int or abs(bound) > 100 for bound in bounds):
-            raise ValueError("a range of nodes takes whole numbers up to 100")
-        return list(range(*bounds))
-    try:
-        return ast.literal_eval(node)
-    except ValueError:
-        raise ValueError("it holds more than names, numbers and lists") from None
-
-
 def _checked_genes(genes: Any, where: str) -> tuple[Gene, ...]:
-    """Two genes for every intermediate node, each an operation and an earlier node, the two nodes different."""
+    """Check the genes of a cell: two per intermediate node, from two different earlier nodes."""
     if not isinstance(genes, list | tuple) or len(genes) != INPUTS_KEPT * NODES:
         found = f"{len(genes)} genes" if isinstance(genes, list | tuple) else f"a {type(genes).__name__}"
         raise UserError(

@@ -1,7 +1,7 @@
-"""ImageNet for evaluation training: an image folder too large for the memory, decoded by worker processes as it goes.
+"""ImageNet for evaluation training: an image folder too large for memory, decoded by worker processes during training.
 
-Every image's augmentation follows from the seed, the epoch and the image alone, whichever process decodes it and
-wherever in an epoch a run resumes.
+An image's augmentation depends on the seed, the epoch and the image alone, not on the process that decodes it or on the
+step where a run resumes.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from darts_pt.run.errors import UserError
 from darts_pt.run.processes import Ranks
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Per channel, of pixels scaled to [0, 1]: the usual ones of ImageNet."""
+"""ImageNet's usual ones, per channel, for pixels in [0, 1]."""
 RESIZE = 256 / 224
-"""Test images are resized to this times the size that is then cut out of their middle."""
+"""Shorter side of resized test images, relative to the centre crop."""
 JITTER = (0.4, 0.4, 0.4, 0.2)
 """Largest changes of brightness, contrast, saturation and hue in training, after DARTS."""
 
@@ -36,11 +36,11 @@ class ImageNetLoader:
     """Images in `folder`/train/CLASS/* and `folder`/val/CLASS/*.
 
     Args:
-        image_size: side in pixels of what the network sees.
+        image_size: side in pixels of the network's input.
         workers: processes that decode images for this rank; 0 decodes in the rank itself.
 
     Raises:
-        UserError: a folder or the images of a class are missing, or train and val have other classes.
+        UserError: a folder or the images of a class are missing, or train and val have different classes.
     """
 
     def __init__(self, folder: Path, image_size: int, workers: int, seed: int, device: torch.device) -> None:
@@ -79,7 +79,7 @@ class ImageNetLoader:
     def _decode(
         self, images: Decoded, batches: Sequence[Tensor], epoch: int, ranks: Ranks, dtype: torch.dtype
     ) -> Iterator[MicroBatch]:
-        """This rank's share of every batch, in order; workers are some batches ahead."""
+        """This rank's share of every batch, in order; workers decode some batches ahead."""
         shares = [ranks.share(len(indices)) for indices in batches]
         mine = [
             [(epoch, index) for index in indices[share.place].tolist()]
@@ -92,7 +92,7 @@ class ImageNetLoader:
             collate_fn=partial(_collate, self._image_size),
             pin_memory=self._device.type == "cuda",
             worker_init_fn=_start_worker,
-            generator=torch.Generator(),  # without it, the global generator is drawn from
+            generator=torch.Generator(),  # Without it the loader draws from the global generator.
         )
         for batch, share in zip(loader, shares, strict=True):
             if isinstance(batch, str):
@@ -102,14 +102,14 @@ class ImageNetLoader:
 
 
 class Decoded(Dataset):
-    """Images decoded and augmented one by one, as (epoch, index) asks for them.
+    """Images by (epoch, index), decoded and augmented on access.
 
     Args:
-        transform: from an image to a normalised tensor [3, size, size]; draws from torch's global generator.
+        transform: image -> normalised tensor [3, size, size]; draws from torch's global generator.
     """
 
     def __init__(self, files: ImageFiles, transform: Any, seed: int) -> None:
-        # One array of bytes is shared by worker processes, where a list would be copied into each.
+        # Worker processes share one array of bytes; a list would be copied into each.
         self._paths = np.array([os.fsencode(path) for path in files.paths])
         self._labels = files.labels
         self._transform = transform
@@ -119,7 +119,7 @@ class Decoded(Dataset):
         return len(self._paths)
 
     def __getitem__(self, place: tuple[int, int]) -> tuple[Tensor, int] | str:
-        """The image and its label; or what is wrong with the file, since a worker's error would come with its traceback."""
+        """The image and its label, or the error message: an exception in a worker would come with its traceback."""
         from PIL import Image
 
         epoch, index = place
@@ -136,7 +136,7 @@ class Decoded(Dataset):
 
 
 def _collate(size: int, items: list[tuple[Tensor, int] | str]) -> tuple[Tensor, Tensor] | str:
-    """Images [n, 3, size, size] and labels [n], of which there may be none; or the first complaint."""
+    """Images [n, 3, size, size] and labels [n], where n may be 0; or the first error message."""
     images, labels = [torch.empty(0, 3, size, size)], []
     for item in items:
         if isinstance(item, str):
@@ -147,7 +147,7 @@ def _collate(size: int, items: list[tuple[Tensor, int] | str]) -> tuple[Tensor, 
 
 
 def _start_worker(number: int) -> None:
-    # Signals are for the run, which ends its workers itself.
+    # The run handles signals, and ends its workers itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     torch.set_num_threads(1)

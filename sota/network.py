@@ -1,4 +1,4 @@
-"""The network of one genotype, as it is trained from scratch: the supernet's shape with the chosen operations only."""
+"""The network of one genotype, trained from scratch: the supernet's shape with the chosen operations only."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ChosenCell(nn.Module):
         """The cell's output [batch, 4·channels, H, W].
 
         Args:
-            kept_paths: for drop-path, the factor [8, batch, 1, 1, 1] of every gene and image: 0 where it is dropped.
+            kept_paths: drop-path's factor [8, batch, 1, 1, 1] for every gene and image; 0 drops it.
         """
         nodes = [self.preprocess0(previous_previous), self.preprocess1(previous)]
         for node in range(NODES):
@@ -63,12 +63,12 @@ class ChosenCell(nn.Module):
 class AuxiliaryHead(nn.Module):
     """A classifier on the maps after the second reduction, for a second loss in training.
 
-    It expects maps of `side` pixels, pooled 5×5 with stride 3 (side 8: images of 32 pixels) or 2 (side 7: ImageNet) to 2×2.
+    Maps of `side` pixels are pooled 5×5 to 2×2, with stride 3 for side 8 (images of 32 pixels) or 2 for side 7 (ImageNet).
     Maps of another size, which the original cannot take, are brought to 2×2 by adaptive average pooling.
 
     Args:
-        last_norm: whether a batch norm follows the second convolution. DARTS's head for ImageNet has none: its authors
-            left it out by mistake, and keep to that as their paper's numbers are with it.
+        last_norm: add a batch norm after the second convolution. DARTS's head for ImageNet has none: its authors left it
+            out by mistake, and kept it so since their paper's numbers are without it.
     """
 
     POOLED = 2
@@ -102,14 +102,14 @@ class SotaNetwork(EvaluationNetwork):
 
     Args:
         init_channels: channels C of the first cells; 36 in the paper for CIFAR-10 with `layers` 20.
-        layers: cells L, of which those at L//3 and 2L//3 are reduction cells.
-        auxiliary: whether there is an auxiliary head, after cell 2L//3.
+        layers: cells L; those at L//3 and 2L//3 are reduction cells.
+        auxiliary: add an auxiliary head after cell 2L//3.
     """
 
     auxiliary_maps = 8
-    """Side of the maps at the auxiliary head, for images of the size that the network is meant for."""
+    """`side` of the auxiliary head."""
     auxiliary_last_norm = True
-    """Whether the auxiliary head's second convolution has a batch norm."""
+    """`last_norm` of the auxiliary head."""
 
     def __init__(
         self, genotype: Genotype, init_channels: int, layers: int, num_classes: int, auxiliary: bool = False
@@ -134,10 +134,10 @@ class SotaNetwork(EvaluationNetwork):
         self.classifier = nn.Linear(c_prev, num_classes)
 
     def _add_stem(self, channels: int) -> tuple[int, int, int, bool]:
-        """Make what comes before the cells.
+        """Add the layers before the cells.
 
         Returns:
-            channels of the first cells, of their two inputs, and whether the older input has twice the other's size.
+            channels of the first cells and of their two inputs; True if the older input has twice the other's size.
         """
         wide = STEM_MULTIPLIER * channels
         self.stem = nn.Sequential(nn.Conv2d(3, wide, 3, padding=1, bias=False), BatchNorm2d(wide))
@@ -149,7 +149,7 @@ class SotaNetwork(EvaluationNetwork):
         return maps, maps
 
     def draw_from(self, generators: Generators) -> None:
-        """Drop-path and the operation noise (S4) each have a stream of their own."""
+        """Take the random streams of drop-path and of the operation noise (S4)."""
         self._drop_path_generator = generators["drop_path"]
         for module in self.modules():
             if isinstance(module, Noise):
@@ -166,11 +166,11 @@ class SotaNetwork(EvaluationNetwork):
 
         Args:
             images: normalised, [batch, 3, height, width].
-            drop_path_prob: probability with which an operation other than the identity is left out for an image, in
-                train mode; what is kept is scaled up by 1 / (1 - probability).
+            drop_path_prob: probability of dropping an operation other than the identity for an image, in train mode; the
+                others are scaled by 1 / (1 - probability).
 
         Raises:
-            RuntimeError: something is random, and :meth:`draw_from` has not been called.
+            RuntimeError: random numbers are needed, but :meth:`draw_from` has not been called.
         """
         kept_paths = self._kept_paths(images, drop_path_prob) if self.training and drop_path_prob > 0 else None
         auxiliary_logits = None
@@ -183,7 +183,7 @@ class SotaNetwork(EvaluationNetwork):
         return self.classifier(previous.mean(dim=(2, 3))), auxiliary_logits
 
     def _kept_paths(self, images: Tensor, drop_path_prob: float) -> Tensor:
-        """Drop-path's factors [cells, genes, batch, 1, 1, 1] for all paths of one forward pass, drawn at once."""
+        """Draw drop-path's factors [cells, genes, batch, 1, 1, 1] for one forward pass."""
         if self._drop_path_generator is None:
             raise RuntimeError("drop-path needs random numbers: call draw_from first")
         keep = 1.0 - drop_path_prob
@@ -195,8 +195,8 @@ class SotaNetwork(EvaluationNetwork):
 class ImageNetNetwork(SotaNetwork):
     """The network of a genotype for images of about 224 pixels (DARTS, section 3.3); names as in the original.
 
-    Two stems bring the images to an eighth of their size; they are the inputs of the first cell. 48 channels and 14 layers
-    in the paper.
+    Two stems reduce the images to an eighth of their side; they are the inputs of the first cell. The paper has 48 channels
+    and 14 layers.
     """
 
     auxiliary_maps = 7

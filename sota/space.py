@@ -1,4 +1,4 @@
-"""S1–S5 as the commands see them: options, presets, folders."""
+"""S1–S5 for the commands: options, presets, folders."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from darts_pt.commands.options import (
     TrainOptions,
     given,
 )
+from darts_pt.hyperparameters import Criterion
 from darts_pt.run.errors import UserError, in_range, one_of, positive
 from darts_pt.run.results import SELECTION
 from darts_pt.space import Command, SearchSpace
@@ -30,13 +31,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from darts_pt.drawing import Cell
-    from darts_pt.hyperparameters import Criterion
     from darts_pt.run.device import Generators
     from darts_pt.space import Kind
     from sota.genotypes import Genotype
     from sota.supernet import SotaSupernet
 
-Criteria = Literal["acc", "loss"]
 _SPACE = tyro.conf.arg(aliases=["--search_space"], metavar="{" + ",".join(CANDIDATES) + "}")
 
 PAPER: dict[str, Any] = {
@@ -57,16 +56,16 @@ PROTOCOL: dict[str, Any] = {
     "init_channels": 36,
     "layers": 20,
 }
-"""How the paper trains its architectures, after DARTS."""
+"""The paper's training from scratch, after DARTS."""
 
 TRAINING_PRESETS = {
     "cifar10": PROTOCOL,
     "digits": PROTOCOL | {"epochs": 40, "batch_size": 64, "ckpt_interval": 20, "init_channels": 8, "layers": 5},
 }
 SCRIPTS = {"cifar100": "eval-c100", "svhn": "eval-svhn"}
-"""Data set -> the script of exp_scripts/ that trains on it in the size of Zela et al."""
+"""Data set -> the script that trains on it."""
 SMALL = {"init_channels": 16, "layers": 8}
-"""That size."""
+"""Network size of these scripts (Zela et al., ICLR 2020)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +80,7 @@ class SizeOptions(RunOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("init_channels", "layers"):
-            if getattr(self, name) is not None:
-                positive(name, getattr(self, name))
+            positive(name, getattr(self, name))
         if getattr(self, "space", None) is not None:
             one_of("space", self.space, CANDIDATES)  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -98,12 +96,12 @@ class SotaSearchOptions(SearchOptions, SizeOptions):
     seed: int = 2
     """Seed of every random choice; two runs with the same seed on the CPU are identical."""
     space: Annotated[str, _SPACE] = "s5"
-    """The space: s1 to s4 of Zela et al. (ICLR 2020), or s5, that of DARTS."""
+    """The space: s1 to s4 (Zela et al., ICLR 2020) or s5 (DARTS)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SotaSelectionOptions(SelectionOptions, SizeOptions):
-    """Select an architecture from a supernet that sota.train_search has trained.
+    """Select an architecture of S1–S5 from a supernet trained by sota.train_search.
 
     Next: sota.train trains the architecture from scratch.
     """
@@ -111,15 +109,15 @@ class SotaSelectionOptions(SelectionOptions, SizeOptions):
     seed: int = 2
     """Seed of every random choice; two runs with the same seed on the CPU are identical."""
     space: Annotated[str | None, _SPACE] = None
-    """The space; by default the one that was searched."""
-    proj_crit: Annotated[Criteria, tyro.conf.arg(aliases=["--crit"])] = "acc"
-    """What a removal is judged by: the supernet's accuracy or its loss on the valid half."""
-    proj_crit_normal: Criteria | None = None
+    """The space, by default that of the search."""
+    proj_crit: Annotated[Criterion, tyro.conf.arg(aliases=["--crit"])] = "acc"
+    """Judge a removal by the supernet's accuracy or by its loss on the valid half."""
+    proj_crit_normal: Criterion | None = None
     """The same for the operations of the normal cell; by default --proj_crit."""
-    proj_crit_reduce: Criteria | None = None
+    proj_crit_reduce: Criterion | None = None
     """The same for the operations of the reduction cell; by default --proj_crit."""
-    proj_crit_edge: Criteria | None = None
-    """The same for the choice of edges; by default as for the operations of the cell."""
+    proj_crit_edge: Criterion | None = None
+    """The same for edges in topology events; by default as for the operations of the cell."""
 
     def criterion_names(self) -> list[str]:
         normal, reduce = self.proj_crit_normal or self.proj_crit, self.proj_crit_reduce or self.proj_crit
@@ -131,24 +129,24 @@ class SotaSelectionOptions(SelectionOptions, SizeOptions):
 class SotaTrainOptions(TrainOptions, SizeOptions):
     """Train an architecture of S1–S5 from scratch on the whole training set, and report its test accuracy.
 
-    SGD with a cosine to 0, random crop and flip, drop-path; eval.sh adds cutout and the auxiliary head. The paper's
-    network has 36 channels and 20 layers and trains for 600 epochs in batches of 96 (digits: 8, 5, 40 and 64), at a
-    learning rate of 0.025, with weight decay 3e-4 and gradients clipped at 5; a checkpoint every 50 epochs (digits: 20).
+    SGD with a cosine to 0, random crop and flip, drop-path. The paper's network has 36 channels and 20 layers and trains
+    for 600 epochs in batches of 96 (digits: 8, 5, 40 and 64) at learning rate 0.025, weight decay 3e-4 and gradients
+    clipped at 5, with cutout and the auxiliary head; a checkpoint every 50 epochs (digits: 20).
     """
 
     seed: int = 2
     """Seed of every random choice; two runs with the same seed on the CPU are identical."""
     arch: str
-    """The architecture: a published name such as darts_pt_s5_0, a genotype file, or an experiment, such as
-    search-darts-sota-s5-2, whose selection is meant."""
+    """The architecture: a published name such as darts_pt_s5_0, a genotype file, or an experiment such as
+    search-darts-sota-s5-2, which stands for its selection."""
     auxiliary: bool = False
     """Train with an auxiliary head after the second reduction cell."""
     auxiliary_weight: float = 0.4
     """Weight of the auxiliary head's loss."""
     drop_path_prob: float = 0.2
-    """What the probability of dropping a path grows to, linearly over the epochs."""
+    """Drop-path probability in the last epoch; it grows linearly from 0."""
     script: Literal["eval", "eval-c100", "eval-svhn"] = "eval"
-    """The first word in the name of the experiment folder."""
+    """First word of the experiment folder's name; eval-c100 and eval-svhn train 16 channels and 8 layers."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -162,7 +160,7 @@ class SotaSpace(SearchSpace[SotaSearchOptions, SotaSelectionOptions]):
     """S1–S5, or another space on their cells.
 
     Args:
-        name: the space; empty where the user has named none, and a checkpoint may be of any.
+        name: the space; empty if the user named none: the checkpoint tells.
     """
 
     commands: ClassVar[Mapping[Kind, Command]] = {
@@ -209,7 +207,7 @@ class SotaSpace(SearchSpace[SotaSearchOptions, SotaSelectionOptions]):
         return training_folder(options, self._architecture_name(options))
 
     def _architecture_name(self, options: SotaTrainOptions) -> str:
-        """A selection is known by its name, also before it has been made."""
+        """The architecture in the folder's name; of a selection it is known before the selection is run."""
         search, _, selection = options.arch.partition("/")
         if selection.startswith(SELECTION) and "/" not in selection:
             return f"{search}+{selection}"
@@ -227,7 +225,7 @@ class SotaSpace(SearchSpace[SotaSearchOptions, SotaSelectionOptions]):
         return super().recognises(arch, experiments) or any(os.path.exists(folder / arch) for folder in folders)
 
     def with_dataset(self, options: SotaSelectionOptions) -> SotaSelectionOptions:
-        """An open data set becomes the only one that has an experiment of that name; CIFAR-10 comes first."""
+        """Take an open data set from the experiment's folder; if several have one of that name, CIFAR-10 comes first."""
         if options.dataset is not None:
             return options
         path = Path(options.resume_expid)
@@ -263,13 +261,13 @@ class SotaSpace(SearchSpace[SotaSearchOptions, SotaSelectionOptions]):
             sizes = sizes_of(state_dict)
         except (KeyError, ValueError, IndexError, AttributeError, TypeError):
             raise UserError(
-                f"checkpoint {path} holds no supernet of S1–S5: expected one that darts-sota.sh or blank-sota.sh has "
-                "written; for NAS-Bench-201 use the -201 scripts"
+                f"checkpoint {path} holds no supernet of S1–S5: expected one from darts-sota.sh or blank-sota.sh; for "
+                "NAS-Bench-201 use the -201 scripts"
             ) from None
         if self.name not in ("", sizes["space"]):
             raise UserError(
-                f"--space {self.name}: {path} holds a supernet of {sizes['space']}; leave --space out, or name "
-                "another --resume_expid"
+                f"--space {self.name}: {path} holds a supernet of {sizes['space']}; leave --space out, or give another "
+                "--resume_expid"
             )
         return sizes
 
@@ -298,7 +296,7 @@ class SotaSpace(SearchSpace[SotaSearchOptions, SotaSelectionOptions]):
 
 
 def training_folder(options: SotaTrainOptions, architecture: str) -> Path:
-    """The experiment folder of training the architecture of that name."""
+    """The experiment folder of a training; `architecture` is the short name in it."""
     parts = [options.script, architecture, str(options.seed)]
     parts += [f"cutout-{options.cutout_length}-1.0"] if options.cutout else []
     parts += [f"auxiliary-{options.auxiliary_weight}"] if options.auxiliary else []

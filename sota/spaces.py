@@ -18,10 +18,10 @@ NODES = 4
 """Intermediate nodes; they are numbered 2 to 5 after the cell's inputs 0 and 1."""
 
 EDGES = tuple((source, target) for target in range(INPUTS, INPUTS + NODES) for source in range(target))
-"""2<-0, 2<-1, 3<-0, 3<-1, 3<-2, …, 5<-4: the order of alpha's rows."""
+"""2<-0, 2<-1, 3<-0, 3<-1, 3<-2, …, 5<-4: alpha's rows in order."""
 
 INPUTS_KEPT = 2
-"""Incoming edges of a node in the final architecture."""
+"""Incoming edges that a node keeps in the final architecture."""
 
 Candidates = tuple[tuple[str, ...], ...]
 
@@ -90,15 +90,11 @@ CANDIDATES: dict[str, tuple[Candidates, Candidates]] = {
     "s4": (_S4, _S4),
     "s5": (_S5, _S5),
 }
-"""Space name -> the candidates of the normal and of the reduction cell. A new space on these cells is a line here."""
+"""Space name -> candidates of the normal and the reduction cell. A new space on these cells is a line here."""
 
 
 def cell_types(space: str) -> tuple[CellType, CellType]:
-    """The normal and the reduction cell of a space.
-
-    Raises:
-        UserError: there is no such space.
-    """
+    """The normal and the reduction cell of a space; raises UserError for an unknown one."""
     from darts_pt.supernet import CellType, Edge
 
     if space not in CANDIDATES:

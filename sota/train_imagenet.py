@@ -14,7 +14,6 @@ from darts_pt.commands.options import PresetFloat, given, with_preset
 from darts_pt.run.errors import UserError, in_range
 from darts_pt.run.provenance import PROJECT_ROOT
 from sota.space import SotaTrainOptions, training_folder
-from sota.train import describe_network
 
 if TYPE_CHECKING:
     import torch
@@ -50,15 +49,15 @@ class ImageNetOptions(SotaTrainOptions):
     data: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = PROJECT_ROOT / "data" / "imagenet"
     """A folder that holds train/CLASS/ and val/CLASS/."""
     image_size: Annotated[int | None, tyro.conf.arg(metavar="PIXELS", help_behavior_hint="(default: 224)")] = None
-    """Side of the images that the network sees."""
+    """Side in pixels of the images that the network gets."""
     learning_rate: PresetFloat = None
     """Initial learning rate; it falls linearly to 0."""
     workers: int = min(8, os.cpu_count() or 1)
-    """Processes that decode images, for each training process."""
+    """Processes that decode images, per training process."""
     label_smoothing: float = 0.1
-    """Share of the true class's probability that is spread over all classes in the training loss."""
+    """Label smoothing of the training loss."""
     drop_path_prob: float = 0.0
-    """Probability of dropping a path in the last epoch; it grows linearly from 0."""
+    """Drop-path probability in the last epoch; it grows linearly from 0."""
     script: Literal["eval-imagenet"] = "eval-imagenet"  # type: ignore[assignment]
     """The first word in the name of the experiment folder."""
 
@@ -73,12 +72,14 @@ class ImageNetOptions(SotaTrainOptions):
 
 
 def main(options: ImageNetOptions) -> dict[str, Any]:
-    """Train; the summary says accuracies, parameters, multiply-adds and seconds."""
+    """Train, and return the summary: accuracies, parameters, multiply-adds and seconds."""
     options = with_preset(options, PROTOCOL)
-    from darts_pt.commands.training import run_training, training_options
+    from darts_pt.commands.training import network_size, run_training, training_options
     from sota.choice import find
+    from sota.network import ImageNetNetwork
 
     choice = find(options.arch, options.experiments / "sota", options.dataset)
+    sizes = given(options.init_channels), given(options.layers)
     how = training_options(
         options,
         auxiliary_weight=options.auxiliary_weight,
@@ -88,18 +89,19 @@ def main(options: ImageNetOptions) -> dict[str, Any]:
         top5=True,
     )
 
-    def network(data: ImageNetLoader) -> EvaluationNetwork:
-        from sota.network import ImageNetNetwork
-
-        sizes = given(options.init_channels), given(options.layers)
-        return ImageNetNetwork(choice.genotype, *sizes, data.classes, options.auxiliary)
-
     def describe(model: EvaluationNetwork, data: ImageNetLoader) -> dict[str, Any]:
-        size = given(options.image_size)
-        found = describe_network(options.arch, choice, model, network(data), size, size)
-        return found | {"classes": data.classes, "train_images": len(data.train), "test_images": len(data.test)}
+        side = given(options.image_size)
+        images = {"classes": data.classes, "train_images": len(data.train), "test_images": len(data.test)}
+        return {**choice.describe(options.arch), **network_size(model, side, side), **images}
 
-    return run_training(options, how, training_folder(options, choice.name), network, describe, _read)
+    return run_training(
+        options,
+        how,
+        training_folder(options, choice.name),
+        lambda data: ImageNetNetwork(choice.genotype, *sizes, data.classes, options.auxiliary),
+        describe,
+        _read,
+    )
 
 
 def _read(options: ImageNetOptions, device: torch.device) -> ImageNetLoader:

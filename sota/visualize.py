@@ -1,7 +1,4 @@
-"""`python -m sota.visualize`: draw the cells of a genotype.
-
-python -m sota.visualize darts_pt_s5_0 -o cells.svg
-"""
+"""`python -m sota.visualize darts_pt_s5_0 -o cells.svg`: draw the cells of a genotype."""
 
 from __future__ import annotations
 
@@ -25,26 +22,22 @@ class VisualizeOptions:
     """Draw the normal and the reduction cell of an architecture of S1–S5."""
 
     arch: Annotated[str, tyro.conf.Positional]
-    """A published name such as darts_pt_s5_0, a genotype file, or an experiment that has selected one."""
+    """The architecture: a published name such as darts_pt_s5_0, a genotype file, or an experiment."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("cells.svg")
-    """The file to draw into; its ending (.svg, .png or .pdf) says the format."""
+    """The file to write: .svg, .png or .pdf."""
     experiments: Annotated[Path, tyro.conf.arg(metavar="DIR")] = PROJECT_ROOT / "experiments"
-    """Where the experiment folders are."""
+    """The folder that holds the experiments."""
 
 
 def cell(edges: Sequence[tuple[int, int, str]]) -> Cell:
-    """A cell for drawing, from (source, target, operation) of each edge."""
+    """The cell to draw; an edge is (source, target, operation)."""
     from sota.genotypes import CONCAT
 
     return Cell(edges, {0: "$c_{k-2}$", 1: "$c_{k-1}$"}, CONCAT, "$c_k$")
 
 
 def draw(genotype: Genotype, path: Path) -> None:
-    """Draw both cells into `path` (SVG, PNG or PDF by its ending).
-
-    Raises:
-        UserError: the path has another ending.
-    """
+    """Draw both cells into `path`, a .svg, .png or .pdf; raises UserError at another ending."""
     from sota.spaces import INPUTS, INPUTS_KEPT
 
     cells = {

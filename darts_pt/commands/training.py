@@ -14,7 +14,6 @@ from darts_pt.commands.options import TrainOptions, given, with_preset
 from darts_pt.commands.resume import Start, find_start
 from darts_pt.commands.supernets import begin, data_on, open_experiment, saver_of
 from darts_pt.complexity import count_multiply_adds, count_parameters
-from darts_pt.data.data_set import DataSet
 from darts_pt.data.loaders import Loader
 from darts_pt.evaluation import CHECKPOINT_KEYS, EvaluationNetwork, NetworkTraining, train_network
 from darts_pt.hyperparameters import TrainingOptions
@@ -30,27 +29,27 @@ from darts_pt.space import SearchSpace
 
 
 def training_options(options: TrainOptions, **space: Any) -> TrainingOptions:
-    """How a derived network is trained, from the command line; `space` adds what a space fixes or offers besides."""
+    """The training's arguments from the command's options; `space` holds those that only this space sets."""
     names = {field.name for field in dataclasses.fields(TrainingOptions)} & vars(options).keys() - space.keys()
     return TrainingOptions(**{name: getattr(options, name) for name in names}, **space)
 
 
+def network_size(network: EvaluationNetwork, height: int, width: int) -> dict[str, int]:
+    """The network's size in the summary of its training."""
+    multiply_adds = count_multiply_adds(network, height, width)
+    return {"parameters": count_parameters(network), "multiply_adds": multiply_adds}
+
+
 def train(space: SearchSpace[Any, Any], options: Any) -> dict[str, Any]:
-    """Train the architecture that the options name; the summary says accuracies, parameters and multiply-adds."""
+    """Train the architecture that the options name, and return the summary."""
     folder, architecture = given(space.training_folder(options)), space.architecture(options)
     options = dataclasses.replace(with_preset(options, space.preset(options)), arch=architecture)
-
-    def describe(model: EvaluationNetwork, data: DataSet) -> dict[str, Any]:
-        size = data.train.pixels.shape[2:]
-        counts = {"parameters": count_parameters(model), "multiply_adds": count_multiply_adds(model, *size)}
-        return {"architecture": architecture, **counts}
-
     return run_training(
         options,
         training_options(options, **space.training_recipe),
         folder,
         lambda data: space.network(options, architecture, data.classes),
-        describe,
+        lambda model, data: {"architecture": architecture, **network_size(model, *data.train.pixels.shape[2:])},
     )
 
 
@@ -62,12 +61,14 @@ def run_training(
     describe: Callable[[EvaluationNetwork, Any], dict[str, Any]],
     read: Callable[[Any, torch.device], Loader] = data_on,
 ) -> dict[str, Any]:
-    """Train a derived network, in one process or in those that torchrun has started; the summary is also written.
+    """Train a derived network, in one process or in those that torchrun has started; write and return the summary.
 
     Args:
-        network: makes the network for what `read` gives.
-        describe: what else the summary should say of it (architecture, parameters, …).
-        read: gets the images, by the options and for a device.
+        how: the arguments of the training.
+        folder: the experiment's folder.
+        network: makes the network for the loader.
+        describe: the summary's entries on the network, which is on the CPU (architecture, parameters, …).
+        read: makes the loader from the options and the device.
     """
     device = pick_device(options.gpu)
     with joined(device) as ranks:
@@ -76,6 +77,8 @@ def run_training(
         generators = Generators(options.seed, device)
         with seeded(generators["weights"]):
             model = network(data)
+        model.draw_from(Generators(0, "cpu"))  # Its description must not use up random numbers of the training.
+        described = describe(model, data)
         model.to(device, dtype_of(options.precision))
         training = NetworkTraining(model, data, generators, how, options.fast, ranks)
         epoch = options.resume_epoch if options.resume_epoch != 0 else None
@@ -87,7 +90,7 @@ def run_training(
             saver_of(training, experiment, options, "--resume_epoch") as saver,
         ):
             begin(experiment, start.checkpoint, device)
-            return _train(training, saver, describe(model, data))
+            return _train(training, saver, described)
 
 
 def _opened(folder: Path, options: TrainOptions, device: torch.device, start: Start) -> Experiment:
@@ -109,11 +112,7 @@ def _train(training: NetworkTraining, saver: Saver, described: dict[str, Any]) -
 
 
 def check_shares(how: TrainingOptions, ranks: Ranks) -> None:
-    """Every forward pass of every rank must get as many images.
-
-    Raises:
-        UserError: the batch cannot be divided so.
-    """
+    """Raises UserError unless the batch divides equally among the forward passes of all ranks."""
     parts = ranks.count * how.accumulate
     if how.batch_size % parts:
         who = f"{ranks.count} processes" + (f" with --accumulate {how.accumulate}" if how.accumulate > 1 else "")

@@ -18,20 +18,20 @@ from nasbench201.table.lookup import DIGITS_TABLE, Table
 
 @dataclass(frozen=True, kw_only=True)
 class FigureOptions:
-    """Draw a table's spread: sorted accuracies, noise between seeds, what separates good cells from bad."""
+    """Draw a benchmark table: sorted accuracies, noise between seeds, what separates good cells from bad."""
 
     table: Annotated[Path, tyro.conf.arg(metavar="FILE")] = DIGITS_TABLE
     """The table."""
     dataset: str = "digits"
-    """Its data set."""
+    """A data set of the table."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FILE")] = (
         PROJECT_ROOT / "docs" / "figures" / "digits_table.png"
     )
-    """Where the figure goes (.png, .svg or .pdf)."""
+    """The figure to write: .png, .svg or .pdf."""
 
 
 def depth(operations: tuple[str, ...]) -> int:
-    """The most convolutions on a path from a cell's input to its output; -1 where there is no path."""
+    """The most convolutions on any path from a cell's input to its output; -1 without a path."""
     most = {0: 0}
     edges = ((1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (3, 2))
     for (target, source), operation in zip(edges, operations, strict=True):
@@ -49,11 +49,11 @@ FEATURES = {
     "poolings": lambda operations: operations.count("avg_pool_3x3"),
     "edges of none": lambda operations: operations.count("none"),
 }
-"""Counts in a cell, by what they are called in the output."""
+"""Name in the output -> count in a cell."""
 
 
 def main(options: FigureOptions) -> None:
-    """Draw and save; the numbers that the documentation quotes are printed."""
+    """Print the numbers that the documentation quotes, and draw the figure."""
     table = Table(options.table)
     unique = np.unique(representatives())
     mean = table.values(options.dataset, "test_accuracy")[unique]
@@ -61,13 +61,12 @@ def main(options: FigureOptions) -> None:
         [table.values(options.dataset, "test_accuracy", seed=seed)[unique] for seed in table.seeds(options.dataset)]
     )
     cells = [operations_at(number) for number in unique.tolist()]
-    say_numbers(mean, seeds, cells)
+    print_numbers(mean, seeds, cells)
     draw(mean, seeds, cells, options.output)
     print(options.output)
 
 
-def say_numbers(mean: np.ndarray, seeds: np.ndarray, cells: list[tuple[str, ...]]) -> None:
-    """Print what the documentation quotes."""
+def print_numbers(mean: np.ndarray, seeds: np.ndarray, cells: list[tuple[str, ...]]) -> None:
     print(
         "quantiles of the mean (0, 5, 25, 50, 75, 95, 100 %):",
         np.percentile(mean, (0, 5, 25, 50, 75, 95, 100)).round(2),
@@ -84,8 +83,8 @@ def say_numbers(mean: np.ndarray, seeds: np.ndarray, cells: list[tuple[str, ...]
         groups = {value: mean[values == value] for value in sorted(set(values.tolist()))}
         print(name, {value: f"{group.mean():.2f} ({len(group)})" for value, group in groups.items()})
     for position in range(6):
-        chosen = np.array([cell[position] for cell in cells])
-        print(f"edge {position}", {operation: f"{mean[chosen == operation].mean():.2f}" for operation in OPERATIONS})
+        names = np.array([cell[position] for cell in cells])
+        print(f"edge {position}", {operation: f"{mean[names == operation].mean():.2f}" for operation in OPERATIONS})
 
 
 def _rank_correlations(seeds: np.ndarray) -> list[float]:
@@ -94,7 +93,7 @@ def _rank_correlations(seeds: np.ndarray) -> list[float]:
 
 
 def draw(mean: np.ndarray, seeds: np.ndarray, cells: list[tuple[str, ...]], path: Path) -> None:
-    """Three panels side by side."""
+
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,4 +1,4 @@
-"""NAS-Bench-201-Digits: how its networks are trained (docs/digits-table.md says why so)."""
+"""NAS-Bench-201-Digits: how its networks are trained (docs/digits-table.md gives the reasons)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SEEDS = (0, 1, 2)
 TRAINING = TrainingOptions(
     epochs=6, batch_size=64, learning_rate=0.1, weight_decay=5e-4, nesterov=True, precision="fp64"
 )
-"""In float64 a difference in rounding stays far below a decision: another machine arrives at the same accuracies."""
+"""In float64 rounding is too small to change an accuracy, so that all machines get the same table."""
 
 PROTOCOL: dict[str, Any] = {
     "data": "digits; trained on the train half (598 images) without augmentation, valid half 599, test set 600",
@@ -49,7 +49,7 @@ RESULTS = ("train_accuracy", "valid_accuracy", "valid_loss", "test_accuracy", "t
 
 @cache
 def _digits() -> tuple[DataSet, DataSet]:
-    """The data to train on: one with the test set to test on, one with the valid half."""
+    """The train half with the test set, and with the valid half in its place."""
     full = load("digits")
     train, valid = (
         Images(full.train.pixels[half], full.train.labels[half]) for half in halves(full, train_portion=0.5, seed=0)
@@ -59,15 +59,15 @@ def _digits() -> tuple[DataSet, DataSet]:
 
 
 def train_entry(number: int, seed: int) -> list[float]:
-    """Train an architecture, given by its number, from scratch; its results in the order of :data:`RESULTS`."""
+    """Train the architecture of that number from scratch; returns :data:`RESULTS` in order."""
     use_precision(TRAINING.precision)
     data, validation = _digits()
     generators = Generators(seed, "cpu")
     with seeded(generators["weights"]):
         network = NasBench201Network(operations_at(number), INIT_CHANNELS, CELLS_PER_STAGE, num_classes=10)
     training = NetworkTraining(network.to(dtype_of(TRAINING.precision)), data, generators, TRAINING)
-    nowhere = SilentExperiment(Path())  # A network takes half a second: nothing is worth writing down on the way.
-    saver = Saver(training, nowhere, "", report_freq=sys.maxsize)
+    # A network takes half a second: there is nothing to log or to save on the way.
+    saver = Saver(training, SilentExperiment(Path()), "", report_freq=sys.maxsize)
     start = time.perf_counter()
     for _ in range(TRAINING.epochs):
         train = train_epoch(training, *training.batches(), saver, "")

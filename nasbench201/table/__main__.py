@@ -1,6 +1,6 @@
-"""The benchmark table: an architecture's true accuracy, its rank and its regret, in milliseconds and without training.
+"""The benchmark table: an architecture's true accuracy, rank and regret, without training.
 
-Commands: `import` turns a published benchmark file into a compact table; `query`, `top` and `stats` look things up.
+Commands: `import` converts a published benchmark file into a compact table; `query`, `top` and `stats` look things up.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from nasbench201.table.lookup import DATA_ROOT, MEANS_TABLE, TABLE_NAME, Table, 
 
 @dataclass(frozen=True, kw_only=True)
 class ImportOptions:
-    """Turn a published benchmark file into a compact table.
+    """Convert a published benchmark file into a compact table.
 
-    Takes NAS-Bench-201-v1_0-e61699.pth, NAS-Bench-201-v1_1-096897.pth, NATS-Bench's topology file (.pickle.pbz2) or its
-    folder of one file per architecture, and CSV files with a column `arch` and columns such as cifar10_test_200.
+    It reads NAS-Bench-201-v1_0-e61699.pth, NAS-Bench-201-v1_1-096897.pth, NATS-Bench's topology file (.pickle.pbz2) or
+    its folder of one file per architecture, and CSV files with a column `arch` and columns such as cifar10_test_200.
     """
 
     file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
@@ -34,35 +34,34 @@ class ImportOptions:
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FILE")] = DATA_ROOT / TABLE_NAME
     """The table to write."""
     md5: str | None = None
-    """Refuse the file unless this is its MD5."""
+    """Expected MD5 of the file; stop if it differs."""
     note: str = ""
-    """A sentence to keep in the table; `stats` shows it."""
+    """A note to keep in the table; `stats` shows it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _LookUpOptions:
     table: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """The table to look into; by default the imported one, else one that comes with the code."""
+    """The table; by default the imported one, else one that comes with the code."""
     dataset: str | None = None
-    """The data set; by default all that the table has. Digits has a table of its own."""
+    """The data set; by default all of the table. Digits has its own table."""
     epochs: int | None = None
-    """The budget of epochs; by default the largest."""
+    """Epochs of the trainings; by default the most there are."""
 
     def open(self) -> Table:
-        """The table to look into."""
         if self.table is not None:
             return Table(self.table)
         found = find_table(DATA_ROOT, self.dataset.lower() if self.dataset else None)
-        return found or Table(MEANS_TABLE)  # which says that it lacks the data set, and where to get more
+        return found or Table(MEANS_TABLE)  # Its error says where to get other data sets.
 
     def datasets(self, table: Table) -> tuple[str, ...]:
-        """The data sets to look at; UserError if the table lacks them or the budget."""
+        """The data sets asked for; UserError if the table lacks them or the epochs."""
         if self.dataset:
             table.budget(self.dataset.lower(), self.epochs)
             return (self.dataset.lower(),)
         found = tuple(name for name in table.datasets if self.epochs is None or self.epochs in table.budgets(name))
         if not found:
-            table.budget(table.datasets[0], self.epochs)  # says which there are
+            table.budget(table.datasets[0], self.epochs)  # Raises: its error lists the epochs there are.
         return found
 
 
@@ -81,12 +80,12 @@ class TopOptions(_LookUpOptions):
     n: Annotated[int, tyro.conf.arg(aliases=["-n"], metavar="COUNT")] = 10
     """How many to list."""
     unique: bool = False
-    """List only the best of isomorphic architectures."""
+    """List only the first of isomorphic architectures."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StatsOptions(_LookUpOptions):
-    """Sum a table up: where it is from, its budgets, how accuracies are spread and how much they vary by seed."""
+    """Summarise a table: its source, its epochs, the spread of accuracies and their noise between seeds."""
 
 
 def run_import(options: ImportOptions) -> None:
@@ -117,8 +116,8 @@ def run_query(options: QueryOptions) -> None:
                     f"regret {ranking.regret:.2f} points"
                 )
         costs = {name: table.cost(dataset, name)[number] for name in ("parameters", "flops")}
-        if told := [f"{name} {value:,.0f}" for name, value in costs.items() if not np.isnan(value)]:
-            print(f"  cost        {', '.join(told)}")
+        if known_costs := [f"{name} {value:,.0f}" for name, value in costs.items() if not np.isnan(value)]:
+            print(f"  cost        {', '.join(known_costs)}")
 
 
 def run_top(options: TopOptions) -> None:
@@ -173,7 +172,7 @@ COMMANDS: dict[str, tuple[type[Any], Callable[[Any], None]]] = {
 
 
 def main(argv: list[str]) -> None:
-    """Dispatch to the command named first."""
+
     name = argv[0] if argv else "--help"
     if name in ("-h", "--help"):
         print(f"usage: python -m nasbench201.table {{{','.join(COMMANDS)}}} [--help]\n\n{__doc__}")

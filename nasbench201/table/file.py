@@ -1,10 +1,9 @@
 """The file of a benchmark table: numpy's .npz, one array per column, and a SHA-256 of all of it as the archive's comment.
 
-`number` holds every row's architecture (:func:`nasbench201.table.isomorphism.number_of`), `facts` is JSON text on where
-the table came from. Results are float64 and named `dataset/epochs/quantity/seed`, such as
-`cifar10/200/test_accuracy/777`; `mean` in place of the seed where only the mean is known. Quantities:
-{train,valid,test}_{accuracy,loss} (percent, nats) and `seconds` of training. `dataset/parameters` and `dataset/flops` are
-those of the network. NaN is unknown.
+`number` is each row's architecture (:func:`nasbench201.table.isomorphism.number_of`), `facts` is JSON text on the
+table's source. Results are float64 and named `dataset/epochs/quantity/seed`, such as `cifar10/200/test_accuracy/777`;
+the seed is `mean` where only the mean is known. Quantities: {train,valid,test}_{accuracy,loss} (percent, nats) and
+`seconds` of training. `dataset/parameters` and `dataset/flops` are those of the network. NaN stands for unknown.
 """
 
 from __future__ import annotations
@@ -52,18 +51,18 @@ def result_column(name: str) -> ResultColumn | None:
 
 
 def write_table(path: Path, numbers: np.ndarray, columns: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:
-    """Write a table whole or not at all.
+    """Write a table, whole or not at all.
 
     Args:
-        numbers: the architecture of every row.
+        numbers: the architecture of each row.
         columns: name -> float64 [rows].
-        facts: plain data on where the numbers came from.
+        facts: plain data on the source of the numbers.
     """
     text = json.dumps({"format": FORMAT_VERSION, **facts}, ensure_ascii=False)
     arrays: dict[str, Any] = {"number": numbers.astype(np.int16), "facts": np.array(text), **columns}
     stream = io.BytesIO()
     np.savez_compressed(stream, **arrays)
-    # Zip's checksums cover what is in its members, but neither its own lists nor members that are not read.
+    # Zip's own checksums cover neither its directory nor members that are not read.
     with zipfile.ZipFile(stream, "a") as archive:
         archive.comment = b"0" * _DIGEST_SIZE
     content = stream.getvalue()[:-_DIGEST_SIZE]
@@ -71,7 +70,7 @@ def write_table(path: Path, numbers: np.ndarray, columns: Mapping[str, np.ndarra
 
 
 def read_table(path: Path) -> tuple[dict[str, Any], Mapping[str, np.ndarray]]:
-    """A table's facts, and its columns, each of which is read when it is asked for.
+    """A table's facts, and its columns, which are read on demand.
 
     Raises:
         UserError: the file is missing, truncated, damaged, or of another kind.

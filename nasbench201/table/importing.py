@@ -1,4 +1,4 @@
-"""Making a compact table out of a published benchmark file or a CSV; memory does not grow with the file."""
+"""Converting a published benchmark file or a CSV into a compact table; memory does not grow with the file."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ _TEXT: dict[str, Any] = {"encoding": "utf-8", "newline": ""}
 
 
 class Collector:
-    """Results by column and architecture, as they come."""
+    """Collects results by column and architecture."""
 
     def __init__(self) -> None:
         self.columns: dict[str, np.ndarray] = {}
         self.present = np.zeros(COUNT, bool)
 
     def put(self, number: int, column: str, value: float) -> None:
-        """Set one number."""
+        """Set one value."""
         self.present[number] = True
         if column not in self.columns:
             self.columns[column] = np.full(COUNT, np.nan)
         self.columns[column][number] = value
 
     def add(self, architecture: str, training: Training) -> None:
-        """Take a training of an architecture."""
+        """Add a training of an architecture."""
         number, dataset = number_of(architecture), training.dataset
         for quantity, value in training.quantities.items():
             self.put(number, ResultColumn(dataset, training.epochs, quantity, str(training.seed)).name, value)
@@ -47,16 +47,16 @@ class Collector:
 
 
 def import_file(source: Path, target: Path, md5: str | None = None, note: str = "") -> str:
-    """Convert a benchmark file; a sentence on what was found.
+    """Convert a benchmark file; returns a sentence on its content.
 
     Args:
         source: NAS-Bench-201's .pth, NATS-Bench's topology file or folder, or a CSV (.csv, .csv.gz) with a column `arch`.
         target: the table to write, whole or not at all.
-        md5: what the file's MD5 must be; None does not check.
-        note: kept in the table, beside the file's name and its MD5.
+        md5: the expected MD5 of the file; None skips the check.
+        note: kept in the table, beside the file's name and MD5.
 
     Raises:
-        UserError: no such file, a wrong checksum, truncated, or of another kind.
+        UserError: the file is missing, has another MD5, is truncated, or of another kind.
     """
     if not source.exists():
         raise UserError(f"{source}: there is no such file or folder")
@@ -76,7 +76,7 @@ def import_file(source: Path, target: Path, md5: str | None = None, note: str = 
 
 
 def _checked_md5(path: Path, expected: str | None) -> dict[str, str]:
-    """The file's MD5 for the facts, none of a folder; UserError if it is not the expected one."""
+    """The file's MD5 for the facts, nothing for a folder; UserError if it is not the expected one."""
     if path.is_dir():
         if expected is not None:
             raise UserError(f"{path} is a folder: --md5 goes with a file")
@@ -91,10 +91,10 @@ def _checked_md5(path: Path, expected: str | None) -> dict[str, str]:
 
 
 def read_csv(path: Path, collector: Collector) -> None:
-    """Take the columns `dataset_split_epochs` (accuracy, percent) or `dataset_split_{accuracy,loss}_epochs`.
+    """Collect the columns `dataset_split_epochs` (accuracy, percent) or `dataset_split_{accuracy,loss}_epochs`.
 
     Raises:
-        UserError: there is no column `arch` or none of results, or a cell is not a number.
+        UserError: the column `arch` or all result columns are missing, or a cell is not a number.
     """
     with _csv_reader(path) as reader:
         header = next(reader, [])

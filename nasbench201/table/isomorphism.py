@@ -1,10 +1,10 @@
-"""Which cells of NAS-Bench-201 are the same: 15,625 architectures, 6,466 up to isomorphism (Dong & Yang, ICLR 2020).
+"""Isomorphic cells of NAS-Bench-201: 15,625 architectures, 6,466 of them unique (Dong & Yang, ICLR 2020).
 
 Two cells are isomorphic if their output is the same expression of their input, where a skip connection passes its source
-on, `none` gives a zero, and sums do not depend on their order. Zeros are counted, not dropped: this is the benchmark's
-own rule, by which there are 6,466.
+on, `none` gives a zero, and the order of a sum does not matter. Zeros are kept as terms: this is the benchmark's own
+rule, and gives its count of 6,466.
 
-Every architecture has a number: its six operations in edge order, read as digits in base 5.
+The number of an architecture is its six operations in edge order, read as digits in base 5.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _ZERO = "#"
 
 
 def number_of(architecture: str) -> int:
-    """The number of an architecture, 0 … 15,624; the first edge is the highest digit.
+    """The number of an architecture, 0 to 15,624; the first edge is the highest digit.
 
     Raises:
         UserError: the text is not an architecture.
@@ -39,7 +39,7 @@ def operations_at(number: int) -> tuple[str, ...]:
 
 
 def architecture_at(number: int) -> str:
-    """The architecture of that number, the inverse of :func:`number_of`."""
+    """The architecture of that number; the inverse of :func:`number_of`."""
     return architecture_string(operations_at(number))
 
 
@@ -70,11 +70,11 @@ def _expressions() -> list[str]:
 
 @lru_cache(maxsize=1)
 def representatives() -> np.ndarray:
-    """int64 [15625]: for every architecture the lowest number among those isomorphic to it; 6,466 different ones."""
+    """int64 [15625]: for every architecture the lowest number among those isomorphic to it."""
     first: dict[str, int] = {}
     return np.array([first.setdefault(expression, number) for number, expression in enumerate(_expressions())])
 
 
 def isomorphic(number: int) -> list[int]:
-    """The numbers of all architectures isomorphic to one, itself included, ascending."""
+    """The numbers of all architectures isomorphic to this one, itself included, ascending."""
     return np.flatnonzero(representatives() == representatives()[number]).tolist()

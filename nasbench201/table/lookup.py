@@ -1,4 +1,4 @@
-"""Looking an architecture up in a benchmark table: its true accuracy, its rank and its regret, without training."""
+"""Look an architecture up in a benchmark table: true accuracy, rank and regret, without training."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 DATA_ROOT = PROJECT_ROOT / "data"
 TABLE_NAME = "nasbench201.npz"
-"""The imported table's name under the data root."""
+"""File name of the imported table under the data root."""
 
 MEANS_TABLE = Path(__file__).with_name("means.npz")
 """NAS-Bench-201's mean accuracies, which come with the code (docs/benchmark-table.md)."""
@@ -28,7 +28,7 @@ DIGITS_TABLE = Path(__file__).resolve().parents[1] / "digits_table" / "table.npz
 """NAS-Bench-201-Digits, which comes with the code (docs/digits-table.md)."""
 
 PUBLISHED = ("NAS-Bench-201-v1_1-096897.pth", "NAS-Bench-201-v1_0-e61699.pth", "NATS-tss-v1_0-3ffb9-simple")
-"""Names of published files and folders, the richest first."""
+"""Names of the published files and folders, the most complete first."""
 
 TABLE_HINT = (
     "the tables that come with the code have mean accuracies only; for more get NAS-Bench-201-v1_1-096897.pth "
@@ -38,14 +38,14 @@ TABLE_HINT = (
 
 @dataclass(frozen=True)
 class Ranking:
-    """How good an architecture is among all others of a table.
+    """An architecture's place among all architectures of a table.
 
     Attributes:
-        rank: 1 is the best of `total` architectures; equally good ones share a rank.
-        rank_unique: the rank among `total_unique` classes of isomorphic architectures, by the mean over each class.
+        rank: 1 is the best of `total`; equal accuracies share a rank.
+        rank_unique: the rank among `total_unique` classes of isomorphic architectures, by the mean of each class.
         percentile: 100 is the best, 0 the worst.
-        regret: how far it is below the best accuracy, in percentage points.
-        accuracy: its own, in percent.
+        regret: distance to the best accuracy, in percentage points.
+        accuracy: in percent.
     """
 
     rank: int
@@ -58,10 +58,10 @@ class Ranking:
 
 
 class Table:
-    """A benchmark table. What takes an architecture raises UserError if the text is not one.
+    """A benchmark table. Methods raise UserError for text that is no architecture, and for what the table lacks.
 
     Raises:
-        UserError: the file is missing or damaged; below, for what it does not hold.
+        UserError: the file is missing or damaged.
     """
 
     def __init__(self, path: Path) -> None:
@@ -73,14 +73,14 @@ class Table:
 
     @cached_property
     def _rows(self) -> np.ndarray:
-        """int64 [15625]: the row of every architecture by its number; -1 where the table lacks it."""
+        """int64 [15625]: the row of each architecture by number; -1 if the table lacks it."""
         rows = np.full(COUNT, -1)
         numbers = self._stored["number"]
         rows[numbers] = np.arange(len(numbers))
         return rows[representatives()] if self.facts.get("rows") == "isomorphism classes" else rows
 
     def budgets(self, dataset: str) -> tuple[int, ...]:
-        """The numbers of epochs for which there are results, ascending; UserError if there are none."""
+        """The numbers of epochs with results, ascending."""
         budgets = sorted({column.epochs for column in self.results if column.dataset == dataset})
         if not budgets:
             close, hint = did_you_mean(dataset, self.datasets), f"; {TABLE_HINT}" if self.is_built_in else ""
@@ -91,11 +91,11 @@ class Table:
 
     @property
     def is_built_in(self) -> bool:
-        """Whether the table comes with the code."""
+        """True for the tables that come with the code."""
         return self.path in (MEANS_TABLE, DIGITS_TABLE)
 
     def budget(self, dataset: str, epochs: int | None) -> int:
-        """`epochs`, or by default the largest budget; UserError if the table lacks it."""
+        """`epochs` if the table has results of them; the largest number for None."""
         budgets = self.budgets(dataset)
         if epochs is not None and epochs not in budgets:
             known = listed([str(budget) for budget in budgets])
@@ -103,7 +103,7 @@ class Table:
         return budgets[-1] if epochs is None else epochs
 
     def values(self, dataset: str, quantity: str, epochs: int | None = None, seed: str = MEAN) -> np.ndarray:
-        """float64 [15625]: a quantity of every architecture by number; NaN where the table lacks it."""
+        """float64 [15625]: a quantity of each architecture by number; NaN if the table lacks it."""
         budget = self.budget(dataset, epochs)
         name = ResultColumn(dataset, budget, quantity, seed).name
         if seed == MEAN and name not in self._columns and name not in self._stored:
@@ -112,7 +112,7 @@ class Table:
         return self._column(name)
 
     def cost(self, dataset: str, quantity: str) -> np.ndarray:
-        """float64 [15625]: `parameters` or `flops` of every architecture's network for that data set."""
+        """float64 [15625]: `parameters` or `flops` of each architecture's network for that data set."""
         return self._column(f"{dataset}/{quantity}")
 
     def _column(self, name: str) -> np.ndarray:
@@ -125,7 +125,7 @@ class Table:
         return self._columns[name]
 
     def number(self, architecture: str) -> int:
-        """The architecture's number; UserError if the table lacks it."""
+        """The number of an architecture that the table has."""
         number = number_of(architecture)
         if self._rows[number] < 0:
             held = int((self._rows >= 0).sum())
@@ -133,29 +133,29 @@ class Table:
         return number
 
     def seeds(self, dataset: str, epochs: int | None = None) -> list[str]:
-        """The seeds with results of their own."""
+        """The seeds with separate results."""
         budget = self.budget(dataset, epochs)
         found = {column.seed for column in self.results if (column.dataset, column.epochs) == (dataset, budget)}
         return sorted(found - {MEAN}, key=lambda seed: (len(seed), seed))
 
     def noise(self, dataset: str, quantity: str, epochs: int | None = None) -> float | None:
-        """The standard deviation of a quantity between seeds of one architecture, over all; None without seeds."""
+        """Standard deviation of a quantity between the seeds of an architecture, pooled; None without seeds."""
         seeds = [self.values(dataset, quantity, epochs, seed) for seed in self.seeds(dataset, epochs)]
         stacked = np.stack(seeds) if seeds else np.empty((0, COUNT))
         several = (~np.isnan(stacked)).sum(axis=0) > 1
         return float(np.sqrt(np.nanvar(stacked[:, several], axis=0, ddof=1).mean())) if several.any() else None
 
     def accuracies(self, architecture: str, dataset: str, epochs: int | None = None) -> dict[str, float]:
-        """Split -> mean accuracy over the seeds, percent, of the splits that the table has."""
+        """Split -> mean accuracy over the seeds in percent."""
         number = self.number(architecture)
         found = {split: float(self.values(dataset, f"{split}_accuracy", epochs)[number]) for split in SPLITS}
         return {split: value for split, value in found.items() if not np.isnan(value)}
 
     def look_up(self, architecture: str) -> dict[str, dict[str, float]]:
-        """Data set -> split -> mean accuracy in percent, at the largest budget of epochs.
+        """Data set -> split -> mean accuracy in percent, after the most epochs that the table has.
 
-        Empty if the table lacks the architecture: a search goes on. CIFAR-10 is as trained on its whole training set;
-        what the benchmark trained on the train half (`cifar10-valid`) is left to :meth:`accuracies`.
+        Empty if the table lacks the architecture, so that a search can go on. Trainings on the train half of CIFAR-10
+        (`cifar10-valid`) are left to :meth:`accuracies`.
         """
         if self._rows[number_of(architecture)] < 0:
             return {}
@@ -164,11 +164,7 @@ class Table:
         return {dataset: accuracies for dataset, accuracies in found.items() if accuracies}
 
     def ranking(self, architecture: str, dataset: str, epochs: int | None = None, split: str = "test") -> Ranking:
-        """Rank and regret of an architecture among all that the table has, by mean accuracy.
-
-        Raises:
-            UserError: the table lacks the architecture, the data set, the epochs or the split.
-        """
+        """Rank and regret of an architecture, by mean accuracy."""
         number = self.number(architecture)
         values = self.values(dataset, f"{split}_accuracy", epochs)
         own = values[number]
@@ -193,23 +189,23 @@ class Table:
 
 
 def _mean(stacked: np.ndarray) -> np.ndarray:
-    """The mean over the first dimension of what is known; NaN where nothing is."""
+    """The mean over the first dimension without NaN; NaN where all values are."""
     known = ~np.isnan(stacked)
     with np.errstate(invalid="ignore"):
         return np.where(known, stacked, 0.0).sum(axis=0) / known.sum(axis=0)
 
 
 def find_table(data_root: Path, dataset: str | None = None) -> Table | None:
-    """The table that has true accuracies on a data set; None if there is none.
+    """The table with true accuracies on a data set; None if there is none.
 
-    A table that was imported into `data_root` comes first; a published file that lies there is imported once. Next are
-    the tables that come with the code; digits is only there.
+    The imported table in `data_root` comes first; a published file there is imported once. Next come the tables of the
+    code, where digits always is.
 
     Args:
-        dataset: None takes the first table, whatever it holds.
+        dataset: None for any.
 
     Raises:
-        UserError: a file is there, but damaged.
+        UserError: a file is damaged.
     """
     tables = (Table(path) for path in ([DIGITS_TABLE] if dataset == "digits" else _paths(data_root)))
     return next((table for table in tables if dataset is None or dataset in table.datasets), None)
@@ -228,7 +224,7 @@ def _paths(data_root: Path) -> Iterator[Path]:
 
 
 def _import_published(data_root: Path, target: Path) -> bool:
-    """Import a published file that lies in `data_root`; whether there is one."""
+    """Import a published file found in `data_root`; False if there is none."""
     for source in (data_root / name for name in PUBLISHED):
         if source.exists():
             from nasbench201.table.importing import import_file

@@ -1,9 +1,9 @@
-"""Reading the published benchmark files in bounded memory, and without running what is in them.
+"""Read the published benchmark files in bounded memory, without running code in them.
 
-NAS-Bench-201-v1_0-e61699.pth (2.2 GB) and -v1_1-096897.pth (4.7 GB) are one pickle each, of nested dicts that hold every
-epoch of every training: tens of GB once unpickled. Here each training shrinks to its last epoch as soon as its dict is
-complete, and each architecture is handed on and dropped, so memory does not grow with the file. NATS-Bench's topology
-file (.pickle.pbz2) holds the same dicts, and so do the files of its folder, one per architecture.
+NAS-Bench-201-v1_0-e61699.pth (2.2 GB) and -v1_1-096897.pth (4.7 GB) are one pickle each, of nested dicts with every epoch
+of every training: tens of GB once unpickled. Here each training shrinks to its last epoch as soon as its dict is complete,
+and each architecture is handed on and dropped. NATS-Bench's topology file (.pickle.pbz2) holds the same dicts, and so do
+the files of its folder, one per architecture.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ _EVALUATION_SETS = {
     "cifar100": {"x-valid": "valid", "x-test": "test"},
     "imagenet16-120": {"x-valid": "valid", "x-test": "test"},
 }
-"""Data set -> the file's name of an evaluation set -> split. `ori-test` of the last two is both sets together."""
+"""Data set -> evaluation set, as the file names it -> split. `ori-test` of the last two is both sets together."""
 
 
 @dataclass(frozen=True)
 class Training:
-    """One training of an architecture, at its end.
+    """The end of one training of an architecture.
 
     Attributes:
         dataset: the file's data set in this project's spelling; `cifar10-valid` is CIFAR-10 trained on its train half.
         quantities: as in :mod:`nasbench201.table.file`: accuracies in percent, losses in nats, seconds.
-        parameters, flops: of the network; the files count in millions.
+        parameters, flops: of the network; the files give millions.
     """
 
     dataset: str
@@ -52,21 +52,21 @@ class Training:
 
 
 Take = Callable[[str, Training], None]
-"""Takes an architecture and one of its trainings; the same training may come twice."""
+"""Receives an architecture and one of its trainings; the same training may come twice."""
 
 
 def read_published(path: Path, take: Take) -> None:
     """Hand every training of a published file, or of NATS-Bench's folder of files, to `take`.
 
     Raises:
-        UserError: truncated, of another kind, or asking for code to be run.
+        UserError: the file is truncated, of another kind, or names code to run.
     """
     parts = sorted(path.glob("[0-9]*.pickle.pbz2")) if path.is_dir() else [path]
     for part in parts:
         try:
             try:
                 _load(part, take, forgets=True)
-            except Forgotten:  # One object in distant places: read again, with all of it in memory.
+            except Forgotten:  # Distant parts share an object: read again, with all of it in memory.
                 _load(part, take, forgets=False)
         except (UserError, MemoryError):
             raise
@@ -88,7 +88,7 @@ def _load(path: Path, take: Take, forgets: bool) -> None:
 
 
 def _open(path: Path, opened: ExitStack) -> IO[bytes]:
-    """The stream of the pickle(s)."""
+
     file = opened.enter_context(path.open("rb"))
     head = file.read(4)
     file.seek(0)
@@ -104,7 +104,7 @@ def _open(path: Path, opened: ExitStack) -> IO[bytes]:
 
 
 def _shrink(value: dict[Any, Any], take: Take) -> bool:
-    """Shrink a dict that is a complete training, and say whether it was; hand on a complete architecture's trainings."""
+    """Shrink the dict of a training to its end, returning True; hand on the trainings in the dict of an architecture."""
     if all(name in value for name in _TRAINING):
         training = _last_epoch(value)
         value.clear()
@@ -118,7 +118,7 @@ def _shrink(value: dict[Any, Any], take: Take) -> bool:
 
 
 def _last_epoch(state: dict[str, Any]) -> Training:
-    """A training's end, out of the dict of all its epochs."""
+
     epochs, dataset = int(state["epochs"]), str(state["name"]).lower()
     last = epochs - 1
     quantities = {

@@ -1,4 +1,4 @@
-"""Unpickling the published benchmark files: no code of theirs is run, and complete dicts are seen at once, then dropped."""
+"""Unpickle the published benchmark files: run no code of theirs, and hand over each dict as soon as it is complete."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 
 class _Ignored:
-    """Stands in for tensors, their storages and arrays: only single numbers are looked at."""
+    """Stands in for tensors, their storages and arrays: only single numbers are needed."""
 
     def __init__(self, *parts: object) -> None:
         pass
@@ -20,7 +20,7 @@ class _Ignored:
 
 
 class _Dtype:
-    """Stands in for numpy.dtype, whose own unpickling trusts the file: a type of numbers."""
+    """Stands in for numpy.dtype, whose own unpickling trusts the file; numeric types only."""
 
     def __init__(self, name: str, *flags: object) -> None:
         self.dtype = np.dtype(str(name)).newbyteorder("<")
@@ -61,10 +61,10 @@ for _package in ("numpy.core", "numpy._core"):  # the name before and since NumP
 
 
 def stand_in(module_name: str, global_name: str) -> Any:
-    """The stand-in for a global that a pickle names: a pickle may name any function and have it called.
+    """The stand-in for a global of the pickle, which could name any function and have it called.
 
     Raises:
-        pickle.UnpicklingError: it is none of those above.
+        pickle.UnpicklingError: there is no stand-in.
     """
     if module_name == "torch" and global_name.endswith("Storage"):
         return _Ignored
@@ -77,15 +77,15 @@ def stand_in(module_name: str, global_name: str) -> Any:
 
 
 class Forgotten(Exception):
-    """The pickle refers to an object that was not kept."""
+    """The pickle refers to an object that was dropped."""
 
 
 class Memo(dict[int, Any]):
-    """The objects a pickle may refer to again, by number.
+    """The objects that a pickle may refer to again, by number.
 
     Args:
-        forgets: beyond the training they occur in keep only strings (each text once), types of numbers and stand-ins. The
-            published files share nothing else between trainings.
+        forgets: drop all objects at the end of their training but strings (each text once), numeric types and stand-ins.
+            The published files share nothing else between trainings.
     """
 
     def __init__(self, forgets: bool) -> None:
@@ -115,16 +115,15 @@ class Memo(dict[int, Any]):
             raise Forgotten from None
 
     def forget(self) -> None:
-        """A training is complete."""
+        """Drop the objects of a complete training."""
         self._recent.clear()
 
 
 class StreamingUnpickler(pickle._Unpickler):
-    """Python's own unpickler in Python, which lets dicts be looked at the moment they are complete.
+    """Python's pure-Python unpickler, which hands over each dict when it is complete.
 
     Args:
-        complete: is shown every dict of two items or more; if it returns True, the memo may forget what it does not
-            keep.
+        complete: gets every dict of two items or more; True lets the memo drop the objects so far.
     """
 
     dispatch: ClassVar[dict[int, Callable[..., None]]] = dict(pickle._Unpickler.dispatch)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from darts_pt.run.errors import UserError
-from nasbench201.architecture import EXAMPLE, OPERATIONS, architecture_string, chosen_architecture, operations_of
+from nasbench201.architecture import EXAMPLE, OPERATIONS, architecture_string, find_architecture, operations_of
 
 SIX = st.tuples(*[st.sampled_from(OPERATIONS)] * 6)
 
@@ -62,21 +62,21 @@ def write_genotype(folder: Path, space: str, genotype: object) -> Path:
 def test_an_architecture_may_be_named_by_where_it_was_chosen(tmp_path: Path) -> None:
     others = EXAMPLE.replace("none", "skip_connect"), EXAMPLE.replace("none", "avg_pool_3x3")
     search = write_genotype(tmp_path / "search-darts-201-1", "nasbench201", EXAMPLE)
-    assert chosen_architecture(EXAMPLE, tmp_path) == EXAMPLE
-    assert chosen_architecture(str(search), tmp_path) == EXAMPLE
-    assert chosen_architecture("search-darts-201-1", tmp_path) == EXAMPLE
+    assert find_architecture(EXAMPLE, tmp_path) == EXAMPLE
+    assert find_architecture(str(search), tmp_path) == EXAMPLE
+    assert find_architecture("search-darts-201-1", tmp_path) == EXAMPLE
     for name, other in zip(("log_resume-50-pt", "log_resume-50-magnitude"), others, strict=True):
         write_genotype(search.parent / name, "nasbench201", other)
-    assert chosen_architecture("search-darts-201-1/log_resume-50-magnitude", tmp_path) == others[1]
+    assert find_architecture("search-darts-201-1/log_resume-50-magnitude", tmp_path) == others[1]
     with pytest.raises(UserError, match="2 selections; name one of"):
-        chosen_architecture("search-darts-201-1", tmp_path)
+        find_architecture("search-darts-201-1", tmp_path)
 
 
 @pytest.mark.hostile
 @pytest.mark.parametrize("arch", ["", "search-darts-201-7", "x" * 300, "nor_conv_3x3~0", ".."])
 def test_what_names_no_architecture_is_refused(arch: str, tmp_path: Path) -> None:
     write_genotype(tmp_path / "search-darts-sota-s5-2", "s5", {"normal": []})
-    with pytest.raises(UserError, match="--arch"):
-        chosen_architecture(arch, tmp_path / "nasbench201")
+    with pytest.raises(UserError, match="arch"):
+        find_architecture(arch, tmp_path / "nasbench201")
     with pytest.raises(UserError, match=r"holds no architecture of NAS-Bench-201"):
-        chosen_architecture("search-darts-sota-s5-2", tmp_path)
+        find_architecture("search-darts-sota-s5-2", tmp_path)

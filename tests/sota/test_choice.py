@@ -74,7 +74,7 @@ def test_a_path_to_a_folder_or_a_file(experiments: Path) -> None:
 
 @pytest.mark.parametrize("arch", ["dartspt_s5_0", "nowhere/genotype.json", "", "search-darts-sota-s2-1"])
 def test_anything_else_is_refused_in_one_line(experiments: Path, arch: str) -> None:
-    with pytest.raises(UserError, match="no published genotype, no file, and no experiment") as error:
+    with pytest.raises(UserError, match="there is no such published genotype") as error:
         find(arch, experiments, "cifar10")
     assert len(str(error.value).splitlines()) == 1
     if arch.startswith("darts"):
