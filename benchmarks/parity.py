@@ -2,10 +2,9 @@
 
     python -m benchmarks.parity FILE [FILE …] [--device cuda]
 
-For each record the network is built in float64, the weights are loaded under the authors' names, and everything that
-the record holds is repeated by the code that searches and selections run. One line per quantity gives the largest
-error, relative to the largest magnitude in the record; the exit code is 1 if any exceeds its tolerance.
-docs/faithfulness.md describes the format.
+For each record the network is built in float64, loads the weights under the authors' names, and repeats the record by the
+code of searches and selections. One line per quantity gives the largest error, relative to the largest magnitude in the
+record; the exit code is 1 if any exceeds its tolerance. docs/faithfulness.md describes the format.
 """
 
 from __future__ import annotations
@@ -42,13 +41,12 @@ class ParityOptions:
 
     def __post_init__(self) -> None:
         if not self.files:
-            raise UserError("which record? expected python -m benchmarks.parity FILE …")
+            raise UserError("no record given: expected python -m benchmarks.parity FILE …")
         if self.device == "cuda" and not torch.cuda.is_available():
-            raise UserError("--device cuda: expected cpu, there is no GPU")
+            raise UserError("--device cuda: there is no GPU; expected cpu")
 
 
 def main(options: ParityOptions) -> None:
-    """Check every file named."""
     failures = 0
     for path in options.files:
         print(path)
@@ -69,11 +67,7 @@ def main(options: ParityOptions) -> None:
 
 
 def read(path: Path, device: str = "cpu") -> dict[str, Any]:
-    """A record with its tensors on the device.
-
-    Raises:
-        UserError: the file is not a golden record.
-    """
+    """Read a record, with its tensors on the device; raises UserError if the file is not one."""
     return _on(device, checkpoints.read(path, ("config", "state_dict")))
 
 
@@ -86,7 +80,7 @@ def _on(device: str, value: Any) -> Any:
 
 
 def comparisons(record: dict[str, Any]) -> Iterator[Comparison]:
-    """Everything a record holds, in the order in which it was recorded."""
+    """All quantities of a record, in the order of recording."""
     return compare_network(record) if "x" in record else SupernetRepetition(record).comparisons()
 
 
@@ -95,11 +89,11 @@ def comparisons(record: dict[str, Any]) -> Iterator[Comparison]:
 NETWORK_KEYS = {
     "config", "x", "y", "state_dict", "train_logits", "train_aux_logits", "train_loss", "grad_norm", "eval_logits",
 }  # fmt: skip
-"""What a derived network's record may hold. Without the auxiliary head's weights it has no loss and no gradient."""
+"""The keys of a derived network's record. Without the auxiliary head's weights it has no loss and no gradient."""
 
 
 def compare_network(record: dict[str, Any]) -> Iterator[Comparison]:
-    """The derived network on one batch: train mode with gradients, then eval mode from the initial state."""
+    """Run the network on one batch: train mode with gradients, then eval mode from the initial state."""
     from sota.network import ImageNetNetwork, SotaNetwork
 
     config = record["config"]
@@ -127,7 +121,7 @@ def compare_network(record: dict[str, Any]) -> Iterator[Comparison]:
 
 
 def _genotype(named: Any) -> Genotype:
-    """A record's genotype: the name of a published one, its text, or its fields."""
+    """The genotype by its published name, its text, or its fields."""
     from sota.genotypes import from_plain, parse, published
 
     if isinstance(named, Mapping):

@@ -1,4 +1,4 @@
-"""Repeating what a golden record of a supernet holds, quantity by quantity, and comparing it with the record."""
+"""Repeat a golden record of a supernet, and compare every quantity with the record."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from darts_pt.architect import Architect, Batch, bilevel_step
 from darts_pt.hyperparameters import WeightOptions
 from darts_pt.methods.blank import FixedAlpha
 from darts_pt.methods.sdarts_adv import Adversarial
-from darts_pt.methods.sdarts_rs import add_noise
+from darts_pt.methods.sdarts_rs import projected
 from darts_pt.run.epoch import Metrics
 from darts_pt.selections.pt import score_edges, score_operations
 from darts_pt.supernet import Alpha, CellType, Decisions, Supernet
@@ -23,12 +23,12 @@ TOLERANCE = 1e-9
 ACCURACY_TOLERANCE = 1e-6
 """The authors' code computes accuracies in float32."""
 LEAST_MAGNITUDE = 1e-5
-"""Errors are relative to this at least. Some quantities are 0 but for rounding, such as the mean of a normalised map
-after an average pooling, and no two orders of adding up leave the same rest."""
+"""Errors are relative to at least this: some quantities are 0 up to rounding, such as the mean of a normalised map after
+an average pooling."""
 
 
 class Comparison(NamedTuple):
-    """One quantity of a record: its largest relative error, and how large it may be."""
+    """One quantity of a record, with its largest relative error and its tolerance."""
 
     quantity: str
     error: float
@@ -36,7 +36,7 @@ class Comparison(NamedTuple):
 
     @property
     def agrees(self) -> bool:
-        """Whether the error is within the tolerance; NaN is not."""
+        """True if the error is within the tolerance; False for NaN."""
         return self.error <= self.tolerance
 
 
@@ -46,7 +46,7 @@ def compare(quantity: str, ours: Any, theirs: Any, tolerance: float = TOLERANCE)
 
 
 def relative_error(ours: Any, theirs: Any) -> float:
-    """The largest difference relative to the record's largest magnitude; mappings: the largest of their items'."""
+    """The largest difference relative to the record's largest magnitude; of a mapping the largest over its items."""
     if isinstance(theirs, Mapping):
         return max((relative_error(ours[key], value) for key, value in theirs.items()), default=0.0)
     ours = torch.as_tensor(ours, dtype=torch.float64).detach().cpu()
@@ -80,11 +80,11 @@ SUPERNET_KEYS = {
     "bilevel_steps", "state_dict_after_steps", "perturbation_scores", "operation_scores", "edge_scores", "edge_decisions",
     "tune_steps", "alpha_at_perturbation", "random", "pgd", "genotype",
 }  # fmt: skip
-"""What a supernet's record may hold; the command says of anything else that it was not compared."""
+"""The keys of a supernet's record; the command lists any others as not compared."""
 
 
 def supernet_of(record: dict[str, Any]) -> Supernet:
-    """The supernet of a record's configuration, in float64, without the record's weights."""
+    """A supernet of the record's configuration in float64, with weights of its own."""
     config = record["config"]
     if "cells_per_stage" in config:
         from nasbench201.supernet import NasBench201Supernet
@@ -99,7 +99,7 @@ def supernet_of(record: dict[str, Any]) -> Supernet:
 
 
 class SupernetRepetition:
-    """A supernet's record, and the supernet that repeats it step by step."""
+    """Repeats a supernet's record step by step."""
 
     def __init__(self, record: dict[str, Any]) -> None:
         self.record = record
@@ -110,7 +110,7 @@ class SupernetRepetition:
         self.restart()
 
     def restart(self) -> None:
-        """Take the record's initial weights and alpha, and fresh optimisers."""
+        """Load the record's initial weights and alpha, and make fresh optimisers."""
         self.supernet.load_state_dict(self.record["state_dict"])
         alpha: Alpha = {
             name: rows.clone().requires_grad_() for name, rows in self.by_cell(self.record["alpha"]).items()
@@ -119,10 +119,10 @@ class SupernetRepetition:
         self.weight_optimizer = sgd(self.supernet, self.options)
 
     def by_cell(self, recorded: Any) -> dict[str, Any]:
-        """Cell type -> its part of what was recorded.
+        """Cell type -> its part of `recorded`.
 
-        Records of S1–S5 hold a value per cell type, or of one cell type only; those of NAS-Bench-201, which has one cell
-        type, hold the value itself, and so do decisions that both cell types share.
+        Records of S1–S5 hold a value per cell type, or of one only. Those of NAS-Bench-201 hold the value itself, and so
+        do decisions that both cell types share.
         """
         names = [cell.name for cell in self.cell_types]
         if isinstance(recorded, Mapping) and any(name in recorded for name in names):
@@ -130,7 +130,7 @@ class SupernetRepetition:
         return dict.fromkeys(names, recorded)
 
     def comparisons(self) -> Iterator[Comparison]:
-        """Everything the record holds, in the order in which it was recorded."""
+        """All quantities, in the order of recording."""
         yield from self.forward()
         self.restart()
         yield from self.bilevel_steps("bilevel_steps", Decisions())
@@ -187,7 +187,7 @@ class SupernetRepetition:
                 yield compare(f"{key} {number}: mixing weights", values, self.by_cell(step["mixing_weights"]))
 
     def operation_scores(self, recorded: Mapping[str, Any]) -> Iterator[Comparison]:
-        """Accuracy and loss with one operation removed, for every operation of every edge (or of the record's edges)."""
+        """Accuracy and loss without one operation, for every operation of every edge (or of the record's edges)."""
         for stage in ("none_decided", "after_decisions"):
             if stage not in recorded:
                 continue
@@ -202,7 +202,7 @@ class SupernetRepetition:
                 yield from compare_scores(f"{cell.name} operation scores, {stage.replace('_', ' ')}", scores, expected)
 
     def edge_scores(self, recorded: Mapping[str, Any]) -> Iterator[Comparison]:
-        """First round of the topology events, every operation decided."""
+        """The first round of the topology events, with every operation decided."""
         mixing, batches = self.architect.mixing(self.decisions(recorded["decided"])), self.batch_source(recorded)
         for cell, nodes in self.cells_in(recorded["first_round"]):
             for node, edges in nodes.items():
@@ -211,7 +211,7 @@ class SupernetRepetition:
                 yield from compare_scores(f"{cell.name} edge scores, node {node}", scores, expected)
 
     def perturbations(self) -> Iterator[Comparison]:
-        """SDARTS: the mixing weights after the random and the adversarial perturbation."""
+        """SDARTS's mixing weights after the random and the adversarial perturbation."""
         if "state_dict_after_steps" in self.record:
             self.supernet.load_state_dict(self.record["state_dict_after_steps"])
         self.supernet.train()
@@ -219,7 +219,7 @@ class SupernetRepetition:
         if "random" in self.record:
             recorded = self.record["random"]
             relaxed = Adversarial(self.supernet, alpha).relaxed()
-            ours = {name: add_noise(relaxed[name], noise) for name, noise in self.by_cell(recorded["noise"]).items()}
+            ours = {name: projected(relaxed[name] + noise) for name, noise in self.by_cell(recorded["noise"]).items()}
             yield compare("random perturbation", ours, self.by_cell(recorded["perturbed_weights"]))
         if "pgd" in self.record:
             recorded = self.record["pgd"]
@@ -243,7 +243,7 @@ class SupernetRepetition:
         return all(_as_lists(getattr(ours, name)) == _as_lists(value) for name, value in recorded.items())
 
     def cells_in(self, recorded: Any) -> list[tuple[CellType, Any]]:
-        """The cell types of which something was recorded, each with that."""
+        """The cell types in `recorded`, each with its part."""
         values = self.by_cell(recorded)
         return [(cell, values[cell.name]) for cell in self.cell_types if cell.name in values]
 
@@ -257,7 +257,7 @@ class SupernetRepetition:
 
 
 def _is_blank(record: dict[str, Any]) -> bool:
-    """Whether alpha stays fixed: the record says so, or its alpha never moves."""
+    """True for "fix alpha": by the record's method, or else if its alpha never moves."""
     method = record.get("method", record["config"].get("method"))
     if method is not None:
         return method == "blank"

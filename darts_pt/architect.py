@@ -23,7 +23,7 @@ Batch = tuple[Tensor, Tensor]
 
 
 class WeightStep(NamedTuple):
-    """The step of the weights that follows alpha's: its batch of the train half, and the optimiser that makes it."""
+    """The weight step that follows alpha's: its batch of the train half, and its optimiser."""
 
     batch: Batch
     optimizer: torch.optim.Optimizer
@@ -32,19 +32,19 @@ class WeightStep(NamedTuple):
 class Architect:
     """Holds alpha and steps it: first-order DARTS.
 
-    Every other search method derives from this class and overrides what it changes: :meth:`relaxed` (what mixes the
-    operations), :meth:`alpha_weights` and :meth:`training_weights` (what alpha's and the weights' steps see of it),
-    :meth:`step` (how alpha moves), :meth:`start_epoch` (what changes over the epochs), :meth:`edges_due` (what is decided
-    during the search), :meth:`state` (what a checkpoint must hold besides).
+    Every other search method derives from this class and overrides what it changes: :meth:`relaxed` (the mixing weights),
+    :meth:`alpha_weights` and :meth:`training_weights` (those of alpha's and of the weights' step), :meth:`step` (alpha's
+    step), :meth:`start_epoch` (schedules), :meth:`edges_due` (decisions during the search), :meth:`state` (its part of a
+    checkpoint).
 
     Attributes:
         defaults: the method's own arguments (`METHOD.defaults`), as in its paper.
         settings: their values in this run.
-        uses_valid_batches: False where :meth:`step` ignores its batch, so that none needs to be drawn.
+        uses_valid_batches: False if :meth:`step` ignores its batch, so that none is drawn.
 
     Args:
-        settings: values for some of the method's own numbers; the others keep their defaults.
-        generators: where the method's random numbers come from.
+        settings: values for some of the method's own arguments; the others keep their defaults.
+        generators: the source of the method's random numbers.
     """
 
     defaults: ClassVar[Mapping[str, Any]] = {}
@@ -72,26 +72,26 @@ class Architect:
         )
 
     def parameters(self) -> list[Tensor]:
-        """What Adam steps: alpha, and whatever else a method learns about the architecture."""
+        """The tensors that Adam steps: alpha, and any others that a method learns about the architecture."""
         return list(self.alpha.values())
 
     # Mixing weights ----------------------------------------------------------------------------------------------
 
     def relaxed(self) -> Mapping[str, Tensor]:
-        """Cell type -> the mixing weights [edges, operations] of alpha before any decision; differentiable."""
+        """Cell type -> the mixing weights [edges, operations] of alpha before any decision; differentiable by alpha."""
         return {name: torch.softmax(alpha, dim=-1) for name, alpha in self.alpha.items()}
 
     def mixing(self, decisions: Decisions) -> MixingWeights:
-        """The mixing weights of alpha as it stands, without gradient: what is evaluated, scored and made a genotype."""
+        """The mixing weights of alpha without gradient, for evaluation, scores and genotypes."""
         with torch.no_grad():
             return fixed_by(decisions, self.supernet.cell_types, self.relaxed())
 
     def alpha_weights(self, decisions: Decisions) -> MixingWeights:
-        """The mixing weights under which alpha takes its step; differentiable by alpha."""
+        """The mixing weights of alpha's step; differentiable by alpha."""
         return fixed_by(decisions, self.supernet.cell_types, self.relaxed())
 
     def training_weights(self, batch: Batch, decisions: Decisions) -> MixingWeights:
-        """The mixing weights under which the weights take their step on `batch`; no gradient flows to alpha."""
+        """The mixing weights of the weight step on `batch`; without gradient."""
         return self.mixing(decisions)
 
     # Steps and epochs --------------------------------------------------------------------------------------------
@@ -100,12 +100,12 @@ class Architect:
         """One Adam step of alpha on `batch` of the valid half. Only alpha's gradient is computed.
 
         Args:
-            weight_step: the step of the weights that will follow, for methods that look ahead.
+            weight_step: the weight step that will follow, for methods that look ahead.
         """
         self._descend(self.gradient(self.parameters(), self.alpha_weights(decisions), batch))
 
     def gradient(self, by: Sequence[Tensor], mixing: MixingWeights, batch: Batch) -> Sequence[Tensor]:
-        """The gradient of the loss on `batch` by tensors that `mixing` was computed from."""
+        """The gradient of the loss on `batch` by tensors from which `mixing` was computed."""
         by_mixing = gradient_by_mixing(self.supernet, mixing, batch)
         return torch.autograd.grad(mixing.tensors(), by, by_mixing, allow_unused=True, materialize_grads=True)
 
@@ -117,27 +117,23 @@ class Architect:
             self.optimizer.step()
 
     def start_epoch(self, epoch: int, epochs: int) -> None:
-        """Called at the start of every epoch of search, `epoch` counting from 0 to epochs − 1.
+        """Called at the start of every epoch of search, 0 to epochs − 1.
 
-        It is not called in selection: what a method schedules stands at its final value before the first call.
+        A selection does not call it: a schedule has its final value until the first call.
         """
 
     def edges_due(self, epoch: int, epochs: int, decisions: Decisions) -> list[tuple[CellType, int]]:
-        """The edges whose operation is to be decided before `epoch` of the search begins."""
+        """The edges whose operation must be decided before `epoch` of the search."""
         return []
 
     # Checkpoints -------------------------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
-        """Plain data and tensors that a checkpoint must hold besides alpha and its optimiser."""
+        """The method's own state for checkpoints, plain data and tensors, besides alpha and its optimiser."""
         return {}
 
     def restore_state(self, state: Mapping[str, Any]) -> None:
-        """The inverse of :meth:`state`.
-
-        Raises:
-            ValueError, KeyError, TypeError: it does not fit.
-        """
+        """Restore :meth:`state`; raises ValueError, KeyError or TypeError if it does not fit."""
 
 
 def bilevel_step(
@@ -148,15 +144,15 @@ def bilevel_step(
     decisions: Decisions,
     grad_clip: float,
 ) -> StepResult | None:
-    """Alpha's step on the valid batch, then one step of the weights on the train batch.
+    """Step alpha on the valid batch, then the weights on the train batch.
 
     Args:
-        valid_batch: may be None for an architect that does not use it.
-        grad_clip: the largest norm of the gradient by all weights together.
+        valid_batch: None for an architect that does not use it.
+        grad_clip: the largest norm of the gradient by all weights.
 
     Returns:
-        The mean training loss and the number of correct predictions of the weight step's forward pass; None if the
-        guard skipped the weight step.
+        The mean training loss and the number of correct predictions in the forward pass of the weight step; None if the
+        guard skipped that step.
     """
     supernet = architect.supernet
     supernet.train()
@@ -172,11 +168,11 @@ def bilevel_step(
 
 
 def gradient_by_mixing(supernet: Supernet, mixing: MixingWeights, batch: Batch) -> Sequence[Tensor]:
-    """The gradient of the loss on `batch` by every tensor of `mixing`; none is computed by the weights."""
+    """The gradient of the loss on `batch` by every tensor of `mixing`, without that by the weights."""
 
     def gradients(images: Tensor, labels: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
         leaves = [tensor.detach().requires_grad_() for tensor in tensors]
-        # The cells get views: torch's counters of operations cannot watch a leaf whose gradient is asked for.
+        # Views, since torch's operation counters cannot watch a leaf whose gradient is asked for.
         views = [leaf.view_as(leaf) for leaf in leaves]
         loss = F.cross_entropy(supernet(images, mixing.with_tensors(views)), labels)
         return torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
@@ -185,13 +181,13 @@ def gradient_by_mixing(supernet: Supernet, mixing: MixingWeights, batch: Batch) 
 
 
 def gradient_by_weights(supernet: Supernet, mixing: MixingWeights, batch: Batch) -> StepResult:
-    """Gives all weights the gradient of the loss on `batch`, None to those that it does not depend on."""
+    """Set the gradient of every weight to that of the loss on `batch`; None if the loss does not depend on it."""
     weights = list(supernet.parameters())
 
     def gradients(images: Tensor, labels: Tensor, *tensors: Tensor) -> tuple[Tensor | None, ...]:
         logits = supernet(images, mixing.with_tensors(tensors))
         loss = F.cross_entropy(logits, labels)
-        # Not loss.backward(): it copies gradients that are parts of a stack.
+        # loss.backward() would copy gradients that are parts of a stack.
         found = torch.autograd.grad(loss, weights, allow_unused=True)
         correct = (logits.detach().argmax(dim=1) == labels).sum()
         return loss.detach(), correct, *found

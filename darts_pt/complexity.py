@@ -1,4 +1,4 @@
-"""How large a network is: its trainable parameters, and the multiply-adds of one image."""
+"""The size of a network: trainable parameters, and multiply-adds per image."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from darts_pt.evaluation import EvaluationNetwork
 
 AUXILIARY = "auxiliary_head."
-"""Parameters of this name only serve training, and the field's tables leave them out."""
+"""Prefix of parameters that only serve training; the field's tables leave them out."""
 
 
 def count_parameters(network: nn.Module) -> int:
-    """Trainable parameters, without those of an auxiliary head."""
+    """Count the trainable parameters, without those of an auxiliary head."""
     return sum(
         parameter.numel()
         for name, parameter in network.named_parameters()
@@ -21,11 +21,10 @@ def count_parameters(network: nn.Module) -> int:
 
 
 def count_multiply_adds(network: EvaluationNetwork, height: int, width: int) -> int:
-    """Multiply-adds of the convolutions and linear layers in classifying one image [3, height, width].
+    """Count the multiply-adds of the convolutions and linear layers for one image [3, height, width], in eval mode.
 
-    Counted by forward hooks on what the network computes, so that a layer counts as often as it runs and at the size of
-    its output. Like the field's tables it leaves out batch norms, poolings and sums, and, since the network is in eval
-    mode, the auxiliary head. torch's FlopCounterMode counts the same, but takes seconds to import.
+    As in the field's tables, batch norms, poolings, sums and the auxiliary head do not count. torch's FlopCounterMode
+    counts the same, but takes seconds to import.
     """
     counted = 0
 
@@ -33,7 +32,7 @@ def count_multiply_adds(network: EvaluationNetwork, height: int, width: int) -> 
         nonlocal counted
         weight = layer.weight
         assert isinstance(weight, Tensor)
-        # Every number of the output is a sum over one filter, [input channels / groups, height, width], or row.
+        # Each output value is a sum over one filter [input channels / groups, height, width] or one row.
         counted += output.numel() * weight[0].numel()
 
     layers = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]

@@ -1,8 +1,8 @@
-"""Drawings of cells as SVG, PNG or PDF.
+"""Draw cells as SVG, PNG or PDF.
 
 Every edge has its own row and every node its own column: an edge leaves its source downwards, turns into its row, passes
-through the label of its operation and ends in its target. Later nodes are further down, so that no label or node can
-cover another in any cell.
+through the label of its operation and ends in its target. Later nodes are further down, so no label or node can cover
+another.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ROW, COLUMN, INPUT_COLUMN = 0.36, 1.7, 0.62
 NODE_WIDTH, NODE_MARGIN = 0.44, 0.05
 LABEL_WIDTH, LABEL_HEIGHT = 1.12, 0.26
 GAP = 0.14
-"""Between a label and its node: room for the arrow."""
+"""Room for the arrow between a label and its node."""
 CORNER, ARROW = 0.1, 0.08
 TITLE = 0.36
 MARGIN = 0.12
@@ -45,18 +45,18 @@ OPERATION_FILLS = {
     "dil": "#e6d7ee",
     "noise": "#f6d1d5",
 }
-"""Fill of an operation's label, by the beginning of its name; pale, so that the text stays readable in grey too."""
+"""Start of an operation's name -> fill of its label; pale, so that text stays readable in grey too."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell as it is drawn; its nodes are numbered in their order.
+    """A cell to draw; nodes are numbered in their order.
 
     Attributes:
         edges: (source, target, operation), with source < target.
         captions: words below the numbers of some nodes, such as the inputs.
         concatenated: the nodes that `output` concatenates.
-        output: caption of the cell's output where it is not one of the numbered nodes.
+        output: caption of the cell's output, unless it is one of the numbered nodes.
     """
 
     edges: Sequence[tuple[int, int, str]]
@@ -70,13 +70,13 @@ class Cell:
 
 
 def save_drawing(cells: Mapping[str, Cell], path: Path, description: str = "") -> None:
-    """Draw cells (by title) below each other into `path`; its ending says the format.
+    """Draw cells (by title) below each other into `path`, a .svg, .png or .pdf.
 
     Args:
         description: kept in the file's metadata, such as the genotype's text.
 
     Raises:
-        UserError: the ending is not that of a format that can be drawn.
+        UserError: `path` has another ending.
     """
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
@@ -88,7 +88,7 @@ def save_drawing(cells: Mapping[str, Cell], path: Path, description: str = "") -
         ".png": {"Description": description},
         ".pdf": {"Subject": description, "CreationDate": None},
     }[suffix]
-    # Equal drawings give equal files; text stays text in PDF and becomes outlines in SVG, which then needs no font.
+    # Equal drawings give equal files. Text stays text in PDF; in SVG it becomes outlines, which need no font.
     with mpl.rc_context({"svg.hashsalt": "darts-pt", "pdf.fonttype": 42, "font.family": "DejaVu Sans"}):
         figure = _figure(cells)
         with atomic_path(path) as temporary:
@@ -113,9 +113,9 @@ def _figure(cells: Mapping[str, Cell]) -> Figure:
 
 
 def _draw_cell(axes: Axes, cell: Cell, top: float) -> tuple[float, float]:
-    """Draw below `top` (y points up), and say how far the cell reaches to the right and down."""
+    """Draw a cell below `top` (y points up); returns its right end and its bottom."""
     nodes = sorted({node for source, target, _ in cell.edges for node in (source, target)} | set(cell.captions))
-    # The edge from the nearest source comes first: then edges cross least.
+    # The edge from the nearest source comes first: so edges cross least.
     incoming = {node: sorted(edge for edge in cell.edges if edge[1] == node)[::-1] for node in nodes}
     inputs, inner = [node for node in nodes if not incoming[node]], [node for node in nodes if incoming[node]]
     columns = {node: MARGIN + NODE_WIDTH / 2 + place * INPUT_COLUMN for place, node in enumerate(inputs)}
@@ -157,7 +157,7 @@ def _draw_line(axes: Axes, points: Sequence[tuple[float, float]], source: int, s
         x, y = points[1]
         vertices[1:2] = [(x, y + CORNER), (x, y), (x + CORNER, y)]
         codes += [Outline.CURVE3, Outline.CURVE3, Outline.LINETO]
-    # Edges of one source meet; where edges of two cross, those of the later pass over on a white rim.
+    # Edges of one source join; where edges of two sources cross, those of the later one pass over with a white rim.
     for colour, width, order in (("white", 4, 1.0), (LINE, 1.1, 1.05)):
         order += 0.1 * source
         line = PathPatch(Outline(vertices, codes), fill=False, edgecolor=colour, linewidth=width, zorder=order)

@@ -1,4 +1,4 @@
-"""Training a derived network from scratch on the whole training set: where an architecture's test accuracy comes from."""
+"""Train a derived network from scratch on the whole training set, for the architecture's test accuracy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from darts_pt.data.batches import in_batches, passes, shuffled
+from darts_pt.data.batches import in_batches, shuffled
 from darts_pt.data.loaders import Loader, MicroBatch
 from darts_pt.hyperparameters import TrainingOptions
 from darts_pt.run import checkpoint as checkpoints
@@ -28,21 +28,21 @@ CHECKPOINT_KEYS = ("epoch", "state_dict", "optimizer", "scheduler", "generators"
 
 
 class EvaluationNetwork(nn.Module):
-    """A network of one architecture; a search space derives its own."""
+    """A network of one architecture; search spaces derive theirs."""
 
     def forward(self, images: Tensor, drop_path_prob: float = 0.0) -> tuple[Tensor, Tensor | None]:
-        """Class logits [batch, classes], and those of the auxiliary head in train mode where there is one."""
+        """Class logits [batch, classes], and in train mode those of the auxiliary head, if there is one."""
         raise NotImplementedError
 
     def draw_from(self, generators: Generators) -> None:
-        """Told before training where random numbers of the forward pass come from (drop-path, noise)."""
+        """Draw the random numbers of the forward pass (drop-path, noise) from `generators`; called before training."""
 
-    def computes(self, share: Share) -> None:
-        """Told before each forward pass which images of the batch it gets: random numbers are drawn for all of them."""
+    def set_share(self, share: Share) -> None:
+        """Called before each forward pass with its share of the batch: random numbers are drawn for the whole batch."""
 
 
-def falling(optimizer: torch.optim.Optimizer, options: TrainingOptions) -> torch.optim.lr_scheduler.LRScheduler:
-    """The learning rate over the epochs, in a cosine or a line to 0."""
+def falling_rate(optimizer: torch.optim.Optimizer, options: TrainingOptions) -> torch.optim.lr_scheduler.LRScheduler:
+    """The schedule of the learning rate: a cosine or a line to 0."""
     if options.schedule == "linear":
         return torch.optim.lr_scheduler.PolynomialLR(optimizer, options.epochs, power=1.0)
     return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, options.epochs)
@@ -56,16 +56,16 @@ class Tested(NamedTuple):
     top5_accuracy: float
 
     def record(self, top5: bool) -> dict[str, float]:
-        """As they stand in metrics and summary."""
+        """The entries in metrics and summary."""
         record = {"test_accuracy": self.accuracy, "test_loss": self.loss}
         return record | ({"test_top5_accuracy": self.top5_accuracy} if top5 else {})
 
 
 class NetworkTraining:
-    """A derived network in training: everything that changes from step to step, and how to save and restore it.
+    """A derived network, its data and everything else that changes from step to step.
 
-    Several ranks train as one process: each computes its share of every batch, batch norm and gradients are over all
-    shares, and what is drawn at random is drawn for the whole batch. They agree with one process to rounding.
+    Several ranks compute what one process does, up to rounding: each has its share of every batch, batch norm and
+    gradients are over all shares, and random numbers are drawn for the whole batch.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class NetworkTraining:
             weight_decay=options.weight_decay,
             nesterov=options.nesterov,
         )
-        self.scheduler = falling(self.optimizer, options)
+        self.scheduler = falling_rate(self.optimizer, options)
         self.epoch = 0
         self.progress: EpochProgress | None = None
         self.between_batches: Callable[[], None] = lambda: None
@@ -108,20 +108,20 @@ class NetworkTraining:
         self.train_loss: float | None = None
 
     def _distributed(self) -> nn.Module:
-        """The network with batch norms over all ranks and gradients that are means over all ranks."""
+        """The network with batch norm and gradients over all ranks."""
         from torch.nn.parallel import DistributedDataParallel
 
         from darts_pt.kernels.synchronised import synchronise
 
         synchronise(self.network, self.device)
-        # A cell may have operations whose output goes nowhere. And with this option gradients are always added up in the
-        # same order, so that a resumed run goes on to the same bits.
+        # find_unused_parameters: a cell's output may not depend on every operation. It also fixes the order in which
+        # gradients are added, which an exact resume needs.
         return DistributedDataParallel(self.network, find_unused_parameters=True)
 
     # Steps -------------------------------------------------------------------------------------------------------
 
     def step(self, parts: Sequence[MicroBatch]) -> StepResult | None:
-        """One step of SGD on a batch, of which every rank has a share in each of `parts`.
+        """One step of SGD on a batch; each of its `parts` is a forward pass, shared by all ranks.
 
         Returns:
             Loss and accuracy of the whole batch before the step; None if the guard skipped the step.
@@ -134,13 +134,13 @@ class NetworkTraining:
         for number, part in enumerate(parts):
             with self._exchanging(last=number == len(parts) - 1):
                 whole, loss, hits = self._forward(part, drop_path_prob)
-                # Ranks' gradients are averaged: each weighs its part of the loss by its part of the images.
+                # Gradients are averaged over the ranks, so each weights its loss by its share of the images.
                 weight = len(part.labels) * self.ranks.count / total
                 (whole if weight == 1 else whole * weight).backward()
             losses.append(loss * (len(part.labels) / total))
             correct.append(hits)
         result = self._over_all_ranks(torch.stack(losses).sum(), torch.stack(correct).sum(), total)
-        # Without clipping the norm still tells whether the gradient is finite.
+        # Without clipping the norm still shows whether the gradient is finite.
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.options.grad_clip or math.inf)
         if not self.guard.allows("the training loss or its gradient", [result.loss, norm]):
             return None
@@ -148,12 +148,12 @@ class NetworkTraining:
         return result
 
     def _forward(self, part: MicroBatch, drop_path_prob: float) -> tuple[Tensor, Tensor, Tensor]:
-        """The loss to follow, its main part alone (detached), and how many images are classified correctly."""
+        """The loss with the auxiliary head's, the loss without it (detached), and the number of correct predictions."""
         smoothing = self.options.label_smoothing
-        self.network.computes(part.share)
+        self.network.set_share(part.share)
         with autocast(self.device, self.options.precision):
             logits, auxiliary_logits = self._model(part.images, drop_path_prob)
-            if len(part.labels) == 0:  # a mean over nothing is no number
+            if len(part.labels) == 0:  # The mean of an empty loss would be NaN.
                 nothing = logits.sum() + (0.0 if auxiliary_logits is None else auxiliary_logits.sum())
                 return nothing, nothing.detach(), torch.zeros_like(part.labels).sum()
             loss = F.cross_entropy(logits, part.labels, label_smoothing=smoothing)
@@ -164,7 +164,7 @@ class NetworkTraining:
         return whole, loss.detach(), (logits.detach().argmax(dim=1) == part.labels).sum()
 
     def _exchanging(self, last: bool) -> AbstractContextManager[None]:
-        """Gradients of a step's forward passes are exchanged after the last of them only."""
+        """Exchange gradients between ranks only after the last forward pass of a step."""
         return nullcontext() if last or self.ranks.count == 1 else self._model.no_sync()  # type: ignore[operator]
 
     def _over_all_ranks(self, loss: Tensor, correct: Tensor, images: int) -> StepResult:
@@ -174,14 +174,14 @@ class NetworkTraining:
         return StepResult(sums[0].to(loss.dtype), sums[1].to(correct.dtype), images)
 
     def begin_epoch(self) -> EpochProgress:
-        """The progress of the epoch that is under way, or of a new one: a pass over the training set in random order."""
+        """The progress of the present epoch; between epochs starts one, a pass over the training set in random order."""
         if self.progress is None:
             every = torch.arange(len(self.data.train), device=self.device)
             self.progress = EpochProgress(order=shuffled(every, self.generators["batches"]))
         return self.progress
 
     def batches(self) -> tuple[int, Iterator[list[MicroBatch]]]:
-        """The steps of an epoch, a pass over the training set; and this rank's share of those that remain, augmented."""
+        """The number of steps in an epoch, and this rank's share of the remaining ones, augmented."""
         progress = self.begin_epoch()
         assert progress.order is not None
         batches = in_batches(progress.order, self.options.batch_size)[: 1 if self.fast else None]
@@ -192,11 +192,11 @@ class NetworkTraining:
         return len(batches), ([next(loaded) for _ in step] for step in steps)
 
     def _forward_passes(self, batch: Tensor) -> tuple[Tensor, ...]:
-        """The batch as it is split for accumulation; an epoch's last one may be too small for so many parts."""
+        """Split a batch for accumulation; the last one of an epoch may be too small for all parts."""
         return batch.tensor_split(max(1, min(self.options.accumulate, len(batch) // 2)))
 
     def end_epoch(self) -> None:
-        """The epoch has been trained and tested."""
+        """Step the learning rate and count the epoch; call it after the test."""
         checkpoints.next_learning_rate(self.scheduler)
         self.epoch += 1
         self.progress = None
@@ -205,13 +205,12 @@ class NetworkTraining:
     def test(self) -> Tested:
         """Accuracy and loss on the whole test set in eval mode; every rank classifies its share."""
         self.network.eval()
-        count = len(self.data.test)
-        order = torch.arange(count, device=self.device)
-        batches = list(passes(order, min(self.options.batch_size, count), None))[: 1 if self.fast else None]
+        order = torch.arange(len(self.data.test), device=self.device)
+        batches = in_batches(order, self.options.batch_size)[: 1 if self.fast else None]
         sums, wide = [0.0, 0.0, 0.0], torch.promote_types(self.dtype, torch.float32)
         for part in self.data.test_batches(batches, self.ranks, self.generators, self.dtype):
             self.between_batches()
-            self.network.computes(part.share)
+            self.network.set_share(part.share)
             with autocast(self.device, self.options.precision):
                 logits = self.network(part.images)[0]
             sums[0] += F.cross_entropy(logits.to(wide), part.labels, reduction="sum").item()
@@ -224,7 +223,7 @@ class NetworkTraining:
         return Tested(100.0 * correct / total, loss / total, 100.0 * among_five / total)
 
     def to_checkpoint(self) -> dict[str, Any]:
-        """Plain data that :meth:`restore` takes up exactly."""
+        """The state for :meth:`restore`, as plain data."""
         return {
             "epoch": self.epoch,
             "state_dict": self.network.state_dict(),
@@ -238,7 +237,7 @@ class NetworkTraining:
         }
 
     def restore(self, checkpoint: dict[str, Any], path: Path) -> None:
-        """Continue from a checkpoint of the same training."""
+        """Restore the state of :meth:`to_checkpoint`; training goes on bit by bit."""
         checkpoints.load_weights(self.network, checkpoint["state_dict"], path)
         checkpoints.load_optimizer(self.optimizer, checkpoint["optimizer"], path, "the weights")
         checkpoints.load_scheduler(self.scheduler, checkpoint["scheduler"], path)
@@ -252,7 +251,7 @@ class NetworkTraining:
 
 
 def train_network(training: NetworkTraining, saver: Saver) -> dict[str, Any]:
-    """Train to the last epoch, test after each, save at intervals and at the end.
+    """Train to the last epoch; test after each, save at intervals and at the end.
 
     Returns:
         A summary: last and best test accuracy (percent), the last losses (nats) and seconds of training in this run.

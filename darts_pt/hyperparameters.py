@@ -1,6 +1,6 @@
-"""The numbers and words that describe a run, with their defaults and limits. Cheap to import: there is no torch in it.
+"""Hyperparameters with their defaults and limits. Cheap to import: there is no torch in it.
 
-A number out of range raises :class:`darts_pt.run.errors.ArgumentError`.
+A value out of range raises :class:`darts_pt.run.errors.ArgumentError`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Literal
 from darts_pt.run.errors import in_range, positive
 
 Precision = Literal["torch", "fp32", "tf32", "bf16", "fp64"]
-"""Arithmetic of networks; :func:`darts_pt.run.device.use_precision` says what each is."""
+"""Arithmetic of networks; :func:`darts_pt.run.device.use_precision` explains each."""
 Criterion = Literal["acc", "loss"]
-"""What PT compares: accuracy or loss on the valid half."""
+"""Compare accuracy or loss on the valid half."""
 EdgeOrder = Literal["random", "order", "reverse"]
 """The order in which selection decides edges."""
 OnNan = Literal["stop", "skip"]
@@ -21,14 +21,14 @@ OnNan = Literal["stop", "skip"]
 
 
 class Checked:
-    """The end of the chain of `__post_init__` in which classes of options check their own fields."""
+    """Base of the options: each class checks its own fields in `__post_init__` and calls that of its parents."""
 
     def __post_init__(self) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class WeightOptions(Checked):
-    """How the supernet's weights are trained, in search and in the tuning epochs of selection (paper, section 5)."""
+    """Training of the supernet's weights, in search and in the tuning epochs of selection (paper, section 5)."""
 
     batch_size: int
     """Images per batch of each half."""
@@ -37,7 +37,7 @@ class WeightOptions(Checked):
     learning_rate_min: float = 0.001
     """Learning rate at the end of the search's cosine."""
     momentum: float = 0.9
-    """Momentum of the weights' SGD."""
+    """Momentum of SGD for the weights."""
     weight_decay: float = 3e-4
     """Weight decay of the weights."""
     grad_clip: float = 5.0
@@ -54,7 +54,7 @@ class WeightOptions(Checked):
 
 @dataclass(frozen=True, kw_only=True)
 class AlphaOptions(Checked):
-    """How Adam steps alpha. As in DARTS, its gradient is not clipped and its betas are (0.5, 0.999)."""
+    """Adam's options for alpha. As in DARTS, the gradient is not clipped and the betas are (0.5, 0.999)."""
 
     arch_learning_rate: float = 3e-4
     """Learning rate of alpha (Adam)."""
@@ -69,7 +69,7 @@ class AlphaOptions(Checked):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions:
-    """How a derived network is trained from scratch."""
+    """Training of a derived network from scratch."""
 
     epochs: int
     """Epochs of training."""
@@ -84,7 +84,7 @@ class TrainingOptions:
     grad_clip: float = 0.0
     """Largest norm of the gradient; 0 does not clip."""
     accumulate: int = 1
-    """Forward passes per step, for a batch that does not fit in memory; batch norm sees the images of one pass only."""
+    """Forward passes per step, for a batch that does not fit in memory; batch statistics are per pass."""
     precision: Precision = "fp32"
     """Arithmetic: fp32; tf32 on GPUs that have it; bf16 autocast; fp64; torch, as in a search."""
     nesterov: bool = False
@@ -93,7 +93,7 @@ class TrainingOptions:
     auxiliary_weight: float = 0.0
     """Weight of the auxiliary head's loss."""
     drop_path_prob: float = 0.0
-    """Largest probability of dropping a path; it grows linearly from 0 over the epochs."""
+    """Drop-path probability in the last epoch; it grows linearly from 0."""
     top5: bool = False
 
     def __post_init__(self) -> None:

@@ -1,7 +1,7 @@
-"""Search methods and selections by name. Each is one file, in this package or in an installed one, and declares itself.
+"""Search methods and selections by name, each one file in this package or in an installed one.
 
-The declaration is one statement of literals at the top of the file, `METHOD = Method(…)` or `SELECTION = Selection(…)`. It
-is read without importing the file: commands know all names, options and defaults before torch is loaded.
+A file declares itself by one statement of literals at its top, `METHOD = Method(…)` or `SELECTION = Selection(…)`. The
+statement is read without importing the file, so that commands know all names, options and defaults before torch is loaded.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from darts_pt.run.errors import ArgumentError
 
 @dataclass(frozen=True)
 class Option:
-    """An argument of one method's or selection's own; commands offer it as an option of that name.
+    """An argument that only this method or selection has; commands offer it as an option of that name.
 
     Attributes:
-        default: as in the source of the method; None if it depends on the run.
+        default: as in the method's paper; None if it depends on the run.
         help: one sentence without a full stop.
-        kind: the type of its values; that of the default unless given.
+        kind: type of the values, by default that of `default`.
         above, low, high: the values allowed: more than `above`, from `low` to `high`.
         choices: the only values allowed.
-        in_name: how it appears in the name of a selection's folder, with {} for its value.
-        for_supernet: handed to the space, which builds the supernet accordingly.
+        in_name: its part of a selection's folder name, with {} for the value.
+        for_supernet: an argument of the space's supernet.
     """
 
     name: str
@@ -63,14 +63,14 @@ class Option:
 
 @dataclass(frozen=True, kw_only=True)
 class Declaration:
-    """What a file says of the method or selection in it.
+    """The declaration of a method or selection.
 
     Attributes:
         title: its name in tables, figures and reports.
-        summary: what it does, for help texts and docs: a clause without a full stop.
+        summary: a clause for help texts and docs, without a full stop.
         implementation: the class or function in the same file.
-        options: the arguments of its own.
-        name, module: what it is called in commands, and where it is; the registry fills them in.
+        options: its own arguments.
+        name, module: its name in commands, and its file; the registry fills them in.
     """
 
     title: str
@@ -82,11 +82,10 @@ class Declaration:
 
     @property
     def defaults(self) -> dict[str, Any]:
-        """Option -> default."""
         return {option.name: option.default for option in self.options}
 
     def load(self) -> Any:
-        """The implementation; imports the file."""
+        """Import the file and return the implementation."""
         return getattr(importlib.import_module(self.module), self.implementation)
 
 
@@ -94,12 +93,12 @@ Declared = TypeVar("Declared", bound=Declaration)
 
 
 class Registry(Mapping[str, Declared], Generic[Declared]):
-    """Name -> declaration; `sdarts-rs` is in sdarts_rs.py. The names are sorted, those of this package first.
+    """Name -> declaration; `sdarts-rs` is in sdarts_rs.py. Sorted by name, those of this package first.
 
     Args:
-        package: each of its modules declares one.
-        kind: the class of the declarations; a file assigns one to the class's name in capitals.
-        group: entry points of this group (name = module) add those of other packages.
+        package: its modules have one declaration each.
+        kind: the class of the declarations; the variable in the file has its name in capitals.
+        group: the entry points (name = module) of other packages.
     """
 
     def __init__(self, package: str, kind: type[Declared], group: str) -> None:
@@ -121,7 +120,7 @@ class Registry(Mapping[str, Declared], Generic[Declared]):
         module = self._modules()[name]
         specification = importlib.util.find_spec(module)
         if specification is None or specification.origin is None:
-            raise ImportError(f"{self._group}: {name} is said to be in {module}, which cannot be found")
+            raise ImportError(f"{self._group}: the module {module} of {name} cannot be found")
         declared = _read(Path(specification.origin), self._kind)
         return replace(declared, name=name, module=module)
 
@@ -134,7 +133,7 @@ class Registry(Mapping[str, Declared], Generic[Declared]):
 
 @cache
 def _read(path: Path, kind: type[Declared]) -> Declared:
-    """The declaration in a file: its statement, evaluated alone."""
+    """Evaluate the declaration in a file, and nothing else of it."""
     attribute = kind.__name__.upper()
     for statement in ast.parse(path.read_text(encoding="utf-8"), str(path)).body:
         if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == attribute:

@@ -1,4 +1,4 @@
-"""The search: training the supernet by bilevel steps, epoch by epoch (paper, section 3)."""
+"""The search: train the supernet by bilevel steps, epoch by epoch (paper, section 3)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from darts_pt.run.saver import Saver
 from darts_pt.training import SupernetTraining
 
 Describe = Callable[[SupernetTraining], dict[str, Any]]
-"""Called after each epoch: what else to record, such as the genotype and what a benchmark table knows of it."""
+"""Called after each epoch; returns further values to record, such as the genotype and its true accuracy."""
 
 
 def search(
@@ -25,8 +25,8 @@ def search(
     """Train the supernet from its present epoch to `epochs`.
 
     Args:
-        saver: writes the checkpoints, and knows the experiment to which every figure goes.
-        evaluate: what to evaluate after each epoch besides the valid half: "train_half", "test".
+        saver: writes the checkpoints; its experiment gets all metrics.
+        evaluate: evaluated after each epoch besides the valid half: "train_half", "test".
         decide: called before each epoch, for methods that decide edges during the search (SGAS).
     """
     sources = {"train_half": training.train_batches, "test": training.test_batches}

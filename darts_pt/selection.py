@@ -1,8 +1,8 @@
 """Algorithm 1 of the paper (section 4.1): make the supernet discrete edge by edge, and tune it in between.
 
 At an *event* every cell type decides the operation of one undecided edge, in random order; the supernet is then tuned for
-some epochs. In spaces whose nodes keep only some incoming edges, topology events follow, which decide those. How an event
-chooses is a :class:`SelectionRule`: by perturbation in the paper (:mod:`darts_pt.selections.pt`), other ways beside it.
+some epochs. In spaces whose nodes keep only some incoming edges, topology events follow, which decide those. A
+:class:`SelectionRule` chooses: in the paper by perturbation (:mod:`darts_pt.selections.pt`).
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from darts_pt.training import SupernetTraining
 # Choosing --------------------------------------------------------------------------------------------------------
 
 Scores = Sequence[Any]
-"""The measurements of every candidate: named tuples of numbers, such as :class:`darts_pt.run.epoch.Metrics`."""
+"""One named tuple of numbers per candidate, such as :class:`darts_pt.run.epoch.Metrics`."""
 
 
 @dataclass(frozen=True)
 class Criteria:
-    """What is compared.
+    """The criteria by which candidates are compared.
 
     Attributes:
-        operations: cell type name -> for the choice of an edge's operation.
-        edges: cell type name -> for the choice of a node's edges.
-        same_batches: whether all candidates of a comparison see the same images.
+        operations: cell type name -> criterion of operation events.
+        edges: cell type name -> criterion of topology events.
+        same_batches: score all candidates of a comparison on the same images.
     """
 
     operations: Mapping[str, Criterion]
@@ -44,7 +44,7 @@ class Criteria:
 
 
 class TopologyRound(NamedTuple):
-    """One round of a topology event: the scores of the edges still in the node, and the one that was dropped."""
+    """One round of a topology event: the remaining edges with their scores, and the one dropped."""
 
     edges: tuple[int, ...]
     scores: Scores
@@ -52,7 +52,7 @@ class TopologyRound(NamedTuple):
 
 
 class OperationChoice(NamedTuple):
-    """An edge's operation and, where they were measured, the scores of all candidates and what they are scores of."""
+    """The operation of an edge, the scores of all candidates (None if not measured), and the scores' title in the log."""
 
     operation: int
     scores: Scores | None
@@ -60,14 +60,14 @@ class OperationChoice(NamedTuple):
 
 
 class EdgesChoice(NamedTuple):
-    """A node's incoming edges that stay and, where they were measured, the rounds of removals."""
+    """The incoming edges that a node keeps, and the rounds of removals (None if not measured)."""
 
     kept: tuple[int, ...]
     rounds: list[TopologyRound] | None
 
 
 class SelectionRule(Protocol):
-    """How one edge's operation, or one node's incoming edges, are chosen from a supernet."""
+    """Chooses the operation of an edge, or the incoming edges of a node, from a supernet."""
 
     def operation(self, architect: Architect, decisions: Decisions, cell_type: CellType, edge: int) -> OperationChoice:
         """The operation that `edge` keeps."""
@@ -84,11 +84,11 @@ def drop_least_important(
     score_without: Callable[[tuple[int, ...]], Scores],
     least: Callable[[Any], int],
 ) -> EdgesChoice:
-    """The topology event: drop one incoming edge of `node` after the other until as many remain as it keeps.
+    """The topology event: drop incoming edges of `node` one by one until as many remain as it keeps.
 
     Args:
-        score_without: the scores of the supernet without each of the edges it is given.
-        least: the position of the score whose edge is the least important.
+        score_without: edges -> the scores of the supernet without each.
+        least: scores -> the position of the least important edge.
     """
     remaining = cell_type.incoming[node]
     rounds = []
@@ -131,7 +131,7 @@ def schedule(cell_types: tuple[CellType, ...], interval: int) -> tuple[list[Even
 
 
 def pick(undecided: list[int], order: EdgeOrder, generator: torch.Generator) -> int:
-    """Which of the undecided edges (or nodes) is decided next."""
+    """The undecided edge (or node) that is decided next."""
     if order == "order":
         return undecided[0]
     if order == "reverse":
@@ -152,12 +152,11 @@ def select(
 ) -> Decisions:
     """Decide every edge and tune in between, from the training's present epoch on.
 
-    The state just before each event is saved, so that a selection can be continued there.
+    The state is saved just before each event, so that a selection can be resumed there.
 
     Args:
         interval: tuning epochs between events.
-        order: in which order edges are decided.
-        describe: called after each epoch; what else to record.
+        describe: called after each epoch; returns further values to record.
 
     Returns:
         The complete decisions, which are also `training.decisions`.
@@ -182,7 +181,7 @@ def select(
 def select_at_once(
     training: SupernetTraining, rule: SelectionRule, saver: Saver, order: EdgeOrder = "order"
 ) -> Decisions:
-    """Carry out all events on the supernet as it is, without tuning: how DARTS selects by magnitude."""
+    """Carry out all events without tuning, as DARTS does for magnitude."""
     events, _ = schedule(training.supernet.cell_types, 1)
     due = [event._replace(epoch=training.epoch) for event in events]
     saver.safe_point()
@@ -194,7 +193,7 @@ def select_at_once(
 def _carry_out(
     due: list[Event], count: int, training: SupernetTraining, rule: SelectionRule, saver: Saver, order: EdgeOrder
 ) -> None:
-    """The events that are due, out of `count`: at each, every cell type that has something left to decide decides it."""
+    """Carry out the events that are due, out of `count`: at each, every cell type decides one edge or node, if any is left."""
     turns = [(event, cell_type) for event in due for cell_type in training.supernet.cell_types]
     for event, cell_type in turns[training.begin_epoch().decisions :]:
         if event.kind == "operation":
@@ -225,7 +224,7 @@ def _decide_operation(
     _log_scores(experiment, f"{label}: {choice.measured}", names, choice.scores)
     experiment.log.info("%s keeps %s", label, kept)
     if kept == "none":
-        replaced = "" if cell_type.inputs_kept is None else "; the genotype will hold the first other operation instead"
+        replaced = "" if cell_type.inputs_kept is None else "; the genotype will have the first other operation instead"
         experiment.log.warning("none won %s; the authors' code allows this%s", label, replaced)
     values = {"event": event.index, "cell_type": cell_type.name, "edge": edge, "kept": kept, "candidates": list(names)}
     experiment.record("operation_event", values | _columns(choice.scores), epoch=training.epoch)
@@ -257,9 +256,9 @@ def _decide_edges(
 
 
 def decide_during_search(training: SupernetTraining, rule: SelectionRule, saver: Saver, epochs: int) -> None:
-    """Decide the edges that the method wants decided before the training's next epoch.
+    """Decide the edges that the method has due before the training's next epoch.
 
-    The state just before is saved: a selection that chooses otherwise starts before the first decision.
+    The state is saved just before: a selection by another rule starts before the first decision.
     """
     due = training.architect.edges_due(training.epoch, epochs, training.decisions)
     if due:
@@ -272,13 +271,13 @@ def decide_during_search(training: SupernetTraining, rule: SelectionRule, saver:
 
 
 def first_decision(training: SupernetTraining, epochs: int) -> set[int]:
-    """The epoch before which a search takes its first decision, if it takes any."""
+    """The epoch of a search's first decision; empty if it takes none."""
     due = (epoch for epoch in range(epochs) if training.architect.edges_due(epoch, epochs, Decisions()))
     return set(islice(due, 1))
 
 
 def _drop_surplus(training: SupernetTraining, experiment: Experiment, cell_type: CellType, node: int) -> None:
-    """A node with as many decided edges as it keeps drops the others."""
+    """Drop the undecided edges of a node that has as many decided ones as it keeps."""
     if node not in training.decisions.undecided_nodes(cell_type):
         return
     decided = training.decisions.operations[cell_type.name]
@@ -298,7 +297,6 @@ def edge_label(cell_type: CellType, edge: int) -> str:
 
 
 def _log_scores(experiment: Experiment, title: str, labels: Sequence[str], scores: Scores | None) -> None:
-    """The scores of all candidates as a table in the log."""
     if scores is None:
         return
     width = max(len(label) for label in labels)

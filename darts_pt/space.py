@@ -1,7 +1,7 @@
-"""Search spaces: what one tells the commands, and the registry of those there are.
+"""Search spaces: their interface to the commands, and their registry.
 
-A space is a folder: its supernet, its networks, and a `space.py` whose `SPACES` maps the names of its spaces to them.
-docs/extending.md shows one. Nothing else names a space.
+A space is a folder with its supernet, its networks, and a `space.py` whose `SPACES` maps names to spaces
+(docs/extending.md). Nothing else names a space.
 """
 
 from __future__ import annotations
@@ -35,31 +35,31 @@ Kind = Literal["search", "selection", "training"]
 Preset = Mapping[str, Any]
 
 USUAL_DATASET = "cifar10"
-"""The data set whose presets stand for those that have none, and that folder names leave out."""
+"""Its presets serve data sets that have none; folder names leave it out."""
 
 
 class Command(NamedTuple):
-    """The options of a command, and the module that `python -m` runs; without one it is `python -m runs KIND SPACE`."""
+    """A command's options, and its module for `python -m`; without a module it is `python -m runs KIND SPACE`."""
 
     options: type[RunOptions]
     module: str | None = None
 
 
 class SearchSpace(ABC, Generic[Search, Selection]):
-    """A search space as the commands see it.
+    """The interface of a search space to the commands.
 
     Attributes:
-        name: what commands and plans call it.
-        title: the name that reports show.
-        commands: search, selection and, where architectures can be trained from scratch, training.
-        search_presets, training_presets: data set -> the values of options that the user leaves open.
-        training_recipe: what of the training no option says (fields of darts_pt.evaluation.TrainingOptions).
-        paper_training: options that the paper's training from scratch adds to the command's defaults.
-        paper_epochs: epochs of the paper's search: checkpoints of the original, which come without options, are of it.
-        evaluates_test: whether a search evaluates the test set after each epoch.
-        scripts: the last part of the names of its scripts, as in darts-201.sh; empty if it has none.
-        folder_per_dataset: whether experiments lie in a folder for each data set; else its name is part of theirs.
-        drawings: the formats in which a search and a selection draw their genotype.
+        name: its name in commands and plans.
+        title: its name in reports.
+        commands: search, selection and, if architectures can be trained from scratch, training.
+        search_presets, training_presets: data set -> values of the options that the user leaves open.
+        training_recipe: arguments of the training that are not options (fields of TrainingOptions).
+        paper_training: options of the paper's training from scratch besides the command's defaults.
+        paper_epochs: epochs of the paper's search; the original's checkpoints come without options.
+        evaluates_test: a search evaluates the test set after each epoch.
+        scripts: suffix of its scripts' names, as in darts-201.sh; empty if it has none.
+        folder_per_dataset: each data set has a folder of experiments; else its name is part of the experiment's.
+        drawings: formats in which a search and a selection draw their genotype.
     """
 
     name: str
@@ -77,31 +77,31 @@ class SearchSpace(ABC, Generic[Search, Selection]):
 
     @property
     def family(self) -> str:
-        """The spaces that share their commands and networks: the name of their folder of experiments."""
+        """Common name of the spaces with the same commands and networks; also their folder of experiments."""
         return self.name
 
     @property
     def label(self) -> str:
-        """The space in the name of a search's folder."""
+        """Its part of a search folder's name."""
         return self.scripts or self.name
 
     @property
     def default_seed(self) -> int:
-        """The seed of its commands where the user gives none."""
+        """The default seed of its commands."""
         return self.commands["search"].options.__dataclass_fields__["seed"].default
 
     def at(self, data_root: Path) -> SearchSpace[Search, Selection]:
-        """The same space, with its files looked for under `data_root`."""
+        """The same space with its files under `data_root`."""
         return self
 
     def command(self, kind: Kind, dataset: str | None = None) -> Command:
         """The command for a data set."""
         return self.commands[kind]
 
-    # Where runs are --------------------------------------------------------------------------------------------------
+    # Folders of runs -------------------------------------------------------------------------------------------------
 
     def experiments(self, options: Any) -> Path:
-        """The folder in which experiments are looked for by name."""
+        """The folder that holds the experiments."""
         folder = options.experiments / self.family
         return folder / (options.dataset or USUAL_DATASET) if self.folder_per_dataset else folder
 
@@ -113,33 +113,33 @@ class SearchSpace(ABC, Generic[Search, Selection]):
         return self.experiments(options) / "-".join(parts)
 
     def training_folder(self, options: Any) -> Path | None:
-        """The experiment folder of a training from scratch; None while the folder depends on what is yet to be selected."""
+        """The experiment folder of a training from scratch; None if it depends on a selection that is still to be run."""
         parts = [options.arch.replace("/", "+"), options.dataset, str(options.seed)]
         parts += [options.expid_tag] if options.expid_tag else []
         return self.experiments(options) / "eval" / "-".join(parts)
 
     def with_dataset(self, options: Selection) -> Selection:
-        """`options` with the data set of the search that they name, where only its folder tells it."""
+        """`options` with the data set of the search that they name, if only its folder tells."""
         return options
 
     def recognises(self, arch: str, experiments: Path) -> bool:
-        """Whether `arch` names an architecture or an experiment of this family."""
+        """True if `arch` names an architecture or an experiment of this family."""
         return os.path.exists(experiments / self.family / arch) or bool(self.scripts and f"-{self.scripts}-" in arch)
 
-    # What the options mean -------------------------------------------------------------------------------------------
+    # Options ---------------------------------------------------------------------------------------------------------
 
     def preset(self, options: Any) -> Preset:
-        """The values of the options that neither the user nor the search has set; they depend on the data set."""
+        """Values for the options that neither the user nor the search has set, by data set."""
         presets = self.training_presets if hasattr(options, "arch") else self.search_presets
         return presets.get(options.dataset or USUAL_DATASET, presets[USUAL_DATASET])
 
     def training_options(self, dataset: str) -> Preset:
-        """Options with which plans and paper.sh train on a data set, where the command's defaults are others."""
+        """Options of plans and paper.sh for a training on a data set, besides the command's defaults."""
         return {}
 
     @abstractmethod
     def criteria(self, options: Selection) -> tuple[dict[str, Criterion], dict[str, Criterion]]:
-        """Per cell type, what PT compares in operation events and in topology events."""
+        """The criteria of operation events and of topology events, by cell type."""
 
     # Supernets and genotypes -----------------------------------------------------------------------------------------
 
@@ -147,14 +147,14 @@ class SearchSpace(ABC, Generic[Search, Selection]):
     def supernet(
         self, options: Search | Selection, num_classes: int, generators: Generators, **settings: Any
     ) -> Supernet:
-        """A fresh supernet; whatever is random in it draws from `generators`.
+        """A fresh supernet, whose random operations draw from `generators`.
 
         Args:
             settings: the options that the search method declares `for_supernet`, such as PC-DARTS's `partial_channels`.
         """
 
     def sizes(self, state_dict: Mapping[str, Tensor], path: Path) -> dict[str, Any]:
-        """The size options of the supernet in a checkpoint that comes without a configuration.
+        """The size options of the supernet in a checkpoint without config.json.
 
         Raises:
             UserError: the checkpoint is of another space.
@@ -162,30 +162,30 @@ class SearchSpace(ABC, Generic[Search, Selection]):
         return {}
 
     def plain(self, genotype: Any) -> dict[str, Any]:
-        """A genotype as the content of genotype.json."""
+        """The content of genotype.json."""
         return {"space": self.name, "genotype": str(genotype)}
 
     def look_up(self, genotype: Any, dataset: str) -> dict[str, Any]:
-        """What a benchmark table knows of a genotype, as named numbers; empty where there is no table."""
+        """True accuracies of a genotype and other named numbers from a benchmark table; empty without a table."""
         return {}
 
     def has_table(self, dataset: str) -> bool:
-        """Whether a benchmark table knows the accuracies of architectures on a data set."""
+        """True if there is a benchmark table for a data set."""
         return False
 
     # Training from scratch -------------------------------------------------------------------------------------------
 
     def train(self, options: Any) -> dict[str, Any]:
-        """Train an architecture from scratch; the summary."""
+        """Train an architecture from scratch, and return the summary."""
         from darts_pt.commands.training import train
 
         return train(self, options)
 
     def architecture(self, options: Any) -> str:
-        """The text of the genotype that the options name: by its file, or by an experiment.
+        """The text of the genotype that the options name, by a file or an experiment.
 
         Raises:
-            UserError: there is none of this space.
+            UserError: there is no such genotype of this space.
         """
         chosen = find_genotype(options.arch, [self.experiments(options), Path()])
         genotype = read_genotype(chosen.path, self.name) if chosen else None
@@ -217,7 +217,7 @@ class SearchSpace(ABC, Generic[Search, Selection]):
         return Cell(edges, inputs | {max(targets): "output"})
 
     def finish(self, genotype: Any, folder: Path) -> None:
-        """Called when a search or a selection has its genotype and has written it into `folder`."""
+        """Called when a search or a selection has written its genotype into `folder`."""
         for suffix in self.drawings:
             self.draw(genotype, folder / f"cells.{suffix}")
 
@@ -225,11 +225,11 @@ class SearchSpace(ABC, Generic[Search, Selection]):
 # The registry --------------------------------------------------------------------------------------------------------
 
 ENTRY_POINTS = "darts_pt.spaces"
-"""Installed packages name their module with `SPACES` here."""
+"""Entry points of other packages: their modules with `SPACES`."""
 
 
 class Spaces(Mapping[str, "SearchSpace[Any, Any]"]):
-    """The spaces by name: of every folder beside darts_pt that has a space.py, and of installed packages."""
+    """Name -> space, of every folder beside darts_pt with a space.py, and of installed packages."""
 
     @cached_property
     def _found(self) -> dict[str, SearchSpace[Any, Any]]:
@@ -252,7 +252,7 @@ class Spaces(Mapping[str, "SearchSpace[Any, Any]"]):
         return len(self._found)
 
     def families(self) -> dict[str, SearchSpace[Any, Any]]:
-        """Family -> one of its spaces: for what they share."""
+        """Family -> one of its spaces."""
         found: dict[str, SearchSpace[Any, Any]] = {}
         for space in self.values():
             found.setdefault(space.family, space)

@@ -1,10 +1,9 @@
-"""A supernet in training: the two halves of the data, the bilevel steps, evaluations; and how it is saved and restored."""
+"""The training of a supernet: the halves of the data, bilevel steps, evaluations, and the state for checkpoints."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from darts_pt.architect import Architect, Batch, bilevel_step
-from darts_pt.data.batches import in_batches, passes, random_batch_indices, shuffled
+from darts_pt.data.batches import in_batches, random_batch_indices, shuffled
 from darts_pt.data.data_set import DataSet
 from darts_pt.hyperparameters import WeightOptions
 from darts_pt.run import checkpoint as checkpoints
@@ -25,16 +24,16 @@ from darts_pt.supernet import Decisions, MixingWeights, Supernet
 
 
 class Halves(NamedTuple):
-    """Indices [n] (int64, on the device) of the training set's two halves."""
+    """Indices [n] (int64, on the device) of the two halves of the training set."""
 
     train: Tensor
     valid: Tensor
 
 
 def sgd(supernet: Supernet, options: WeightOptions, learning_rate: float | None = None) -> torch.optim.SGD:
-    """SGD over all weights of the supernet, at `learning_rate` or the initial one of the options."""
+    """SGD over all weights of the supernet; `learning_rate` replaces that of the options."""
     lr = options.learning_rate if learning_rate is None else learning_rate
-    # foreach: a supernet has hundreds of small weights; stepped together they cost a few kernels, not four each.
+    # foreach: hundreds of small weights are stepped together, by a few kernels in all instead of four each.
     return torch.optim.SGD(
         supernet.parameters(), lr=lr, momentum=options.momentum, weight_decay=options.weight_decay, foreach=True
     )
@@ -46,19 +45,20 @@ def cosine(optimizer: torch.optim.SGD, options: WeightOptions, epochs: int) -> t
 
 
 class SupernetTraining:
-    """A supernet, its alpha, its data and all that changes from step to step.
+    """A supernet, its alpha, its data and everything else that changes from step to step.
 
     Attributes:
-        decisions: what selection has decided so far.
-        epoch, progress: epochs completed, and how far the present one is (None between epochs).
-        ranks: in a selection by several processes, all of them; each trains the whole supernet on the same batches.
+        decisions: the decisions of the selection so far.
+        epoch, progress: epochs completed, and the progress of the present one (None between epochs).
+        between_batches: called between the batches of an evaluation.
+        ranks: the processes of a selection; each trains the whole supernet on the same batches.
 
     Args:
         scheduler: None for tuning at a constant learning rate.
-        fast: one batch per epoch and evaluation, to see whether everything runs.
+        fast: one batch per epoch and evaluation, for a quick trial.
 
     Raises:
-        ArgumentError: the batches are larger than a half.
+        ArgumentError: a batch is larger than a half.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class SupernetTraining:
         if options.batch_size > smallest:
             raise ArgumentError(
                 "batch_size",
-                f"expected at most {smallest}, the images of a half of the training set, got {options.batch_size}; or use "
+                f"expected at most {smallest}, the images in a half of the training set, got {options.batch_size}; or use "
                 "another train_portion",
             )
         self.architect = architect
@@ -106,9 +106,10 @@ class SupernetTraining:
         return self.data.batch(self.data.train, indices, self.data.augmentation, self.generators, self.dtype)
 
     def search_batches(self) -> tuple[int, Iterator[Tensor]]:
-        """The steps of an epoch of search, and indices for those that remain.
+        """The number of steps in an epoch of search, and the indices of the remaining batches.
 
-        There are as many as a pass over the train half has, but each is drawn from all of it, as in the original.
+        There are as many steps as in a pass over the train half, but each batch is drawn from all of it, as in the
+        original.
         """
         steps = 1 if self.fast else math.ceil(len(self.halves.train) / self.options.batch_size)
         half, size, stream = self.halves.train, self.options.batch_size, self.generators["batches"]
@@ -116,51 +117,43 @@ class SupernetTraining:
         return steps, (random_batch_indices(half, size, stream) for _ in range(steps - done))
 
     def tuning_batches(self) -> tuple[int, Iterator[Tensor]]:
-        """The steps of a tuning epoch, a pass over the train half in random order; and indices for those that remain."""
+        """The number of steps in a tuning epoch, a pass over the train half, and the indices of the remaining batches."""
         progress = self.begin_epoch()
         if progress.order is None:
-            progress.order = self._shuffled_train_half()
+            progress.order = shuffled(self.halves.train, self.generators["batches"])
         batches = self._in_batches(progress.order)
         return len(batches), iter(batches[progress.steps :])
 
     def valid_batches(self) -> Iterator[Batch]:
-        """The whole valid half once, in random order, with the training augmentation, as in the original."""
-        return self._whole(self.halves.valid)
+        """A pass over the valid half in random order, with the training augmentation, as in the original."""
+        return self._pass(self.halves.valid)
 
     def train_batches(self) -> Iterator[Batch]:
-        """The whole train half once, as the valid half."""
-        return self._whole(self.halves.train)
+        """A pass over the train half, like that over the valid half."""
+        return self._pass(self.halves.train)
 
     def test_batches(self) -> Iterator[Batch]:
-        """The whole test set once, not augmented."""
+        """A pass over the test set, without augmentation."""
         images = self.data.test
-        order = torch.arange(len(images.labels), device=images.labels.device)
-        chunks = self._limited(passes(order, min(self.options.batch_size, len(order)), None))
+        chunks = self._in_batches(torch.arange(len(images.labels), device=images.labels.device))
         return self._checked(self.data.batch(images, chunk, None, self.generators, self.dtype) for chunk in chunks)
 
-    def _whole(self, half: Tensor) -> Iterator[Batch]:
-        indices = passes(half, self.options.batch_size, self.generators["batches"])
-        return self._checked(self.batch(chunk) for chunk in self._limited(indices))
+    def _pass(self, half: Tensor) -> Iterator[Batch]:
+        chunks = self._in_batches(shuffled(half, self.generators["batches"]))
+        return self._checked(self.batch(chunk) for chunk in chunks)
+
+    def _in_batches(self, order: Tensor) -> list[Tensor]:
+        return in_batches(order, self.options.batch_size)[: 1 if self.fast else None]
 
     def _checked(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """The same batches; between them the run may be asked to stop."""
         for batch in batches:
             self.between_batches()
             yield batch
 
-    def _shuffled_train_half(self) -> Tensor:
-        return shuffled(self.halves.train, self.generators["batches"])
-
-    def _in_batches(self, order: Tensor) -> list[Tensor]:
-        return list(self._limited(in_batches(order, self.options.batch_size)))
-
-    def _limited(self, batches: Iterable[Tensor]) -> Iterator[Tensor]:
-        return islice(iter(batches), 1 if self.fast else None)
-
     # Training ----------------------------------------------------------------------------------------------------
 
     def begin_epoch(self) -> EpochProgress:
-        """The progress of the epoch that is under way, or of a new one."""
+        """The progress of the present epoch; starts one between epochs."""
         self.progress = self.progress or EpochProgress()
         return self.progress
 
@@ -180,30 +173,30 @@ class SupernetTraining:
         )
 
     def tune(self) -> None:
-        """One pass of bilevel steps over the train half; nothing is logged or saved."""
-        for indices in self._in_batches(self._shuffled_train_half()):
+        """One pass of bilevel steps over the train half, without logging or saving."""
+        for indices in self._in_batches(shuffled(self.halves.train, self.generators["batches"])):
             self.step(indices)
 
     def end_epoch(self) -> None:
-        """The epoch has been trained and evaluated."""
+        """Step the learning rate and count the epoch; call it after the evaluations."""
         if self.scheduler:
             checkpoints.next_learning_rate(self.scheduler)
         self.epoch += 1
         self.progress = None
 
     def synchronise(self) -> None:
-        """Take over the first process's weights, statistics and alpha: rounding may differ between machines."""
+        """Copy the first process's weights, statistics and alpha: rounding may differ between machines."""
         self.ranks.take_from_first([*self.supernet.state_dict().values(), *self.architect.alpha.values()])
 
     def evaluate(self, batches: Iterable[Batch]) -> Metrics:
-        """The supernet in eval mode under its present mixing weights."""
+        """Accuracy and loss of the supernet in eval mode under its present mixing weights."""
         self.supernet.eval()
         return evaluate(self.supernet, self.architect.mixing(self.decisions), batches)
 
     # Saving ------------------------------------------------------------------------------------------------------
 
     def to_checkpoint(self) -> dict[str, Any]:
-        """Plain data that :meth:`restore` takes up exactly; the keys are explained in :mod:`darts_pt.run.checkpoint`."""
+        """The state for :meth:`restore`, as plain data; :mod:`darts_pt.run.checkpoint` explains the keys."""
         return {
             "epoch": self.epoch,
             "state_dict": self.supernet.state_dict(),
@@ -219,7 +212,7 @@ class SupernetTraining:
         }
 
     def restore(self, checkpoint: dict[str, Any], path: Path) -> None:
-        """Continue from a checkpoint of the same kind of run."""
+        """Restore the state of :meth:`to_checkpoint`; training goes on bit by bit."""
         self.restore_supernet(checkpoint, path)
         checkpoints.load_optimizer(self.weight_optimizer, checkpoint["optimizer"], path, "the weights")
         if self.scheduler and checkpoint.get("scheduler") is not None:
@@ -231,7 +224,7 @@ class SupernetTraining:
             self.generators.restore(checkpoint["generators"])
 
     def restore_supernet(self, checkpoint: dict[str, Any], path: Path) -> None:
-        """Weights, alpha, its optimiser and decisions: what selection takes from a search, the original's included."""
+        """Restore weights, alpha, its optimiser and decisions: all that a selection needs, also from the original."""
         checkpoints.load_weights(self.supernet, checkpoint["state_dict"], path)
         self._restore_alpha(checkpoint["alpha"], path)
         checkpoints.load_optimizer(self.architect.optimizer, checkpoint["arch_optimizer"], path, "alpha")
@@ -251,14 +244,13 @@ class SupernetTraining:
                 if saved.shape != alpha.shape:
                     raise UserError(
                         f"checkpoint {path}: alpha of {cell.name} has shape {tuple(saved.shape)}, "
-                        f"expected {tuple(alpha.shape)}: it was made for another space"
+                        f"expected {tuple(alpha.shape)}: it is from another space"
                     )
                 alpha.copy_(saved)
 
     def _decisions_in(self, checkpoint: dict[str, Any], path: Path) -> Decisions:
-        """What had been decided when the checkpoint was saved; the original's has no such key."""
         plain = checkpoint.get("decisions")
-        if plain is None:
+        if plain is None:  # A checkpoint of the original.
             return Decisions()
         try:
             decisions = Decisions.from_dict(plain)
@@ -274,7 +266,7 @@ def evaluate(supernet: Supernet, mixing: MixingWeights, batches: Iterable[Batch]
     """Accuracy and loss over all images of `batches`, in the mode (train or eval) that the supernet is in.
 
     Raises:
-        ValueError: there is no batch.
+        ValueError: `batches` is empty.
     """
 
     def forward(images: Tensor, *tensors: Tensor) -> tuple[Tensor]:

@@ -155,7 +155,7 @@ class SotaNetwork(EvaluationNetwork):
             if isinstance(module, Noise):
                 module.generator = generators["noise"]
 
-    def computes(self, share: Share) -> None:
+    def set_share(self, share: Share) -> None:
         self._share = share
         for module in self.modules():
             if isinstance(module, Noise):

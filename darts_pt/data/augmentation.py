@@ -1,4 +1,4 @@
-"""Augmentation of a whole batch by a few tensor operations: random crops, flips and cutout."""
+"""Augment a whole batch by a few tensor operations: random crops, flips and cutout."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from darts_pt.run.processes import Share
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How training images are varied.
+    """The random changes to training images.
 
     Attributes:
         crop_padding: pixels of black added on every side before a random crop of the original size; 0 for no crop.
-        flip: whether every second image, on average, is mirrored left to right.
+        flip: mirror an image left to right with probability 1/2.
         cutout: side in pixels of a square hole at a random place; 0 for none (DeVries & Taylor, 2017).
     """
 
@@ -35,12 +35,12 @@ class Augmentation:
 def augment(
     pixels: Tensor, augmentation: Augmentation, generator: torch.Generator, share: Share | None = None
 ) -> Tensor:
-    """Random crop with zero padding and random flip, image by image; uint8 [B, 3, H, W] in and out.
+    """Crop (with zero padding) and flip each image at random; uint8 [B, 3, H, W] in and out.
 
     Cutout comes later: its holes are 0 *after* normalisation (:func:`cut_out`).
 
     Args:
-        share: which part of a batch the images are; random numbers are drawn for the whole batch. None: all of it.
+        share: the part of a batch that the images are, None for all of it; random numbers are drawn for the whole batch.
     """
     padding, flip = augmentation.crop_padding, augmentation.flip
     if padding == 0 and not flip:
@@ -57,7 +57,7 @@ def augment(
         offsets = torch.randint(2 * padding + 1, (2, drawn, 1), generator=generator, device=device)[:, mine]
         rows, columns = rows + offsets[0], columns + offsets[1]
         pixels = functional.pad(pixels, (padding, padding, padding, padding))
-    # Crop and flip at once: one gather per image, over its pixels in a row.
+    # Crop and flip at once: one gather over the flattened pixels.
     source = rows.unsqueeze(2) * pixels.shape[3] + columns.unsqueeze(1)
     flat = pixels.flatten(2).gather(2, source.view(batch, 1, -1).expand(-1, channels, -1))
     return flat.view(batch, channels, height, width)
@@ -84,5 +84,5 @@ def cut_out(images: Tensor, side: int, generator: torch.Generator, share: Share 
 
 
 def _drawn(batch: int, share: Share | None) -> tuple[int, slice]:
-    """For how many images to draw, and which of those are ours: ranks together see what one process sees."""
+    """The number of images to draw for, and the part that is ours: all ranks together draw what one process draws."""
     return (batch, slice(None)) if share is None else (share.total, share.place)

@@ -1,4 +1,4 @@
-"""A data set as uint8 tensors on the device, and batches of it as a network takes them."""
+"""A data set as uint8 tensors on the device, and the batches that a network gets."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Images:
 
 
 class Source(NamedTuple):
-    """A data set as it is read: images on the CPU, and the names of the classes in the order of their labels."""
+    """A data set before it is put on the device: images on the CPU, and the class names in the order of labels."""
 
     train: Images
     test: Images
@@ -46,11 +46,11 @@ class DataSet:
     """A data set on the device.
 
     Attributes:
-        name: by which benchmark tables know it.
+        name: its name in benchmark tables.
         classes: the number of classes; labels are 0 … classes - 1.
         mean, std: per channel, of pixels scaled to [0, 1].
-        augmentation: the training augmentation that belongs to the data set, without cutout.
-        sorted_by_class: the images' order is not random, so its halves must be drawn.
+        augmentation: the training augmentation.
+        sorted_by_class: the images are not in random order, so the halves must be drawn at random.
     """
 
     name: str
@@ -72,18 +72,18 @@ class DataSet:
         dtype: torch.dtype = torch.float32,
         share: Share | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """The images (of `train` or `test`) at `indices`, ready for the network.
+        """The images (of `train` or `test`) at `indices`, as the network gets them.
 
         Args:
             indices: int64 [batch], on the images' device.
-            augmentation: None for none; else drawn from the stream "augmentation".
-            share: only this part of the batch; random numbers are drawn for the whole batch.
+            augmentation: drawn from the stream "augmentation"; None for none.
+            share: return only this part of the batch; random numbers are drawn for the whole batch.
 
         Returns:
             normalised images [batch, 3, height, width] of `dtype`, and labels int64 [batch].
         """
         indices = indices if share is None else indices[share.place]
-        # index_select copies whole images at once; indexing with [] is ten times slower on the CPU.
+        # index_select copies whole images; indexing with [] is ten times slower on the CPU.
         pixels, labels = images.pixels.index_select(0, indices), images.labels.index_select(0, indices)
         if augmentation is None:
             return normalise(pixels, self.mean, self.std, dtype), labels
@@ -94,7 +94,7 @@ class DataSet:
     def train_batches(
         self, batches: Sequence[Tensor], epoch: int, ranks: Ranks, generators: Generators, dtype: torch.dtype
     ) -> Iterator[MicroBatch]:
-        """As :class:`darts_pt.data.loaders.Loader` says."""
+        """See :class:`darts_pt.data.loaders.Loader`."""
         for indices in batches:
             share = ranks.share(len(indices))
             yield MicroBatch(*self.batch(self.train, indices, self.augmentation, generators, dtype, share), share)
@@ -102,7 +102,7 @@ class DataSet:
     def test_batches(
         self, batches: Sequence[Tensor], ranks: Ranks, generators: Generators, dtype: torch.dtype
     ) -> Iterator[MicroBatch]:
-        """As :class:`darts_pt.data.loaders.Loader` says."""
+        """See :class:`darts_pt.data.loaders.Loader`."""
         for indices in batches:
             share = ranks.share(len(indices))
             yield MicroBatch(*self.batch(self.test, indices, None, generators, dtype, share), share)
@@ -120,14 +120,14 @@ def normalise(
 def _scale_and_shift(
     mean: tuple[float, ...], std: tuple[float, ...], dtype: torch.dtype, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Normalisation as x · scale + shift, kept on the device: sending them with every batch would stall a GPU."""
+    """Normalisation as x · scale + shift, cached on the device: sending it with every batch would stall a GPU."""
     deviation = torch.tensor(std, dtype=torch.float64).view(-1, 1, 1)
     scale, shift = 1 / (255 * deviation), -torch.tensor(mean, dtype=torch.float64).view(-1, 1, 1) / deviation
     return scale.to(device, dtype), shift.to(device, dtype)
 
 
 def channel_statistics(pixels: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation per channel of uint8 pixels [N, 3, H, W] scaled to [0, 1]; exact, by counting."""
+    """Mean and standard deviation per channel of uint8 pixels [N, 3, H, W] scaled to [0, 1], from counts of values."""
     values = torch.arange(256, dtype=torch.float64) / 255
     means, deviations = [], []
     for channel in range(pixels.shape[1]):
@@ -135,6 +135,6 @@ def channel_statistics(pixels: Tensor) -> tuple[tuple[float, ...], tuple[float, 
         share /= share.sum()
         mean = (share * values).sum()
         means.append(float(mean))
-        # The channel of a data set may be constant; dividing it by 1 leaves it finite.
+        # A constant channel is divided by 1.
         deviations.append(float((share * (values - mean).square()).sum().sqrt()) or 1.0)
     return tuple(means), tuple(deviations)

@@ -1,4 +1,4 @@
-"""The train half and the valid half of a training set, as indices; stratified where its images are sorted by class."""
+"""The train half and the valid half of a training set, as indices; stratified if the images are sorted by class."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from darts_pt.run.errors import ArgumentError
 
 
 def halves(data: DataSet, train_portion: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Indices (int64, on the device) of the training images in the train half and in the valid half.
+    """Indices (int64, on the device) of the train half and of the valid half.
 
-    The train half is the first floor(train_portion · N) images in the data set's own order, as in the original. A
-    data set that is sorted by class gets a stratified split drawn from `seed` instead; its halves are ascending.
+    The train half is the first floor(train_portion · N) images in the data set's own order, as in the original. A data set
+    that is sorted by class gets a stratified split drawn from `seed` instead; its halves are ascending.
 
     Raises:
         ArgumentError: for a portion outside (0, 1), an empty half, or a half that lacks a class.
@@ -43,17 +43,14 @@ def halves(data: DataSet, train_portion: float, seed: int) -> tuple[Tensor, Tens
 
 
 def stratified_order(labels: Tensor, generator: torch.Generator) -> Tensor:
-    """A random order (int64 [N]) of which every beginning holds the classes in the proportions of the whole.
-
-    Cutting it anywhere gives a stratified split. Labels and generator are on the CPU.
-    """
+    """Draw a random order (int64 [N]) that gives a stratified split wherever it is cut; all on the CPU."""
     shuffled = torch.randperm(len(labels), generator=generator)
     by_class = shuffled[torch.argsort(labels[shuffled], stable=True)]
     counts = torch.bincount(labels)
     first = torch.cumsum(counts, 0) - counts
     of_class = labels[by_class]
     rank = torch.arange(len(labels)) - first[of_class]
-    # An image's place within its class, from 0 to 1; images at one place (one per class) follow in random order.
+    # An image's place within its class, from 0 to 1; images at the same place (one per class) follow in random order.
     place = torch.empty(len(labels), dtype=torch.float64)
     place[by_class] = (rank.double() + 0.5) / counts[of_class]
     return shuffled[torch.argsort(place[shuffled], stable=True)]

@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
-"""Endings of the names of images; other files in a class folder are ignored."""
+"""Suffixes of image files; other files in a class folder are ignored."""
 TRAIN_PORTION = 0.8
-"""How much is for training where the folder has no test set of its own."""
+"""Share of the training set where the folder has no test set."""
 SMALLEST_SIDE, MOST_PIXELS = 4, 50_000_000
 FILES_PER_TASK = 256
 
 
 class ImageFiles(NamedTuple):
-    """Images that are not decoded yet: the class names, paths sorted by class and name, and labels (int64)."""
+    """Images before decoding: the class names, paths sorted by class and name, and labels (int64)."""
 
     class_names: tuple[str, ...]
     paths: list[str]
@@ -37,19 +37,19 @@ class ImageFiles(NamedTuple):
 
 
 def read_image_folder(folder: Path, image_size: int | None = None, seed: int = 0) -> Source:
-    """Images in the layout of torchvision's ImageFolder: a folder per class, classes numbered in alphabetical order.
+    """Read images in the layout of torchvision's ImageFolder: a folder per class, classes in alphabetical order.
 
     The layout is `folder`/train/CLASS/* with `folder`/test/CLASS/* (or val), or only `folder`/CLASS/*, of which a
-    stratified fifth becomes the test set. Class folders are searched at every depth; names with a leading dot and
-    files without an image's suffix are ignored. Grey images get three equal channels, transparency is dropped.
+    stratified fifth becomes the test set. Class folders are searched at every depth; names with a leading dot and files
+    without an image's suffix are ignored. Grey images get three equal channels, transparency is dropped.
 
     Args:
-        image_size: the side in pixels to which every image is resized (shorter side) and cropped (centre). None takes
-            the images as they are; they must then all have one size.
-        seed: of the fifth that becomes the test set. It should be the same in search, selection and evaluation.
+        image_size: the side in pixels to which every image is resized (shorter side) and cropped (centre). None keeps
+            the images, which must then all have the same size.
+        seed: of the fifth that becomes the test set. Use the same in search, selection and evaluation.
 
     Raises:
-        UserError: naming the folder or file that is missing, empty, broken, too large, or of another size.
+        UserError: a folder or file is missing, empty, damaged, too large, or of another size.
         ArgumentError: the size is too small, too large, or missing.
     """
     folder = existing_folder(folder, "one that holds train/CLASS/ and test/CLASS/")
@@ -68,24 +68,20 @@ def read_image_folder(folder: Path, image_size: int | None = None, seed: int = 0
     images = Images(_decode(paths, image_size), labels)
     order = stratified_order(labels, torch.Generator().manual_seed(seed))
     cut = int(TRAIN_PORTION * len(order))
-    # Both parts stay sorted by class, as they would be in folders of their own.
+    # Both parts stay sorted by class, as if they were in separate folders.
     return Source(images[order[:cut].sort().values], images[order[cut:].sort().values], names)
 
 
 def existing_folder(folder: Path, expected: str) -> Path:
-    """The folder, with ~ expanded.
-
-    Raises:
-        UserError: it is not one.
-    """
-    folder = Path(os.path.expanduser(folder))  # unlike Path.expanduser, it leaves an unknown ~name as it is
+    """The folder with ~ expanded; raises UserError if it is not a folder."""
+    folder = Path(os.path.expanduser(folder))  # Path.expanduser would raise at an unknown ~name.
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder: expected {expected}")
     return folder
 
 
 def list_train_and_test(folder: Path, test_names: Sequence[str]) -> tuple[ImageFiles, ImageFiles]:
-    """The images in `folder`/train and in its test folder, the first of `test_names` that is there.
+    """The images in `folder`/train and in the test folder, the first of `test_names` that exists.
 
     Raises:
         UserError: a folder or the images of a class are missing, or the two have different classes.
@@ -104,7 +100,7 @@ def list_train_and_test(folder: Path, test_names: Sequence[str]) -> tuple[ImageF
 
 
 def list_images(folder: Path) -> ImageFiles:
-    """The images in the class folders of `folder`."""
+
     names = tuple(_subfolders(folder))
     if len(names) < 2:
         found = f"only the class folder '{names[0]}'" if names else "no class folders"
@@ -126,7 +122,7 @@ def _subfolders(folder: Path) -> list[str]:
 
 
 def _image_paths(folder: Path) -> list[str]:
-    """The images at every depth of a class folder, sorted; links are followed, but no folder is entered twice."""
+    """The images at every depth of a class folder, sorted; follows links, but enters no folder twice."""
     found, entered = [], set()
     for path, subfolders, members in os.walk(folder, followlinks=True):
         entered.add(os.path.realpath(path))
@@ -137,9 +133,9 @@ def _image_paths(folder: Path) -> list[str]:
 
 
 def _decode(paths: Sequence[str], image_size: int | None) -> Tensor:
-    """All files as uint8 [N, 3, height, width]; decoded in threads, since decoders release Python's lock."""
+    """Decode all files to uint8 [N, 3, height, width], in threads: decoders release Python's lock."""
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        warnings.simplefilter("ignore")  # PIL's notes on palettes and sizes; what matters raises below
+        warnings.simplefilter("ignore")  # PIL's notes on palettes and sizes.
         height = width = image_size
         if height is None or width is None:
             height, width = _read(paths[0], None, None).shape[:2]
@@ -157,30 +153,29 @@ def _decode(paths: Sequence[str], image_size: int | None) -> Tensor:
 
 
 def _check_memory(needed: int) -> None:
-    """Refuse what cannot fit before the machine comes to a halt over it."""
-    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        # Twice, since the decoded images are turned from height × width × channel into channel × height × width.
-        if 2 * needed > memory:
-            raise ArgumentError(
-                "image_size",
-                f"the images would take 2 × {needed / 2**30:.1f} GiB as pixels and this machine has "
-                f"{memory / 2**30:.1f} GiB: give a smaller size",
-            )
+    """Raises ArgumentError if the pixels, `needed` bytes, do not fit into this machine's memory."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    # Twice, since the decoded images are turned from height × width × channel into channel × height × width.
+    if 2 * needed > memory:
+        raise ArgumentError(
+            "image_size",
+            f"the images would take 2 × {needed / 2**30:.1f} GiB as pixels and this machine has "
+            f"{memory / 2**30:.1f} GiB: give a smaller size",
+        )
 
 
 def _read(path: str, size: tuple[int, int] | None, image_size: int | None) -> np.ndarray:
-    """One image as uint8 [height, width, 3], of the given size (width, height) where that is not None."""
+    """Decode an image to uint8 [height, width, 3]; `size` (width, height) is the one expected, None for any."""
     from PIL import Image, ImageOps
 
-    if not os.path.isfile(path):  # opening a pipe would wait for ever
+    if not os.path.isfile(path):  # Opening a pipe would wait for ever.
         raise UserError(f"{path} is not a regular file: fix or remove it")
     try:
         with Image.open(path) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise UserError(f"{path} is huge ({image.width}x{image.height} pixels): make it smaller or remove it")
             if image_size is not None:
-                # A JPEG can be decoded at a fraction of its size, which spares most of the work.
+                # A JPEG is decoded at a fraction of its size, which saves most of the work.
                 image.draft("RGB", (2 * image_size, 2 * image_size))
                 return np.asarray(ImageOps.fit(in_colour(image), (image_size, image_size), Image.Resampling.BICUBIC))
             if size is not None and image.size != size:
@@ -192,16 +187,16 @@ def _read(path: str, size: tuple[int, int] | None, image_size: int | None) -> np
             return np.asarray(in_colour(image))
     except UserError:
         raise
-    except Exception as error:  # decoders fail in many ways
+    except Exception as error:  # Decoders fail in many ways.
         reason = "it is empty" if os.path.getsize(path) == 0 else " ".join(str(error).split())
         raise UserError(f"{path} cannot be read as an image ({reason}): fix or remove it") from error
 
 
 def in_colour(image: Image) -> Image:
-    """The image in RGB with 8 bits a channel."""
+    """The image in RGB with 8 bits per channel."""
     if image.mode == "RGB":
         return image
-    if image.mode.startswith("I"):  # 16 bits a pixel, which convert() would clip to white
+    if image.mode.startswith("I"):  # 16 bits per pixel, which convert() would clip to white.
         from PIL import Image as images
 
         image = images.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))

@@ -1,4 +1,4 @@
-"""Loaders give evaluation training its batches, from a data set on the device or from images decoded as needed."""
+"""The batches of evaluation training: from a data set on the device, or from images decoded on the way."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from darts_pt.run.processes import Ranks, Share
 
 
 class MicroBatch(NamedTuple):
-    """One forward pass of one rank: images [n, 3, height, width], labels [n], and the share of the whole that they are."""
+    """The images [n, 3, height, width] and labels [n] of one forward pass of one rank, and their share of the batch."""
 
     images: Tensor
     labels: Tensor
@@ -21,7 +21,7 @@ class MicroBatch(NamedTuple):
 
 
 class Loader(Protocol):
-    """A training set and a test set; their labels are 0 … classes - 1."""
+    """A training set and a test set with labels 0 … classes - 1."""
 
     @property
     def classes(self) -> int: ...

@@ -1,4 +1,4 @@
-"""The data sets by name: CIFAR-10 and -100, SVHN, ImageNet16-120, digits, and a user's own images."""
+"""Read the data sets: CIFAR-10 and -100, SVHN, ImageNet16-120, digits, and a user's own images."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from darts_pt.data.image_folder import read_image_folder
 from darts_pt.run.errors import ArgumentError, UserError
 
 DATA_ROOT = Path(__file__).resolve().parents[2] / "data"
-"""Where the data sets are unless told otherwise."""
+"""Default folder of the data sets."""
 DOWNLOAD_TIMEOUT = 30.0
-"""Seconds without an answer after which a server counts as unreachable."""
+"""Seconds to wait for an answer of a server."""
 DIGITS_TRAIN = 1197
-"""How many of the 1,797 digits are for training; the other 600 are the test set."""
+"""Training images among the 1,797 digits; the other 600 are the test set."""
 IMAGENET16_URL = "https://image-net.org/download-images.php"
 IMAGENET16_MD5 = {
     "train_data_batch_1": "27846dcaa50de8e21a7d1a35f30f0e91",
@@ -42,7 +42,7 @@ IMAGENET16_MD5 = {
     "train_data_batch_10": "8f03f34ac4b42271a294f91bf480f29b",
     "val_data": "3410e3017fdaefba8d5073aaa65e4bd6",
 }
-"""The files with which NAS-Bench-201 was made; its code checks the same sums."""
+"""The files with which NAS-Bench-201 was made; its code checks the same MD5 sums."""
 
 logger = logging.getLogger(__name__)
 
@@ -59,15 +59,15 @@ def load(
 
     Args:
         name: one of :data:`DATA_SETS`.
-        root: where the built-in data sets are, or are downloaded to.
-        image_size: for 'folder' only: the side to which its images are resized; None takes them as they are.
-        data: for 'folder' only: where the images are (see :mod:`darts_pt.data.image_folder`).
-        seed: for 'folder' only: of the test set that is set aside where the folder has none. Give all commands of an
-            experiment the same one, not the run's seed: the test set must stay unseen from search to evaluation.
+        root: folder of the built-in data sets, also for downloads.
+        image_size: for 'folder' only: the side to which its images are resized; None keeps their size.
+        data: for 'folder' only: the folder of images (see :mod:`darts_pt.data.image_folder`).
+        seed: for 'folder' only: of the test set that is split off if the folder has none. It must be the same from search
+            to evaluation, so not the run's seed: the test set must stay unseen.
 
     Raises:
-        ArgumentError: for an unknown name, and for arguments that contradict each other.
-        UserError: for data that is missing or damaged.
+        ArgumentError: the name is unknown, or arguments contradict each other.
+        UserError: the data are missing or damaged.
     """
     if name not in DATA_SETS:
         raise ArgumentError("dataset", f"expected one of {', '.join(DATA_SETS)}, got '{name}'")
@@ -75,7 +75,7 @@ def load(
         if data is None:
             raise ArgumentError("data", "needed for 'folder': a folder that holds train/CLASS/ and test/CLASS/")
         source = read_image_folder(Path(data), image_size, seed)
-        # An eighth of the shorter side, as 4 pixels are of CIFAR's.
+        # The crop's padding is an eighth of the shorter side, as on CIFAR.
         known = _BuiltIn(lambda root: source, None, None, Augmentation(min(source.train.pixels.shape[2:]) // 8, True))
     else:
         if image_size is not None:
@@ -99,7 +99,7 @@ def load(
 
 
 def read_cifar(name: str, root: Path) -> Source:
-    """CIFAR-10, or the 100 fine classes of CIFAR-100, downloaded into `root` if need be."""
+    """CIFAR-10, or CIFAR-100 with its 100 fine classes, downloaded into `root` if necessary."""
     from torchvision import datasets
 
     kind = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[name]
@@ -113,7 +113,7 @@ def read_cifar(name: str, root: Path) -> Source:
 
 
 def read_svhn(root: Path) -> Source:
-    """SVHN (cropped digits, without the extra images), downloaded into `root` if need be."""
+    """SVHN (cropped digits, without the extra images), downloaded into `root` if necessary."""
     from torchvision.datasets import SVHN
 
     sets = []
@@ -125,24 +125,24 @@ def read_svhn(root: Path) -> Source:
 
 
 def _from_torchvision(name: str, kind: Callable[..., Any], root: Path, url: str, md5: str, **split: Any) -> Any:
-    """A data set of torchvision's, which checks its files by their md5; they are downloaded if they are not whole."""
+    """A data set of torchvision, which checks the MD5 of its files; missing or damaged ones are downloaded."""
     from torchvision.datasets.utils import download_and_extract_archive, download_url
 
     try:
         return kind(root, **split)
-    except (OSError, RuntimeError):  # a file is missing or damaged
-        logger.info("%s: no whole copy in %s, getting %s", name, root, url)
+    except (OSError, RuntimeError):  # A file is missing or damaged.
+        logger.info("%s: no complete copy in %s, downloading %s", name, root, url)
     timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
     try:
         fetch = download_and_extract_archive if url.endswith(".gz") else download_url
         fetch(url, str(root), md5=md5)
         return kind(root, **split)
-    except Exception as error:  # network, disk, checksum and archive errors of several libraries: all end the same way
+    except Exception as error:  # Network, disk, checksum and archive errors of several libraries.
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(
-            f"{name}: {root} has no whole copy of it, and getting one failed ({reason}); fetch {url} on a machine with "
-            f"internet access, check that its md5 is {md5}, put it at {root / Path(url).name} and run the command again"
+            f"{name}: {root} has no complete copy, and the download failed ({reason}); fetch {url} on a machine with "
+            f"internet access, check that its MD5 is {md5}, put it at {root / Path(url).name} and run the command again"
         ) from error
     finally:
         socket.setdefaulttimeout(timeout)
@@ -151,19 +151,19 @@ def _from_torchvision(name: str, kind: Callable[..., Any], root: Path, url: str,
 def read_imagenet16_120(root: Path) -> Source:
     """The first 120 classes of ImageNet at 16×16 pixels, from `root`/ImageNet16: ten training files and `val_data`."""
     folder = next((root / name for name in ("ImageNet16", "imagenet16") if (root / name).is_dir()), root / "ImageNet16")
-    get_them = (
+    advice = (
         f"sign in at {IMAGENET16_URL}, download the 16x16 training and validation images of 'Downsampled image data' and "
         "unpack both there"
     )
     missing = [name for name in IMAGENET16_MD5 if not (folder / name).is_file()]
     if missing:
-        raise UserError(f"imagenet16-120: {folder} lacks {', '.join(missing)}; {get_them}")
+        raise UserError(f"imagenet16-120: {folder} lacks {', '.join(missing)}; {advice}")
     parts = []
     for name, md5 in IMAGENET16_MD5.items():
         content = (folder / name).read_bytes()
         if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
-            raise UserError(f"imagenet16-120: {folder / name} is damaged, its md5 is not {md5}; {get_them}")
-        # Unpickling can run any code; the checksum says that this is the published file.
+            raise UserError(f"imagenet16-120: {folder / name} is damaged, its MD5 is not {md5}; {advice}")
+        # Unpickling can run any code; the checksum shows that this is the published file.
         batch = pickle.loads(content, encoding="latin1")
         labels = torch.tensor(batch["labels"]) - 1
         kept = labels < 120
@@ -175,10 +175,9 @@ def read_imagenet16_120(root: Path) -> Source:
 def read_digits() -> Source:
     """The 1,797 handwritten digits (8×8, grey) inside scikit-learn's wheel: 1,197 to train on, 600 to test.
 
-    The split is stratified and the same for every run. Every beginning of the training images holds all classes alike,
-    so that the halves by index are balanced.
+    The split is stratified and the same in every run, and so are halves by index.
     """
-    # scikit-learn takes seconds to import, and only one small file of it is needed.
+    # scikit-learn takes seconds to import; only one small file of it is needed.
     package = importlib.util.find_spec("sklearn")
     if package is None or not package.submodule_search_locations:
         raise UserError("digits is read from scikit-learn, which is not installed: run 'pip install scikit-learn'")
@@ -197,7 +196,7 @@ def read_digits() -> Source:
 
 @dataclass(frozen=True)
 class _BuiltIn:
-    """How a published data set is read, normalised (None: as measured) and augmented."""
+    """How a published data set is read, normalised (None: by its own statistics) and augmented."""
 
     read: Callable[[Path], Source]
     mean: tuple[float, ...] | None
@@ -222,7 +221,7 @@ _BUILT_IN = {
         read_svhn,
         (0.4377, 0.4438, 0.4728),
         (0.1980, 0.2010, 0.1970),
-        Augmentation(crop_padding=4, flip=True),  # mirrored digits are odd, but that is how the original trains
+        Augmentation(crop_padding=4, flip=True),  # Mirrored digits are odd, but the original trains so.
     ),
     "imagenet16-120": _BuiltIn(
         read_imagenet16_120,
@@ -230,7 +229,7 @@ _BUILT_IN = {
         (63.22 / 255, 61.26 / 255, 65.09 / 255),
         Augmentation(crop_padding=2, flip=True),
     ),
-    # At 8 pixels a shift by one is as much as by four at 32; a mirrored digit is not a digit, or a different one.
+    # A shift of 1 pixel in 8 is as large as 4 in 32; a mirrored digit is no digit or another one.
     "digits": _BuiltIn(lambda root: read_digits(), None, None, Augmentation(crop_padding=1, flip=False)),
 }
 DATA_SETS = (*_BUILT_IN, "folder")

@@ -1,7 +1,6 @@
-"""The search methods, one a file. A new method is a new file here, or in a package of your own: docs/extending.md.
+"""The search methods, one per file. A new method is a new file here or in your own package (docs/extending.md).
 
-A class derives from :class:`darts_pt.architect.Architect` and overrides what it changes: how mixing weights are made,
-how alpha is stepped, which edges are decided during the search.
+A method is a class derived from :class:`darts_pt.architect.Architect`, which says what it may override.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ class Method(Declaration):
     """The declaration of a search method.
 
     Attributes:
-        passes: the work of a step in forward passes, a backward pass counted as two; DARTS has 6. Counted, not measured.
+        passes: the work of a step in forward passes, by count; a backward pass counts as two, so DARTS has 6.
         script: its name in scripts and folders, if not `name`.
-        refuses: selection -> why it is not defined for this method.
-        exclusive: why no other method can tune its supernets, nor it theirs; empty if they can.
-        not_replayable: why its passes cannot be recorded as CUDA graphs; empty if they can.
-        decides_during_search: whether it decides edges while the supernet is searched.
+        refuses: selection -> the reason why it is not defined for this method.
+        exclusive: the reason why no other method can tune its supernets, nor it theirs; empty if they can.
+        not_replayable: the reason why its passes cannot be recorded as CUDA graphs; empty if they can.
+        decides_during_search: True if it decides edges during the search.
     """
 
     passes: float = 6

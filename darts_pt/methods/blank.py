@@ -1,4 +1,4 @@
-"""Alpha stays where it was initialised: the paper's "fix alpha", the original's "blank" (section 5.2)."""
+"""Alpha stays as initialised: the paper's "fix alpha" (section 5.2), the original's "blank"."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ METHOD = Method(
 
 
 class FixedAlpha(Architect):
-    """All operations of an edge keep about equal weights; only selection tells them apart."""
+    """Leaves alpha alone: all operations of an edge keep about equal weights."""
 
     uses_valid_batches = False
 
-    def step(self, batch: Batch, decisions: Decisions, weight_step: WeightStep | None = None) -> None:
-        """Alpha is not stepped."""
+    def step(self, batch: Batch, decisions: Decisions, weight_step: WeightStep | None = None) -> None: ...

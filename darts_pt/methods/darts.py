@@ -1,4 +1,4 @@
-"""First-order DARTS (Liu et al., *DARTS: Differentiable Architecture Search*, ICLR 2019): what the paper starts from.
+"""First-order DARTS (Liu et al., *DARTS: Differentiable Architecture Search*, ICLR 2019), the paper's starting point.
 
 softmax(alpha) mixes the operations and Adam steps alpha on the valid half: :class:`darts_pt.architect.Architect` as it is.
 """

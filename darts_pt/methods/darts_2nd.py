@@ -1,14 +1,13 @@
-"""Second-order DARTS (Liu et al., ICLR 2019, section 2.3): alpha sees where the weights would go next.
+"""Second-order DARTS (Liu et al., ICLR 2019, section 2.3): alpha's gradient looks one weight step ahead.
 
 Alpha minimises L_valid(w', alpha) with w' = w − ξ·(momentum·v + ∇_w L_train(w, alpha) + decay·w), the weights after the
-step that is about to be made. Its gradient is
+coming step. Its gradient is
 
     ∇_alpha L_valid(w', alpha) − ξ·∇²_{alpha,w} L_train(w, alpha)·∇_w' L_valid(w', alpha);
 
 the Hessian product is a central difference along ∇_w' L_valid (equations 7 and 8).
 
-Known cost: four forward and backward passes for alpha where first order needs one, so a step of both takes five instead
-of two, and two more copies of the weights in memory.
+Cost: four forward and backward passes for alpha where first order needs one, and two more copies of the weights.
 """
 
 from __future__ import annotations
@@ -33,24 +32,23 @@ METHOD = Method(
     script="darts2nd",
 )
 
-PERTURBATION = 0.01
-"""The difference moves the weights by this norm to either side, as in the paper (footnote 2)."""
+DIFFERENCE = 0.01
+"""The central difference moves the weights by this norm to either side, as in the paper (footnote 2)."""
 
 
 class SecondOrder(Architect):
-    """The unrolled gradient of alpha.
+    """Steps alpha along the unrolled gradient.
 
-    All its passes use batch statistics and leave the running ones alone: they are not steps of the training.
+    Its passes are not training steps: they use batch statistics and leave the running ones alone.
     """
 
     def step(self, batch: Batch, decisions: Decisions, weight_step: WeightStep | None = None) -> None:
-        """One Adam step of alpha along the unrolled gradient."""
         if weight_step is None:
             raise ValueError("second-order DARTS needs the weight step that follows")
         self._descend(self.unrolled_gradient(batch, decisions, weight_step))
 
     def unrolled_gradient(self, batch: Batch, decisions: Decisions, weight_step: WeightStep) -> list[Tensor]:
-        """The gradient by alpha of the valid loss after the coming weight step; the weights are left as they were."""
+        """The gradient by alpha of the valid loss after the coming weight step."""
         weights: list[Tensor] = list(self.supernet.parameters())
         learning_rate = weight_step.optimizer.param_groups[0]["lr"]
         with frozen_statistics(self.supernet), _kept(weights):
@@ -63,7 +61,7 @@ class SecondOrder(Architect):
         return [gradient - learning_rate * product for gradient, product in zip(by_alpha, hessian_product, strict=True)]
 
     def _update(self, weight_step: WeightStep, decisions: Decisions, weights: list[Tensor]) -> list[Tensor]:
-        """What SGD would subtract, in units of the learning rate: momentum·v + gradient + decay·w (not clipped)."""
+        """SGD's coming step divided by the learning rate, without clipping: momentum·v + gradient + decay·w."""
         group, state = weight_step.optimizer.param_groups[0], weight_step.optimizer.state
         gradients = self._gradients(weight_step.batch, decisions, weights)
         update = []
@@ -77,7 +75,7 @@ class SecondOrder(Architect):
         self, batch: Batch, decisions: Decisions, weights: list[Tensor], direction: Sequence[Tensor]
     ) -> list[Tensor]:
         """∇²_{alpha,w} L_train · direction, by a central difference."""
-        radius = PERTURBATION / torch.stack([part.square().sum() for part in direction]).sum().sqrt()
+        radius = DIFFERENCE / torch.stack([part.square().sum() for part in direction]).sum().sqrt()
         _move(weights, direction, radius)
         above = self._gradients(batch, decisions, self.parameters())
         _move(weights, direction, -2 * radius)
@@ -98,7 +96,7 @@ def _move(weights: list[Tensor], direction: Sequence[Tensor], length: float | Te
 
 @contextmanager
 def _kept(weights: list[Tensor]) -> Iterator[None]:
-    """Whatever happens to the weights inside, they come back exactly as they were."""
+    """Restore the weights at the end, to the bit."""
     saved = [weight.detach().clone() for weight in weights]
     try:
         yield

@@ -3,8 +3,8 @@ Dirichlet distribution whose concentration is learned.
 
 The concentration of an edge is elu(alpha) + 1, so that alpha = 0 is the uniform distribution over mixing weights; the
 paper's l2 distance to that anchor is the weight decay of alpha's Adam. The gradient passes through the sample (pathwise).
-What is evaluated, scored and made a genotype is the mean of the distribution. DrNAS's progressive shrinking and partial
-channels, which save memory on large data, are not part of this method.
+Evaluation, scores and genotypes use the mean of the distribution. DrNAS's progressive shrinking and partial channels, which
+save memory on large data, are not part of this method.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ METHOD = Method(
 
 
 class DirichletSampling(Architect):
-    """Mixing weights drawn anew for every step, of alpha and of the weights."""
+    """Draws mixing weights for every step of alpha and of the weights."""
 
     def concentration(self) -> Mapping[str, Tensor]:
         """Cell type -> the parameters of every edge's Dirichlet distribution [edges, operations], all positive."""
@@ -49,7 +49,7 @@ class DirichletSampling(Architect):
 
 
 class _Dirichlet(torch.autograd.Function):
-    """As torch.distributions.Dirichlet.rsample, but from a generator of one's own."""
+    """torch.distributions.Dirichlet.rsample with a generator."""
 
     @staticmethod
     def forward(ctx: Any, concentration: Tensor, generator: torch.Generator) -> Tensor:
@@ -67,5 +67,5 @@ class _Dirichlet(torch.autograd.Function):
 
 
 def sample_dirichlet(concentration: Tensor, generator: torch.Generator) -> Tensor:
-    """Rows [edges, operations] that sum to 1, one draw per row; differentiable by the concentration."""
+    """Draw a row [operations] that sums to 1 for every edge; differentiable by the concentration [edges, operations]."""
     return _Dirichlet.apply(concentration, generator)  # type: ignore[return-value]

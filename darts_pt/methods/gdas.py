@@ -1,8 +1,8 @@
-"""GDAS (Dong & Yang, *Searching for a Robust Neural Architecture in Four GPU Hours*, CVPR 2019): one operation per edge
-is sampled for every step, by the Gumbel-max trick, and only it is computed.
+"""GDAS (Dong & Yang, *Searching for a Robust Neural Architecture in Four GPU Hours*, CVPR 2019): every step samples one
+operation per edge by the Gumbel-max trick, and computes only that.
 
-Backwards the sample is replaced by the softmax that it was drawn from (straight through). What is evaluated, scored and
-made a genotype is the expectation of the sample, softmax(alpha).
+The backward pass replaces the sample by its softmax (straight through). Evaluation, scores and genotypes use the sample's
+expectation, softmax(alpha).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ METHOD = Method(
 
 
 class GumbelSampling(Architect):
-    """One-hot samples of softmax(alpha); settings: the temperature's first and last value.
+    """Draws one-hot samples of softmax(alpha).
 
     Attributes:
         tau: the temperature now.
@@ -55,7 +55,7 @@ class GumbelSampling(Architect):
             return self.alpha_weights(decisions)
 
     def sample(self, alpha: Tensor) -> Tensor:
-        """One-hot rows [edges, operations], one operation per edge with probability softmax(alpha).
+        """Draw one-hot rows [edges, operations], with probability softmax(alpha).
 
         Their gradient by alpha is that of softmax((log softmax(alpha) + gumbel) / tau).
         """

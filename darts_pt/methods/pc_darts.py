@@ -1,9 +1,9 @@
 """PC-DARTS (Xu et al., *PC-DARTS: Partial Channel Connections for Memory-Efficient Architecture Search*, ICLR 2020).
 
-Only one in `partial_channels` channels passes through the candidate operations, the others go around them, and all are
-shuffled: the supernet's cells do that (`partial.py` of each space). Which edges a node prefers is told by a second set of
-parameters, beta, one per edge: a node is the sum of its edges weighted by softmax(beta) over those that enter it.
-Alpha and beta stay as initialised during a warm-up, three tenths of the search as in the paper (15 of 50 epochs).
+One in `partial_channels` channels passes through the candidate operations, the others bypass them, and all are shuffled:
+the supernet's cells do that (`partial.py` of each space). A second set of parameters, beta, has one value per edge: a node
+is the sum of its incoming edges weighted by softmax(beta) over them (edge normalisation). Alpha and beta stay as
+initialised during a warm-up, three tenths of the search as in the paper (15 of 50 epochs).
 """
 
 from __future__ import annotations
@@ -53,7 +53,6 @@ class PartialChannels(Architect):
         }
 
     def parameters(self) -> list[Tensor]:
-        """Alpha and beta."""
         return [*super().parameters(), *self.beta.values()]
 
     def mixing(self, decisions: Decisions) -> MixingWeights:
@@ -67,7 +66,7 @@ class PartialChannels(Architect):
         return dataclasses.replace(mixing, edge_weights=self.edge_weights(decisions))
 
     def edge_weights(self, decisions: Decisions) -> Mapping[str, Tensor]:
-        """Cell type -> [edges]: softmax(beta) over the edges that enter one node, of those that are still there."""
+        """Cell type -> [edges]: softmax(beta) over the incoming edges that a node still has; 0 for dropped edges."""
         weights = {}
         for cell in self.supernet.cell_types:
             beta, dropped = self.beta[cell.name], decisions.dropped_edges(cell)
@@ -82,7 +81,7 @@ class PartialChannels(Architect):
         self._warming_up = epoch < round(WARMUP * epochs)
 
     def step(self, batch: Batch, decisions: Decisions, weight_step: WeightStep | None = None) -> None:
-        """Alpha's and beta's step, after the warm-up."""
+        """Step alpha and beta, after the warm-up."""
         if not self._warming_up:
             super().step(batch, decisions, weight_step)
 

@@ -15,18 +15,14 @@ from torch.nn import functional as F
 
 from darts_pt.architect import Batch
 from darts_pt.methods import Method, Option
-from darts_pt.methods.sdarts_rs import RandomSmoothing, add_noise, projected
+from darts_pt.methods.sdarts_rs import RandomSmoothing, projected
 from darts_pt.supernet import Decisions, fixed_by
 
 METHOD = Method(
     title="SDARTS-ADV",
     summary="the weights are trained under adversarially perturbed mixing weights",
     implementation="Adversarial",
-    options=(
-        Option(
-            "epsilon_alpha", 0.3, "radius the perturbation grows to in the search; selection keeps it", low=0, high=1
-        ),
-    ),
+    options=(Option("epsilon_alpha", 0.3, "final radius of the perturbation, kept in selection", low=0, high=1),),
     passes=29,
 )
 
@@ -37,8 +33,7 @@ class Adversarial(RandomSmoothing):
     """PGD: sign-gradient ascent in STEPS steps of 2·epsilon/STEPS from a random start; kept only if the loss rose."""
 
     def perturbed(self, values: dict[str, Tensor], batch: Batch, decisions: Decisions) -> Mapping[str, Tensor]:
-        start = {name: add_noise(rows, self.uniform_noise(rows)) for name, rows in values.items()}
-        return self.ascend(values, start, batch, decisions)
+        return self.ascend(values, super().perturbed(values, batch, decisions), batch, decisions)
 
     def ascend(
         self,
@@ -50,9 +45,9 @@ class Adversarial(RandomSmoothing):
     ) -> Mapping[str, Tensor]:
         """The worst mixing weights found around `centre`, or `centre` itself if none is worse.
 
-        The network is in eval mode meanwhile. After each step the weights are first put back into the box, then made
-        mixing weights again, as in the original. As there, an operation whose weight has become 0 is no longer computed:
-        it has no gradient, and comes back only where the box does not reach down to 0.
+        As in the original, the network is in eval mode, and after each step the weights are first put back into the box,
+        then made mixing weights again. An operation whose weight has become 0 is not computed: it has no gradient, and
+        comes back only if the box does not include 0.
         """
         rows = {name: values.detach() for name, values in start.items()}
         with _eval_mode(self.supernet):
@@ -73,7 +68,7 @@ class Adversarial(RandomSmoothing):
             return F.cross_entropy(self.supernet(images, mixing), labels)
 
     def _gradients(self, values: Mapping[str, Tensor], batch: Batch, decisions: Decisions) -> dict[str, Tensor]:
-        """The gradient of the training loss by the mixing weights."""
+
         with torch.enable_grad():
             leaves = {name: rows.clone().requires_grad_() for name, rows in values.items()}
             mixing = fixed_by(decisions, self.supernet.cell_types, leaves).computed()

@@ -1,9 +1,8 @@
 """SDARTS-RS (Chen & Hsieh, *Stabilizing Differentiable Architecture Search via Perturbation-based Regularization*,
 ICML 2020): the weights are trained under mixing weights that are randomly perturbed.
 
-Alpha's own step is unperturbed. An operation whose weight the perturbation takes down to 0 is not computed, as in the
-original. The radius grows over the search and stays at its final value in selection, where the
-perturbation goes on, as in the original.
+Alpha's own step is unperturbed. As in the original, an operation whose perturbed weight is 0 is not computed, and selection
+goes on with the perturbation at its final radius.
 """
 
 from __future__ import annotations
@@ -22,11 +21,7 @@ METHOD = Method(
     title="SDARTS-RS",
     summary="the weights are trained under randomly perturbed mixing weights",
     implementation="RandomSmoothing",
-    options=(
-        Option(
-            "epsilon_alpha", 0.3, "radius the perturbation grows to in the search; selection keeps it", low=0, high=1
-        ),
-    ),
+    options=(Option("epsilon_alpha", 0.3, "final radius of the perturbation, kept in selection", low=0, high=1),),
 )
 
 FIRST_EPSILON = 0.03
@@ -34,10 +29,10 @@ FIRST_EPSILON = 0.03
 
 
 class RandomSmoothing(Architect):
-    """Uniform noise in [−epsilon, epsilon] on every mixing weight, drawn anew for every weight step.
+    """Adds uniform noise in [−epsilon, epsilon] to every mixing weight of a weight step.
 
     Attributes:
-        epsilon: the radius now; the setting `epsilon_alpha` is what it grows to.
+        epsilon: the radius now; it grows to the setting `epsilon_alpha`.
     """
 
     defaults: ClassVar = METHOD.defaults
@@ -57,7 +52,7 @@ class RandomSmoothing(Architect):
 
     def perturbed(self, values: dict[str, Tensor], batch: Batch, decisions: Decisions) -> Mapping[str, Tensor]:
         """`values` (cell type -> [edges, operations]) perturbed within `epsilon`."""
-        return {name: add_noise(rows, self.uniform_noise(rows)) for name, rows in values.items()}
+        return {name: projected(rows + self.uniform_noise(rows)) for name, rows in values.items()}
 
     def uniform_noise(self, rows: Tensor) -> Tensor:
         """Noise of the shape of `rows`, uniform in [−epsilon, epsilon]."""
@@ -65,13 +60,8 @@ class RandomSmoothing(Architect):
         return self.epsilon * noise
 
 
-def add_noise(rows: Tensor, noise: Tensor) -> Tensor:
-    """Mixing weights [edges, operations] after a change, made mixing weights again."""
-    return projected(rows + noise)
-
-
 def projected(rows: Tensor) -> Tensor:
-    """Every row clipped to [0, 1] and divided by its sum; a row without weight is one-hot at its former maximum."""
+    """Clip rows [edges, operations] to [0, 1] and divide each by its sum; a row of zeros becomes one-hot at its maximum."""
     clipped = rows.clamp(0.0, 1.0)
     one_hot = torch.zeros_like(rows).scatter(-1, rows.argmax(dim=-1, keepdim=True), 1.0)
     total = clipped.sum(dim=-1, keepdim=True)

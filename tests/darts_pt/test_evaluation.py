@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from darts_pt.data.batches import passes
+from darts_pt.data.batches import shuffled
 from darts_pt.data.data_set import DataSet
 from darts_pt.data.loaders import MicroBatch
 from darts_pt.evaluation import CHECKPOINT_KEYS, EvaluationNetwork, NetworkTraining, train_network
@@ -105,7 +105,7 @@ def test_an_epoch_is_a_pass_over_the_whole_training_set(few_digits: DataSet, tmp
 def test_a_step_is_sgds_on_both_losses(few_digits: DataSet, auxiliary_weight: float, nesterov: bool) -> None:
     options = dataclasses.replace(OPTIONS, auxiliary_weight=auxiliary_weight, nesterov=nesterov, weight_decay=0.01)
     training, twin = training_of(few_digits, options=options), training_of(few_digits, options=options)
-    indices = next(passes(torch.arange(96), 40, training.generators["batches"]))
+    indices = shuffled(torch.arange(96), training.generators["batches"])[:40]
     images, labels = few_digits.batch(few_digits.train, indices, None, training.generators)
     result = training.step([MicroBatch(images, labels, SINGLE_PROCESS.share(40))])
     assert result is not None

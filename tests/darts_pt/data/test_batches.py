@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from darts_pt.data.batches import passes, random_batch_indices
+from darts_pt.data.batches import in_batches, random_batch_indices, shuffled
 from darts_pt.run.errors import ArgumentError
 
 
@@ -31,19 +31,13 @@ def test_random_batches_are_distinct_images_drawn_afresh() -> None:
 @given(size=st.integers(1, 40), batch=st.integers(1, 40), seed=st.integers(0, 5))
 def test_a_pass_visits_every_image_once(size: int, batch: int, seed: int) -> None:
     half = torch.arange(size) * 3
-    if batch > size:
-        with pytest.raises(ArgumentError, match=f"batch_size: expected 1 to {size}, .* got {batch}"):
-            passes(half, batch, generator(seed))
-        return
-    chunks = list(passes(half, batch, generator(seed)))
+    chunks = in_batches(shuffled(half, generator(seed)), batch)
     assert torch.equal(torch.cat(chunks).sort().values, half)
     assert all(len(chunk) == batch for chunk in chunks[:-1])
-    assert torch.equal(torch.cat(list(passes(half, batch, None))), half)
+    assert torch.equal(torch.cat(in_batches(half, batch)), half)
 
 
 @pytest.mark.parametrize("size", [0, -1, 31])
 def test_batches_that_do_not_fit_are_refused(size: int) -> None:
     with pytest.raises(ArgumentError, match="expected 1 to 30"):
         random_batch_indices(torch.arange(30), size, generator())
-    with pytest.raises(ArgumentError, match="expected 1 to 30"):
-        passes(torch.arange(30), size, None)

@@ -54,7 +54,7 @@ def test_the_gradient_is_the_exact_unrolled_one(monkeypatch) -> None:
     architect, optimizer = trained_a_little()
     train, valid = batch(1), batch(2)
     exact = exact_gradient(architect, optimizer, train, valid)
-    monkeypatch.setattr(darts_2nd, "PERTURBATION", 1e-5)  # the paper's 0.01 is what the difference costs in accuracy
+    monkeypatch.setattr(darts_2nd, "DIFFERENCE", 1e-5)  # the paper's 0.01 is what the difference costs in accuracy
     (ours,) = architect.unrolled_gradient(valid, Decisions(), WeightStep(train, optimizer))
     torch.testing.assert_close(ours, exact, rtol=1e-6, atol=1e-9)
     assert (first_order(architect, valid) - exact).abs().max() > 1e-3 * exact.abs().max(), "the toy tells them apart"
