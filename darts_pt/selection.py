@@ -193,7 +193,7 @@ def select_at_once(
 def _carry_out(
     due: list[Event], count: int, training: SupernetTraining, rule: SelectionRule, saver: Saver, order: EdgeOrder
 ) -> None:
-    """Carry out the events that are due, out of `count`: at each, every cell type decides one edge or node, if any is left."""
+    """Carry out the due events, out of `count`: at each, every cell type decides one edge or node, if any is left."""
     turns = [(event, cell_type) for event in due for cell_type in training.supernet.cell_types]
     for event, cell_type in turns[training.begin_epoch().decisions :]:
         if event.kind == "operation":

@@ -88,10 +88,10 @@ def _measured(folder: Path) -> list[Strength]:
 
 def _accuracy_alone(training: SupernetTraining, cell: str, edge: int, operation: int, epochs: int) -> float:
     """Valid accuracy at convergence: tuned until an epoch is no better than the best before, at most `epochs`."""
-    from darts_pt.selections.oneshot import put_back
+    from darts_pt.selections.oneshot import restored
 
     best = 0.0
-    with put_back(training):
+    with restored(training):
         training.decisions = training.decisions.with_operation(cell, edge, operation)
         for _ in range(epochs):
             training.tune()

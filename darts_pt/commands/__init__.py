@@ -1,1 +1,1 @@
-"""From typed options to files: what the commands of every space share."""
+"""The commands that all spaces share, from options to files."""

@@ -1,6 +1,6 @@
-"""The selections, one a file: how a supernet becomes an architecture. A new selection is a new file: docs/extending.md.
+"""The selections, one per file: how a supernet becomes an architecture. A new one is a new file (docs/extending.md).
 
-A selection's implementation makes a :class:`darts_pt.selection.SelectionRule`.
+The implementation makes a :class:`darts_pt.selection.SelectionRule`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ class Selection(Declaration):
     (training: SupernetTraining, criteria: Criteria, settings: its options by name) -> SelectionRule.
 
     Attributes:
-        tunes: whether the supernet is tuned between events; else all are carried out at once.
-        trained: whether it starts from the searched weights and alpha; else from a fresh supernet.
-        compares: whether it compares accuracies or losses, so that the criteria concern it.
+        tunes: tune the supernet between events; else all are carried out at once.
+        trained: start from the searched weights and alpha; else from a fresh supernet.
+        compares: it compares accuracies or losses, so the options of criteria apply.
     """
 
     tunes: bool = True

@@ -17,10 +17,8 @@ SELECTION = Selection(title="magnitude", summary="by alpha, at once", implementa
 
 
 class MagnitudeRule:
-    """Choose by alpha."""
-
     def operation(self, architect: Architect, decisions: Decisions, cell_type: CellType, edge: int) -> OperationChoice:
-        """Keep the operation with the largest alpha; other than none where nodes choose edges, as genotypes are read."""
+        """Keep the operation with the largest alpha; never none in spaces whose nodes choose edges, as in genotypes."""
         row = architect.alpha[cell_type.name][edge].detach().clone()
         names = cell_type.operations[edge]
         if cell_type.inputs_kept is not None and "none" in names:

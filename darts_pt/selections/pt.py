@@ -23,7 +23,7 @@ from darts_pt.training import SupernetTraining, evaluate
 SELECTION = Selection(title="PT", summary="by perturbation", implementation="by_perturbation", compares=True)
 
 BatchSource = Callable[[], Iterable[Batch]]
-"""Gives the valid half; each call may shuffle and augment it differently."""
+"""Makes a pass over the valid half; each call may shuffle and augment it differently."""
 
 
 def score(
@@ -31,8 +31,8 @@ def score(
 ) -> list[Metrics]:
     """The supernet's accuracy and loss on the valid half under each of `candidates`, with batch statistics.
 
-    With several processes each scores some of the candidates, to the same bits as one process: it also draws the batches
-    of the others' candidates, but does not compute on them.
+    With several processes each scores some of the candidates, with the same bits as one process: it also draws the batches
+    of the other candidates, without computing on them.
     """
 
     def skip(candidate: MixingWeights) -> None:
@@ -90,9 +90,9 @@ class PerturbationRule:
 
     Attributes:
         batches: the valid half.
-        criteria: which performance; and whether all candidates of a comparison see the same images, or each its own
-            shuffle and augmentation, as in the original.
-        ranks: the processes among which the candidates are shared.
+        criteria: the criteria, and whether all candidates of a comparison see the same images; in the original each has
+            its own shuffle and augmentation.
+        ranks: the processes that share the candidates.
     """
 
     batches: BatchSource
@@ -100,7 +100,7 @@ class PerturbationRule:
     ranks: Ranks = SINGLE_PROCESS
 
     def batch_source(self) -> BatchSource:
-        """The valid half for one comparison."""
+        """The batches of one comparison."""
         if not self.criteria.same_batches:
             return self.batches
         drawn = list(self.batches())

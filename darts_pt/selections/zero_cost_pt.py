@@ -1,8 +1,7 @@
-"""Zero-Cost-PT (Xiang et al., *Zero-Cost Operation Scoring in Differentiable Architecture Search*, 2021): PT on a supernet
-that was never trained, with a score at initialisation in the place of accuracy.
+"""Zero-Cost-PT (Xiang et al., *Zero-Cost Operation Scoring in Differentiable Architecture Search*, 2021): PT on an
+untrained supernet, with a score at initialisation instead of accuracy and without tuning.
 
-An operation is removed, the score of what is left is taken, and the operation stays whose removal leaves the lowest; then
-the next edge, without tuning.
+The operation stays whose removal leaves the lowest score.
 """
 
 from __future__ import annotations
@@ -44,12 +43,12 @@ class Score(NamedTuple):
 
 @dataclass(frozen=True)
 class ZeroCostRule:
-    """Choose by what a removal takes off a zero-cost score.
+    """Choose by the zero-cost score that a removal leaves.
 
     Attributes:
         score: the score of a supernet under mixing weights.
-        ranks: the processes over which the removals are spread.
-        skip: uses up the random numbers that `score` would draw.
+        ranks: the processes that share the removals.
+        skip: draws the random numbers of `score` without computing it.
     """
 
     score: Callable[[Supernet, MixingWeights], float]
@@ -84,7 +83,7 @@ class ZeroCostRule:
 
 
 def by_zero_cost(training: SupernetTraining, criteria: Criteria, settings: Mapping[str, Any]) -> ZeroCostRule:
-    """The rule, with its score taken on one batch of the train half."""
+    """The rule, with scores on one batch of the train half."""
     indices = random_batch_indices(training.halves.train, training.options.batch_size, training.generators["batches"])
     images, _ = training.batch(indices)
     score, seen = {"synflow": (synflow, images[:1]), "nwot": (nwot, images)}[settings["zero_cost_score"]]
@@ -128,7 +127,7 @@ def synflow(supernet: Supernet, mixing: MixingWeights, images: Tensor) -> float:
 
 @contextmanager
 def _linear(supernet: nn.Module) -> Iterator[None]:
-    """Absolute weights, and batch norms that pass everything through: eval mode with mean 0 and variance 1 − eps."""
+    """Inside, weights are absolute and batch norms are identities: eval mode with mean 0 and variance 1 − eps."""
     saved = {name: tensor.detach().clone() for name, tensor in supernet.state_dict().items()}
     was_training = supernet.training
     supernet.eval()
@@ -156,7 +155,7 @@ def _make_identity(norm: nn.BatchNorm2d) -> None:
 
 
 def nwot(supernet: Supernet, mixing: MixingWeights, images: Tensor) -> float:
-    """log |det K|, K[i, j] the number of ReLUs on which images i and j agree (both on or both off).
+    """log |det K|, where K[i, j] counts the ReLUs on which images i and j agree (both on or both off).
 
     Mellor et al., *Neural Architecture Search without Training*, ICML 2021 (NASWOT).
 
@@ -169,7 +168,7 @@ def nwot(supernet: Supernet, mixing: MixingWeights, images: Tensor) -> float:
 
 
 class _Agreement(TorchDispatchMode):
-    """Adds up the kernel of all ReLUs that are computed inside, whether they are modules or functions."""
+    """Adds up the kernel K over all ReLUs computed inside, modules and functions."""
 
     def __init__(self, batch: int, device: torch.device) -> None:
         super().__init__()
