@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import tyro
 
-from darts_pt.commands.options import PresetInt, RunOptions, SearchOptions, SelectionOptions, TrainOptions, given
+from darts_pt.commands.options import PresetInt, RunOptions, SearchOptions, SelectionOptions, TrainOptions, not_none
 from darts_pt.run.errors import UserError, listed, positive
 from darts_pt.run.provenance import PROJECT_ROOT
 from darts_pt.space import Command, SearchSpace
@@ -181,7 +181,7 @@ class NasBench201Space(SearchSpace[NasBench201SearchOptions, NasBench201Selectio
     def network(self, options: NasBench201TrainOptions, architecture: str, num_classes: int) -> NasBench201Network:
         from nasbench201.network import NasBench201Network
 
-        sizes = given(options.init_channels), given(options.cells_per_stage)
+        sizes = not_none(options.init_channels), not_none(options.cells_per_stage)
         return NasBench201Network(operations_of(architecture), *sizes, num_classes)
 
     def recognises(self, arch: str, experiments: Path) -> bool:
@@ -201,7 +201,7 @@ class NasBench201Space(SearchSpace[NasBench201SearchOptions, NasBench201Selectio
             raise UserError(
                 f"--table_dataset: {options.table_dataset} has {expected} classes, these images have {num_classes}"
             )
-        sizes = given(options.init_channels), given(options.cells_per_stage), num_classes
+        sizes = not_none(options.init_channels), not_none(options.cells_per_stage), num_classes
         if partial_channels is None:
             return NasBench201Supernet(*sizes)
         from nasbench201.partial import PartialCell

@@ -19,7 +19,7 @@ from darts_pt.commands.options import (
     SearchOptions,
     SelectionOptions,
     TrainOptions,
-    given,
+    not_none,
 )
 from darts_pt.hyperparameters import Criterion
 from darts_pt.run.errors import UserError, in_range, one_of, positive
@@ -244,7 +244,7 @@ class SotaSpace(SearchSpace[SotaSearchOptions, SotaSelectionOptions]):
     ) -> SotaSupernet:
         from sota.supernet import SotaSupernet
 
-        sizes = given(options.space), given(options.init_channels), given(options.layers), num_classes
+        sizes = not_none(options.space), not_none(options.init_channels), not_none(options.layers), num_classes
         if partial_channels is None:
             supernet = SotaSupernet(*sizes)
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from darts_pt.commands.command_line import run_command
-from darts_pt.commands.options import given, with_preset
+from darts_pt.commands.options import not_none, with_preset
 from sota.space import SotaSpace, SotaTrainOptions, training_folder
 
 
@@ -17,7 +17,7 @@ def main(options: SotaTrainOptions) -> dict[str, Any]:
     from sota.network import SotaNetwork
 
     choice = find(options.arch, options.experiments / "sota", options.dataset)
-    sizes = given(options.init_channels), given(options.layers)
+    sizes = not_none(options.init_channels), not_none(options.layers)
     how = training_options(options, auxiliary_weight=options.auxiliary_weight, drop_path_prob=options.drop_path_prob)
     return run_training(
         options,

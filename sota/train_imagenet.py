@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from darts_pt.commands.command_line import run_command
-from darts_pt.commands.options import PresetFloat, given, with_preset
+from darts_pt.commands.options import PresetFloat, not_none, with_preset
 from darts_pt.run.errors import UserError, in_range
 from darts_pt.run.provenance import PROJECT_ROOT
 from sota.space import SotaTrainOptions, training_folder
@@ -79,7 +79,7 @@ def main(options: ImageNetOptions) -> dict[str, Any]:
     from sota.network import ImageNetNetwork
 
     choice = find(options.arch, options.experiments / "sota", options.dataset)
-    sizes = given(options.init_channels), given(options.layers)
+    sizes = not_none(options.init_channels), not_none(options.layers)
     how = training_options(
         options,
         auxiliary_weight=options.auxiliary_weight,
@@ -90,7 +90,7 @@ def main(options: ImageNetOptions) -> dict[str, Any]:
     )
 
     def describe(model: EvaluationNetwork, data: ImageNetLoader) -> dict[str, Any]:
-        side = given(options.image_size)
+        side = not_none(options.image_size)
         images = {"classes": data.classes, "train_images": len(data.train), "test_images": len(data.test)}
         return {**choice.describe(options.arch), **network_size(model, side, side), **images}
 
@@ -107,7 +107,7 @@ def main(options: ImageNetOptions) -> dict[str, Any]:
 def _read(options: ImageNetOptions, device: torch.device) -> ImageNetLoader:
     from sota.imagenet import ImageNetLoader
 
-    return ImageNetLoader(given(options.data), given(options.image_size), options.workers, options.seed, device)
+    return ImageNetLoader(not_none(options.data), not_none(options.image_size), options.workers, options.seed, device)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""The options of the commands that every space has: search, selection, evaluation training.
+"""The options of search, selection and training from scratch that all spaces share.
 
-A class inherits the arguments of the method that it offers as options (WeightOptions, AlphaOptions), so each default and
-help text stands once. A field that is None is open: its value comes from the space's preset for the data set, or, in a
-selection, from the search (:func:`with_preset`). Cheap to import: there is no torch in it.
+A class inherits the method's arguments that it offers as options (WeightOptions, AlphaOptions), so that each default and
+help text is written once. None leaves an option open: its value comes from the space's preset for the data set, or in a
+selection from the search (:func:`with_preset`). Cheap to import: there is no torch in it.
 """
 
 from __future__ import annotations
@@ -48,17 +48,17 @@ FREE_OPTIONS = frozenset(
 _PRESET = "(default: the preset's)"
 PresetInt = Annotated[int | None, tyro.conf.arg(metavar="INT", help_behavior_hint=_PRESET)]
 PresetFloat = Annotated[float | None, tyro.conf.arg(metavar="FLOAT", help_behavior_hint=_PRESET)]
-"""Options that take their value from the preset where the user gives none."""
+"""Types of options that take their value from the preset if the user gives none."""
 
 
 def with_preset(options: Options, preset: Mapping[str, Any]) -> Options:
-    """`options` with every field that the user left open filled from `preset`."""
+    """Fill the open options from `preset`."""
     open_fields = {field.name for field in dataclasses.fields(options) if getattr(options, field.name) is None}
     return dataclasses.replace(options, **{name: value for name, value in preset.items() if name in open_fields})
 
 
-def given(value: Value | None) -> Value:
-    """The value of an option that a preset has filled."""
+def not_none(value: Value | None) -> Value:
+    """The value of an option that a preset has filled, for the type checker."""
     assert value is not None, "the preset leaves an option open"
     return value
 
@@ -68,7 +68,7 @@ def given(value: Value | None) -> Value:
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions(Checked):
-    """Seed, device, data, and where the files of a run go."""
+    """The options of every run: seed, device, data, folders."""
 
     seed: int = 1
     """Seed of every random choice; two runs with the same seed on the CPU are identical."""
@@ -79,33 +79,33 @@ class RunOptions(Checked):
     data: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """For --dataset folder: a folder of images sorted into one folder per class."""
     data_root: Annotated[Path, tyro.conf.arg(metavar="DIR")] = PROJECT_ROOT / "data"
-    """Where the data sets and benchmark files are, and where data sets are downloaded to."""
+    """Folder of the data sets and benchmark files, also for downloads."""
     image_size: Annotated[int | None, tyro.conf.arg(metavar="PIXELS")] = None
-    """For --dataset folder: the side to which its images are resized; by default they must all have one size."""
+    """For --dataset folder: resize all images to squares of this side; by default they must all have the same size."""
     cutout: bool = False
     """Cut a random square out of every training image."""
     cutout_length: Annotated[int, tyro.conf.arg(metavar="PIXELS")] = 16
-    """Side of that square where images have 32 pixels; images of other sizes get one in proportion."""
+    """Side of that square for images of 32 pixels; in proportion for other sizes."""
     experiments: Annotated[Path, tyro.conf.arg(metavar="DIR")] = PROJECT_ROOT / "experiments"
-    """Where the experiment folders go."""
+    """Folder for the experiments."""
     expid_tag: Annotated[str | None, tyro.conf.arg(metavar="TAG")] = None
     """Appended to the name of the experiment folder."""
     log_tag: Annotated[str | None, tyro.conf.arg(metavar="TAG")] = None
     """Appended to the name of the selection's log and folder."""
     overwrite: bool = False
-    """Replace the experiment folder if it exists; without it that is an error."""
+    """Replace an existing experiment; without it that is an error."""
     fast: bool = False
-    """Try the code out: one batch per epoch and per evaluation."""
+    """Quick trial: one batch per epoch and per evaluation."""
     ckpt_minutes: Annotated[float, tyro.conf.arg(metavar="MINUTES")] = 10.0
-    """Also save within epochs, every MINUTES minutes; and when the system or Ctrl-C ends the run."""
+    """Also save within epochs every MINUTES minutes, and when the system or Ctrl-C stops the run."""
     keep: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: all)")] = None
     """Keep only the N newest checkpoints (and, of SGAS, the one that SGAS+PT starts from)."""
     on_nan: OnNan = "stop"
-    """At a loss or gradient that is not finite: stop with a state dump, or skip the step and count it."""
+    """At a NaN or infinite loss or gradient: stop with a state dump, or skip the step and count it."""
     report_freq: Annotated[int, tyro.conf.arg(metavar="STEPS")] = 50
     """Steps between log lines with the running loss and accuracy."""
 
-    table_dataset = None  # no field: an option where a space has benchmark tables
+    table_dataset = None  # Not a field: spaces with benchmark tables have such an option.
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -113,9 +113,9 @@ class RunOptions(Checked):
         for name in ("report_freq", "ckpt_minutes", "keep", "cutout_length", "image_size"):
             positive(name, getattr(self, name))
         if self.dataset == "folder" and self.data is None:
-            raise UserError("--dataset folder needs --data DIR, a folder that holds one folder of images per class")
+            raise UserError("--dataset folder needs --data DIR, a folder with one folder of images per class")
         if self.dataset not in ("folder", "imagenet", None) and self.data is not None:
-            raise UserError(f"--data is for --dataset folder; {self.dataset} is looked for under --data_root")
+            raise UserError(f"--data is for --dataset folder; {self.dataset} is read from --data_root")
         for name in ("expid_tag", "log_tag"):
             tag = getattr(self, name)
             if tag is not None and not re.fullmatch(r"[A-Za-z0-9._+=-]{1,64}", tag):
@@ -124,13 +124,13 @@ class RunOptions(Checked):
 
 @dataclass(frozen=True, kw_only=True)
 class RanksOptions(RunOptions):
-    """Several processes on one run."""
+    """A run by several processes."""
 
     nproc_per_node: Annotated[int, tyro.conf.arg(metavar="N")] = 1
-    """Run as N processes on this machine, with a GPU each where there are GPUs. For several machines start the module
+    """Run as N processes on this machine, each on its own GPU if there are GPUs. For several machines start the module
     with torchrun."""
     max_restarts: Annotated[int, tyro.conf.arg(metavar="N")] = 0
-    """With several processes: when one dies, start them again from the last checkpoint, at most N times."""
+    """With several processes: if one dies, restart all from the last checkpoint, at most N times."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -151,10 +151,10 @@ class SupernetOptions(MethodSettings, AlphaOptions, WeightOptions, RunOptions):
     """Share of the training set that trains the weights; the rest is the valid half."""
     method: MethodName | None = None
     precision: Precision | None = None
-    """Arithmetic, by default as in the search."""
+    """Arithmetic, by default that of the search."""
     cuda_graph: bool = False
-    """Record the passes through the supernet as CUDA graphs and replay them, which spares a GPU most of the time that it
-    waits for small kernels. Unverified: it has not been run on a GPU yet."""
+    """Record the passes through the supernet as CUDA graphs and replay them, which saves a GPU most of the time between
+    small kernels. Unverified: it has not been run on a GPU yet."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -171,20 +171,20 @@ class SearchOptions(SupernetOptions):
 
     method: MethodName = "darts"
     precision: Precision = "torch"
-    """Arithmetic. torch: its default, in which the original ran: on GPUs that have it convolutions in tf32, all else in
-    fp32; fp32: without tf32; tf32: matrix products too; bf16: autocast; fp64."""
+    """Arithmetic. torch: PyTorch's default, as in the original: convolutions in tf32 on GPUs that have it, all else in
+    fp32; fp32: no tf32; tf32: matrix products too; bf16: autocast; fp64."""
     epochs: PresetInt = None
-    """Epochs of search; by default the paper's, fewer for digits."""
+    """Epochs of search; by default as in the paper, fewer for digits."""
     ckpt_interval: PresetInt = None
     """Epochs between checkpoints; the last epoch is always saved."""
     proj_intv: PresetInt = None
     """Ignored; accepted so that scripts can pass it."""
     evaluate_train: bool = False
-    """After each epoch evaluate the whole train half too, as the original does; it only serves the log."""
+    """Also evaluate the train half after each epoch, as the original does; only for the log."""
     resume_epoch: int = 0
-    """Continue the experiment from its checkpoint of this epoch; -1 is the latest, 0 starts from the beginning."""
+    """Resume the experiment from its checkpoint of this epoch; -1 is the latest, 0 starts from the beginning."""
     resume_expid: Annotated[str | None, tyro.conf.arg(metavar="EXPID")] = None
-    """The experiment to continue, if its name is not the one that the other options make."""
+    """The experiment to resume, if the other options do not give its name."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -198,32 +198,32 @@ class SelectionOptions(SelectionSettings, SupernetOptions, RanksOptions):
     """A selection."""
 
     dataset: Dataset | None = None  # type: ignore[assignment]
-    """Data set; by default the one that the search used, as are its half sizes, batch size and method."""
+    """Data set, by default that of the search."""
     train_portion: PresetFloat = None
     """Share of the training set that trains the weights; the rest is the valid half. By default as in the search."""
     method: MethodOfTheSearch = None
     change_method: bool = False
     """Tune the supernet by another --method than the one that searched it; the folder's name and reports say so."""
     resume_expid: Annotated[str, tyro.conf.arg(metavar="EXPID")]
-    """The search to select from: the name of its experiment folder, or a path to it."""
+    """The search to select from: the name or path of its experiment folder."""
     resume_epoch: PresetInt = None
-    """Select from the checkpoint of this epoch; -1 is the latest. By default the last of the preset."""
+    """Select from the checkpoint of this epoch; -1 is the latest. By default the search's last."""
     selection: SelectionName = "pt"
     proj_intv: int = 5
     """Tuning epochs between two selection events."""
     edge_decision: EdgeOrder = "random"
     """The order in which edges are decided."""
     proj_batches: Literal["fresh", "cached"] = "fresh"
-    """fresh: every candidate is scored on newly shuffled and augmented images, as in the original; cached: all candidates
-    of an event on the same ones."""
+    """fresh: score every candidate on newly shuffled and augmented images, as in the original; cached: score all
+    candidates of an event on the same images."""
     epochs: PresetInt = None
-    """Epochs of the search: which checkpoint to select from where --resume_epoch does not say it."""
+    """Epochs of the search: the checkpoint to select from, unless --resume_epoch names it."""
     ckpt_interval: PresetInt = None
     """Ignored; accepted so that scripts can pass it. A selection saves before every event."""
     dev_resume_epoch: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
-    """Continue an interrupted selection from its checkpoint of this epoch (-1: the latest)."""
+    """Resume an interrupted selection from its checkpoint of this epoch; -1 is the latest."""
     dev_resume_log: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
-    """The selection to continue: the name of its folder or log inside the experiment."""
+    """The selection to resume: the name of its folder or log inside the experiment."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -233,24 +233,23 @@ class SelectionOptions(SelectionSettings, SupernetOptions, RanksOptions):
         for name in ("resume_epoch", "dev_resume_epoch"):
             in_range(name, getattr(self, name), -1, 10**6)
         if self.dev_resume_log is not None and self.dev_resume_epoch is None:
-            raise UserError("--dev_resume_log goes with --dev_resume_epoch: name the epoch too, -1 for the latest")
+            raise UserError("--dev_resume_log needs --dev_resume_epoch: give the epoch too, -1 for the latest")
 
     def criterion_names(self) -> list[str]:
-        """The criteria that accuracy and loss are compared by, as they stand in the names of a selection's files."""
+        """The criteria as parts of the names of a selection's files."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions(RanksOptions):
-    """Training a derived network."""
+    """Training a derived network from scratch."""
 
     epochs: PresetInt = None
     """Epochs of training."""
     batch_size: PresetInt = None
     """Images per step, over all processes."""
     accumulate: Annotated[int, tyro.conf.arg(metavar="N")] = TrainingOptions.accumulate
-    """Take the step's images in N forward passes one after the other, for a batch that does not fit in memory; batch norm
-    sees only the images of one pass."""
+    """Split a step into N forward passes, for a batch that does not fit in memory; batch statistics are per pass."""
     learning_rate: PresetFloat = None
     """Initial learning rate; it follows a cosine to 0."""
     momentum: float = TrainingOptions.momentum
@@ -262,10 +261,10 @@ class TrainOptions(RanksOptions):
     ckpt_interval: PresetInt = None
     """Epochs between checkpoints; the last epoch is always saved."""
     resume_epoch: int = 0
-    """Continue from the checkpoint of this epoch; -1 is the latest, 0 starts from the beginning."""
+    """Resume from the checkpoint of this epoch; -1 is the latest, 0 starts from the beginning."""
     precision: Precision = TrainingOptions.precision
-    """Arithmetic: fp32; tf32 on GPUs that have it; bf16 autocast; fp64, as the embedded table of digits is made; torch, as
-    in a search."""
+    """Arithmetic: fp32; tf32 on GPUs that have it; bf16 autocast; fp64, as in the embedded digits table; torch, as in a
+    search."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

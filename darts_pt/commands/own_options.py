@@ -1,4 +1,4 @@
-"""The options that single methods and selections declare, as fields of the commands' dataclasses."""
+"""The options that methods and selections declare, as fields of the commands' dataclasses."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _own_options(registry: Registry[Any]) -> dict[str, tuple[Option, list[str]]]
 
 
 def _field(option: Option, owners: list[str], is_open: bool) -> tuple[str, Any, Any]:
-    """The dataclass field of an option of one method's or selection's own."""
+    """The dataclass field of a declared option; an open one has the default None."""
     default = None if is_open else option.default
     usual = "" if option.default is None or not is_open else f" ({option.default:g})"
     hint: Any = {"help_behavior_hint": ""} if is_open else {}
@@ -35,12 +35,12 @@ def _field(option: Option, owners: list[str], is_open: bool) -> tuple[str, Any, 
 
 
 SETTINGS = _own_options(METHODS)
-"""The options of single methods; None leaves the value to the method."""
+"""The options that methods declare; None leaves the value to the method."""
 SELECTION_SETTINGS = _own_options(SELECTIONS)
 
 
 def check_values(options: Any, settings: Mapping[str, tuple[Option, list[str]]]) -> None:
-    """Raises ArgumentError if one of these options has a value that its declaration does not allow."""
+    """Raises ArgumentError if a declared option has a value that its declaration does not allow."""
     for name, (option, _) in settings.items():
         if getattr(options, name) is not None:
             option.check(getattr(options, name))
@@ -73,7 +73,7 @@ MethodName = Annotated[str, tyro.conf.arg(metavar=_METHODS, help=f"The search me
 MethodOfTheSearch = Annotated[
     str | None,
     tyro.conf.arg(
-        metavar=_METHODS, help="How alpha is stepped between the events.", help_behavior_hint="(default: the search's)"
+        metavar=_METHODS, help="The method that tunes between events.", help_behavior_hint="(default: the search's)"
     ),
 ]
 SelectionName = Annotated[
@@ -82,20 +82,20 @@ SelectionName = Annotated[
 
 
 def check_settings(options: Any, method: str) -> None:
-    """Raises UserError if the user gives an option of another method; it names the methods that have it."""
+    """Raises UserError if the user gives an option of another method."""
     for name, (_, takers) in SETTINGS.items():
         if getattr(options, name) is not None and method not in takers:
             raise UserError(f"--{name} is for --method {' and '.join(takers)}, not for {method}: leave it out")
 
 
 def settings_of(options: Any, declared: Declaration) -> dict[str, Any]:
-    """The arguments of a method's or selection's own, as the options give them."""
-    chosen = {name: getattr(options, name, None) for name in declared.defaults}
-    return {**declared.defaults, **{name: value for name, value in chosen.items() if value is not None}}
+    """A method's or selection's own arguments, from the options or else by default."""
+    found = {name: getattr(options, name, None) for name in declared.defaults}
+    return {**declared.defaults, **{name: value for name, value in found.items() if value is not None}}
 
 
 def check_selection(method: str, selection: str) -> None:
-    """Raises UserError if the selection is not defined for the method; it says why."""
+    """Raises UserError, with the reason, if the selection is not defined for the method."""
     refuses = METHODS[method].refuses
     if selection in refuses:
         defined = [name for name in SELECTIONS if name not in refuses]

@@ -1,4 +1,4 @@
-"""Finding what an earlier run left: experiments by name, their options, their genotypes."""
+"""Resume earlier runs: find experiments by name, check their options, load their checkpoints."""
 
 from __future__ import annotations
 
@@ -17,11 +17,7 @@ from darts_pt.run.processes import launch
 
 
 def find_experiment(root: Path, expid: str) -> Path:
-    """The experiment folder that `expid` names: a name under `root`, or a path.
-
-    Raises:
-        UserError: there is none; it names those that are close, or that there are.
-    """
+    """The experiment folder `expid`, a name under `root` or a path; raises UserError, with others, if there is none."""
     for folder in (root / expid, Path(os.path.expanduser(expid))):
         if folder.is_dir() and (is_experiment(folder) or epochs_in(folder)):
             return folder
@@ -31,12 +27,8 @@ def find_experiment(root: Path, expid: str) -> Path:
 
 
 def check_metrics(experiment: Path, checkpoint: dict[str, Any]) -> None:
-    """The metrics that were there when `checkpoint` was saved must be there still: a resumed run goes on behind them.
-
-    Raises:
-        UserError: there are fewer.
-    """
-    if "metrics_size" not in checkpoint:  # the original's checkpoints lack it
+    """Raises UserError if metrics.jsonl lost lines since `checkpoint` was saved: a resumed run appends to them."""
+    if "metrics_size" not in checkpoint:  # A checkpoint of the original.
         return
     path = experiment / "metrics.jsonl"
     wanted, size = number_in(checkpoint, "metrics_size", experiment), path.stat().st_size if path.is_file() else 0
@@ -45,7 +37,7 @@ def check_metrics(experiment: Path, checkpoint: dict[str, Any]) -> None:
 
 
 class Start(NamedTuple):
-    """Where a run begins: anew (no checkpoint), or from a checkpoint and the file it is from."""
+    """The start of a run: from a checkpoint and its file, or from the beginning (no checkpoint)."""
 
     path: Path | None
     checkpoint: dict[str, Any]
@@ -56,16 +48,16 @@ class Start(NamedTuple):
 def find_start(
     folder: Path, options: Any, epoch: int | None, argument: str, required: Iterable[str] = SEARCH_KEYS
 ) -> Start:
-    """Where the run in `folder` begins: as the user says, or, if torchrun has restarted it, from its latest checkpoint.
+    """The start of the run in `folder`: as the user says or, if torchrun has restarted it, its latest checkpoint.
 
     Args:
         options: the resolved options, a dataclass.
-        epoch: which checkpoint to go on from: −1 the latest, None none.
-        argument: the option that says so, without dashes.
+        epoch: the checkpoint to resume from; −1 is the latest, None starts from the beginning.
+        argument: the name of the option for `epoch`.
         required: the keys of its checkpoints.
 
     Raises:
-        UserError: there is no such checkpoint, or the run began with other options.
+        UserError: there is no such checkpoint, or the run was started with other options.
     """
     restarted = _was_opened_by_this_launch(folder)
     if restarted:
@@ -79,7 +71,7 @@ def find_start(
 
 
 def _was_opened_by_this_launch(folder: Path) -> bool:
-    """Whether the processes that torchrun started, and now starts again, had begun the run in `folder`."""
+    """True if this start of torchrun opened the run in `folder` before: then torchrun has restarted the processes."""
     place = launch()
     if place is None:
         return False
@@ -91,20 +83,15 @@ def _was_opened_by_this_launch(folder: Path) -> bool:
 
 
 def check_same_options(experiment: Path, options: Mapping[str, Any]) -> None:
-    """A resumed run must go on as it began.
-
-    Raises:
-        UserError: naming the first option that differs from what the experiment was started with.
-    """
+    """Raises UserError if a resumed run has other options than the experiment was started with."""
     for name, value, began in other_options(experiment, options):
         raise UserError(
-            f"--{name} is {value} but {experiment.name} was started with {began}: "
-            "a resumed run must go on with the same options"
+            f"--{name} is {value} but {experiment.name} was started with {began}: a resumed run must keep its options"
         )
 
 
 def other_options(experiment: Path, options: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
-    """The options that change what a run computes and that the experiment was run with otherwise: name, here, there."""
+    """The options with another value in the experiment, as (name, here, there), without those that change no result."""
     began = options_of(experiment)
     return [
         (name, value, began[name])

@@ -1,24 +1,24 @@
-"""A search: from options to a trained supernet."""
+"""Run a search: from options to a trained supernet."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import Any
 
-from darts_pt.commands.options import SearchOptions, given, with_preset
+from darts_pt.commands.options import SearchOptions, not_none, with_preset
 from darts_pt.commands.own_options import check_settings
 from darts_pt.commands.resume import find_experiment, find_start
 from darts_pt.commands.supernets import (
     Selected,
     begin,
+    data_on,
     describe,
-    device_and_data,
     finish,
     saver_of,
     supernet_training,
 )
 from darts_pt.methods import METHODS
-from darts_pt.run.device import Generators
+from darts_pt.run.device import Generators, pick_device
 from darts_pt.run.experiment import Experiment
 from darts_pt.run.processes import one_process
 from darts_pt.search import search
@@ -29,17 +29,18 @@ from darts_pt.training import cosine
 
 
 def resolved(space: SearchSpace[Search, Any], options: Search) -> Search:
-    """The options with what the user left open: the space's preset for the data set, the method's own defaults."""
+    """Fill the open options from the space's preset and the method's defaults."""
     return with_preset(options, {**space.preset(options), **METHODS[options.method].defaults})
 
 
 def run_search(space: SearchSpace[Search, Any], options: Search) -> Selected:
-    """Train a supernet, from the beginning or from a checkpoint; the genotype is that of the largest alphas."""
+    """Train a supernet, from the beginning or from a checkpoint; its genotype is by magnitude."""
     one_process("a search")
     check_settings(options, options.method)
     options = resolved(space, options)
-    device, data = device_and_data(options)
-    epochs = given(options.epochs)
+    device = pick_device(options.gpu)
+    data = data_on(options, device)
+    epochs = not_none(options.epochs)
     training = supernet_training(space, options, data, Generators(options.seed, device), options.seed)
     training.scheduler = cosine(training.weight_optimizer, options, epochs)
     folder = space.search_folder(options)
@@ -66,5 +67,5 @@ def run_search(space: SearchSpace[Search, Any], options: Search) -> Selected:
 
 
 def evaluated(space: SearchSpace[Any, Any], options: SearchOptions) -> tuple[str, ...]:
-    """The parts of the data that are evaluated after each epoch besides the valid half."""
+    """The data evaluated after each epoch besides the valid half."""
     return ("train_half",) * options.evaluate_train + ("test",) * space.evaluates_test

@@ -1,4 +1,4 @@
-"""A selection: from a searched supernet to an architecture."""
+"""Run a selection: from a searched supernet to an architecture."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from darts_pt.commands.options import SelectionOptions, given, with_preset
+from darts_pt.commands.options import SelectionOptions, not_none, with_preset
 from darts_pt.commands.own_options import SETTINGS, check_selection, check_settings, settings_of
 from darts_pt.commands.resume import find_experiment, find_start
 from darts_pt.commands.scripts import selection_script
@@ -27,7 +27,6 @@ from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.config import options_of
 from darts_pt.run.device import Generators, pick_device
 from darts_pt.run.errors import UserError, listed
-from darts_pt.run.experiment import Experiment
 from darts_pt.run.processes import joined
 from darts_pt.run.saver import Saver
 from darts_pt.search import search
@@ -37,17 +36,17 @@ from darts_pt.space import SPACES, SearchSpace, Selection
 from darts_pt.training import SupernetTraining, cosine, sgd
 
 TUNING_FRACTION = 0.1
-"""Selection tunes at this fraction of the search's initial learning rate, constant."""
+"""The constant learning rate of tuning, as a fraction of the search's initial one."""
 
 
 class Searched(NamedTuple):
-    """A supernet as its search left it, ready to be tuned, with the options that a selection from it has.
+    """A searched supernet, ready to be tuned.
 
     Attributes:
-        training: the supernet, alpha and the data; weights at a tenth of the search's learning rate, constant.
-        options: resolved: what the user left open is the search's, or the preset's.
+        training: the supernet, alpha and the data.
+        options: the selection's; open ones are filled from the search, or else from the preset.
         folder: the search's experiment.
-        path: the checkpoint it is from, after `epoch` epochs of search.
+        path: its checkpoint, after `epoch` epochs of search.
         epochs: of the whole search; None if unknown (the original's checkpoints).
     """
 
@@ -60,10 +59,10 @@ class Searched(NamedTuple):
 
 
 def open_search(space: SearchSpace[Any, Selection], options: Selection, device: torch.device | None = None) -> Searched:
-    """The supernet that the options `resume_expid` and `resume_epoch` name.
+    """Load the supernet that the options `resume_expid` and `resume_epoch` name.
 
     Args:
-        device: by default the one that the options ask for.
+        device: by default that of the options.
 
     Raises:
         UserError: there is no such experiment or checkpoint, or the options contradict it.
@@ -78,7 +77,7 @@ def open_search(space: SearchSpace[Any, Selection], options: Selection, device: 
         options = with_preset(options, {name: value for name, value in began.items() if name not in own})
     except (TypeError, ValueError) as error:
         raise UserError(
-            f"{folder / 'config.json'} holds options that are not valid ({error}): restore it, or search again"
+            f"{folder / 'config.json'} has invalid options ({error}): restore it, or search again"
         ) from None
     options = with_preset(options, {"dataset": "cifar10", "method": "darts", "precision": "torch"})
     wanted = asked.resume_epoch
@@ -86,7 +85,7 @@ def open_search(space: SearchSpace[Any, Selection], options: Selection, device: 
         wanted = int(options.epochs or began.get("epochs") or space.paper_epochs)
     path, checkpoint = _start_of_selection(options, folder, wanted)
     options = with_preset(options, space.sizes(checkpoint["state_dict"], path))
-    method, selection = METHODS[given(options.method)], SELECTIONS[options.selection]
+    method, selection = METHODS[not_none(options.method)], SELECTIONS[options.selection]
     options = with_preset(options, {**space.preset(options), **method.defaults})
 
     device = device or pick_device(options.gpu)
@@ -110,7 +109,7 @@ def open_search(space: SearchSpace[Any, Selection], options: Selection, device: 
 def run_selection(space: SearchSpace[Any, Selection], options: Selection) -> Selected:
     """Select an architecture from a searched supernet: by perturbation, magnitude, …
 
-    Of several processes each tunes the whole supernet on the same batches, and scores some of an event's candidates.
+    With several processes, each tunes the whole supernet on the same batches and scores some of an event's candidates.
     """
     device = pick_device(options.gpu)
     with joined(device) as ranks:
@@ -125,14 +124,9 @@ def run_selection(space: SearchSpace[Any, Selection], options: Selection) -> Sel
         if start.path:
             training.restore(start.checkpoint, start.path)
 
-        def opened() -> Experiment:
-            resume, overwrite = start.resumes, start.overwrite
-            return Experiment.selection(
-                searched.folder, name, options, device=device, resume=resume, overwrite=overwrite
-            )
-
+        log_file = folder.with_name(f"{name}.txt")
         with (
-            open_experiment(ranks, folder, opened) as experiment,
+            open_experiment(ranks, folder, options, device, start, log_file) as experiment,
             saver_of(training, experiment, options, "--dev_resume_epoch") as saver,
         ):
             begin(experiment, start.checkpoint, device)
@@ -143,14 +137,14 @@ def run_selection(space: SearchSpace[Any, Selection], options: Selection) -> Sel
 
 
 def _select(space: SearchSpace[Any, Any], searched: Searched, saver: Saver) -> None:
-    """Take all decisions, in the loop that the selection and the method ask for."""
+    """Take all decisions, in the loop of the selection or the method."""
     training, options = searched.training, searched.options
     selection = SELECTIONS[options.selection]
     criteria = Criteria(*space.criteria(options), same_batches=options.proj_batches == "cached")
     rule = selection.load()(training, criteria, settings_of(options, selection))
     described = partial(describe, space, saver.experiment)
     if _continues_search(options):
-        epochs = given(searched.epochs)
+        epochs = not_none(searched.epochs)
         saver.save_only_last()
         search(
             training,
@@ -167,17 +161,17 @@ def _select(space: SearchSpace[Any, Any], searched: Searched, saver: Saver) -> N
 
 
 def _continues_search(options: SelectionOptions) -> bool:
-    """Whether the selection takes over a search before its first decision, and goes on as that would have (SGAS)."""
-    return METHODS[given(options.method)].decides_during_search and SELECTIONS[options.selection].tunes
+    """True if the selection continues a search from before its first decision (SGAS)."""
+    return METHODS[not_none(options.method)].decides_during_search and SELECTIONS[options.selection].tunes
 
 
 def _start_of_selection(options: SelectionOptions, searched: Path, wanted: int | None) -> tuple[Path, dict[str, Any]]:
-    """The checkpoint to select from: that of the epoch `wanted`; the last before any decision if the search goes on."""
+    """The checkpoint to select from: that of the epoch `wanted`, or to continue a search the last one without decisions."""
     if not _continues_search(options):
-        return checkpoints.load(searched, given(wanted), within_epochs=False)
+        return checkpoints.load(searched, not_none(wanted), within_epochs=False)
     epochs = [wanted] if wanted not in (None, -1) else checkpoints.epochs_in(searched)[::-1]
     for epoch in epochs:
-        path = checkpoints.find(searched, given(epoch))
+        path = checkpoints.find(searched, not_none(epoch))
         checkpoint = checkpoints.read(path)
         if not any((checkpoint.get("decisions") or {}).get("operations", {}).values()):
             return path, checkpoint
@@ -189,11 +183,11 @@ def _start_of_selection(options: SelectionOptions, searched: Path, wanted: int |
 
 
 _SELECTIONS_OWN = ("resume_epoch", "resume_expid", "epochs", "ckpt_interval", "keep")
-"""Options that a selection has under the same name as a search, but with another meaning."""
+"""Options of a selection that mean something else in a search."""
 
 
 def selection_name(options: SelectionOptions, epoch: int) -> str:
-    """The name of a selection's folder and log, from all that tells two selections of one supernet apart."""
+    """The name of a selection's folder and log: all options in which selections of one supernet may differ."""
     selection = SELECTIONS[options.selection]
     parts = [f"log_resume-{epoch}", options.selection]
     parts += options.criterion_names() if selection.compares else []
@@ -208,9 +202,9 @@ def selection_name(options: SelectionOptions, epoch: int) -> str:
 
 
 def selection_pattern(options: SelectionOptions, epochs: int) -> str:
-    """The name of the folder of a selection from a search of `epochs` epochs, before that search has been run.
+    """The folder name of a selection from a search of `epochs` epochs that need not have been run yet.
 
-    Where a selection starts at a decision of the search (SGAS), a `*` stands for the epoch. `options.method` must be given.
+    A `*` stands for the epoch if the selection continues the search (SGAS). `options.method` must not be open.
     """
     if _continues_search(options):
         return "log_resume-*" + selection_name(options, 0).removeprefix("log_resume-0")
@@ -218,7 +212,7 @@ def selection_pattern(options: SelectionOptions, epochs: int) -> str:
 
 
 def _find_search(space: SearchSpace[Any, Any], options: SelectionOptions) -> Path:
-    """The experiment to select from; a name that another family's searches have is told apart from one that is wrong."""
+    """The experiment to select from; the UserError for one of another family names the scripts for it."""
     try:
         return find_experiment(space.experiments(options), options.resume_expid)
     except UserError:
@@ -232,24 +226,20 @@ def _find_search(space: SearchSpace[Any, Any], options: SelectionOptions) -> Pat
 
 
 def _check_agrees(options: SelectionOptions, began: dict[str, Any], searched: Path) -> None:
-    """Selection happens on the data and in the space of the search."""
+    """Raises UserError if the selection has another data set or space than the search."""
     for name in ("dataset", "space"):
         asked = getattr(options, name, None)
         if asked is not None and began.get(name, asked) != asked:
             raise UserError(
                 f"--{name} {asked}: the supernet of {searched.name} was searched with {began[name]}; "
-                f"leave --{name} out, or name another --resume_expid"
+                f"leave --{name} out, or give another --resume_expid"
             )
 
 
 def _check_method(
     space: SearchSpace[Any, Any], options: SelectionOptions, began: dict[str, Any], searched: Path
 ) -> None:
-    """The selection must be defined for the method, and the supernet be one that the method can go on with.
-
-    Raises:
-        UserError: naming what does not go together, and why.
-    """
+    """Raises UserError if the selection is not defined for the method, or the method cannot tune the supernet."""
     search_method = began.get("method", "darts")
     if not isinstance(search_method, str) or search_method not in METHODS:
         raise UserError(

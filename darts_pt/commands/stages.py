@@ -1,4 +1,4 @@
-"""Search and selection as the commands of every space run them, ending with the command to type next. Cheap to import."""
+"""Search and selection as commands: the work, then the next command to type. Cheap to import."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from darts_pt.space import SearchSpace
 
 
 def search(space: SearchSpace[Any, Any], options: Any) -> None:
-    """Search a supernet."""
     from darts_pt.commands.search import run_search
 
     folder = run_search(space.at(options.data_root), options).folder
@@ -18,7 +17,6 @@ def search(space: SearchSpace[Any, Any], options: Any) -> None:
 
 
 def select(space: SearchSpace[Any, Any], options: Any) -> None:
-    """Select an architecture."""
     from darts_pt.commands.selection import run_selection
 
     folder = run_selection(space.at(options.data_root), space.with_dataset(options)).folder

@@ -1,19 +1,20 @@
-"""From options to a supernet, its data and its experiment: shared by search, selection and evaluation training."""
+"""From options to a supernet, its data and its experiment, for search, selection and training from scratch."""
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
 from darts_pt.architect import Architect
-from darts_pt.commands.options import RunOptions, SupernetOptions, given
+from darts_pt.commands.options import RunOptions, SupernetOptions, not_none
 from darts_pt.commands.own_options import settings_of
+from darts_pt.commands.resume import Start
 from darts_pt.data.data_set import DataSet
 from darts_pt.data.halves import halves
 from darts_pt.data.sources import load
@@ -22,7 +23,7 @@ from darts_pt.kernels.passes import replayed
 from darts_pt.methods import METHODS
 from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.config import as_json
-from darts_pt.run.device import Generators, dtype_of, pick_device, seeded, use_precision
+from darts_pt.run.device import Generators, dtype_of, seeded, use_precision
 from darts_pt.run.epoch import Metrics
 from darts_pt.run.errors import ArgumentError, listed
 from darts_pt.run.experiment import Experiment
@@ -36,11 +37,11 @@ from darts_pt.supernet import Decisions, initial_alpha
 from darts_pt.training import Halves, SupernetTraining, sgd
 
 CUTOUT_IMAGE = 32
-"""Side of the images that --cutout_length is meant for; others get a hole in proportion, or 16 would wipe out digits."""
+"""Side of images for which --cutout_length holds; in proportion for others, or 16 pixels would wipe out digits."""
 
 
 class Selected(NamedTuple):
-    """The result of a search or a selection: the genotype, the supernet's valid metrics with it, the files' folder."""
+    """The result of a search or a selection: the genotype, the supernet's valid metrics with it, the folder."""
 
     genotype: Any
     valid: Metrics | None
@@ -50,10 +51,10 @@ class Selected(NamedTuple):
 def supernet_training(
     space: SearchSpace[Any, Any], options: SupernetOptions, data: DataSet, generators: Generators, halves_seed: int
 ) -> SupernetTraining:
-    """A supernet of the space, with fresh weights and alpha, ready to be trained on the data."""
-    precision: Precision = given(options.precision)
+    """A training of a fresh supernet of the space."""
+    precision: Precision = not_none(options.precision)
     use_precision(precision)
-    method = METHODS[given(options.method)]
+    method = METHODS[not_none(options.method)]
     settings = settings_of(options, method)
     for_supernet = {option.name: settings[option.name] for option in method.options if option.for_supernet}
     missing = for_supernet.keys() - inspect.signature(space.supernet).parameters.keys()
@@ -72,7 +73,7 @@ def supernet_training(
     return SupernetTraining(
         architect,
         data,
-        Halves(*halves(data, given(options.train_portion), halves_seed)),
+        Halves(*halves(data, not_none(options.train_portion), halves_seed)),
         generators,
         options,
         sgd(supernet, options),
@@ -81,7 +82,7 @@ def supernet_training(
 
 
 def describe(space: SearchSpace[Any, Any], experiment: Experiment, training: SupernetTraining) -> dict[str, Any]:
-    """The record of the mixing weights after each epoch: the genotype, the weights, what a table knows."""
+    """The record after each epoch: genotype, mixing weights, true accuracies."""
     mixing = training.architect.mixing(training.decisions)
     genotype = training.supernet.genotype(mixing)
     known = space.look_up(genotype, training.data.name)
@@ -106,7 +107,7 @@ def _in_words(known: dict[str, Any]) -> str:
 def finish(
     space: SearchSpace[Any, Any], training: SupernetTraining, experiment: Experiment, valid: Metrics | None
 ) -> Selected:
-    """Write the genotype and say it."""
+    """Write and log the genotype."""
     genotype = training.supernet.genotype(training.architect.mixing(training.decisions))
     content = space.plain(genotype)
     known = space.look_up(genotype, training.data.name)
@@ -125,14 +126,8 @@ def finish(
     return Selected(genotype, valid, experiment.folder)
 
 
-def device_and_data(options: RunOptions) -> tuple[torch.device, DataSet]:
-    """The device that the options ask for, and the data set on it."""
-    device = pick_device(options.gpu)
-    return device, data_on(options, device)
-
-
 def data_on(options: RunOptions, device: torch.device) -> DataSet:
-    """The data set of the options, with their augmentation."""
+    """Load the data set of the options, with their augmentation."""
     data = load(options.dataset, options.data_root, device, options.image_size, options.data)
     if options.cutout:
         side = max(1, round(options.cutout_length * data.train.pixels.shape[-1] / CUTOUT_IMAGE))
@@ -141,22 +136,28 @@ def data_on(options: RunOptions, device: torch.device) -> DataSet:
     return dataclasses.replace(data, name=options.table_dataset or data.name)
 
 
-def open_experiment(ranks: Ranks, folder: Path, make: Callable[[], Experiment]) -> Experiment:
-    """The experiment that `make` opens on the first rank; the others only get to know its folder."""
-    return ranks.on_first(make) or SilentExperiment(folder)
+def open_experiment(
+    ranks: Ranks, folder: Path, options: Any, device: torch.device, start: Start, log_file: Path | None = None
+) -> Experiment:
+    """Open the experiment on the first rank; a silent one on the others."""
+    resume, overwrite = start.resumes, start.overwrite
+    opened = ranks.on_first(
+        lambda: Experiment(folder, options, device=device, resume=resume, overwrite=overwrite, log_file=log_file)
+    )
+    return opened or SilentExperiment(folder)
 
 
 def saver_of(
     training: Saveable, experiment: Experiment, options: Any, resume_option: str, needed: Collection[int] = ()
 ) -> Saver:
-    """The saver of a run with these options, whose `on_nan` the training gets. `needed`: epochs whose checkpoints stay."""
+    """The saver of a run; also sets the training's `on_nan`. `needed`: epochs whose checkpoints are always kept."""
     training.guard.on_nan = options.on_nan
     return Saver(
         training,
         experiment,
         resume_option,
         minutes=options.ckpt_minutes,
-        interval=given(options.ckpt_interval),
+        interval=not_none(options.ckpt_interval),
         keep=options.keep,
         needed=needed,
         report_freq=options.report_freq,
@@ -164,9 +165,9 @@ def saver_of(
 
 
 def begin(experiment: Experiment, checkpoint: dict[str, Any], device: torch.device) -> None:
-    """The first lines of the log; a resumed run drops the metrics recorded after its checkpoint."""
+    """Start the log; a resumed run drops the metrics recorded after its checkpoint."""
     if checkpoint:
-        if "metrics_size" in checkpoint:  # the original's checkpoints lack it
+        if "metrics_size" in checkpoint:  # The original's checkpoints lack it.
             experiment.rewind(int(checkpoints.number_in(checkpoint, "metrics_size", experiment.folder)))
         experiment.log.info("resumed after epoch %d", checkpoint["epoch"])
     experiment.log.info("%s on %s", experiment.folder, device)

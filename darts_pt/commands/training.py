@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from darts_pt.commands.options import TrainOptions, given, with_preset
-from darts_pt.commands.resume import Start, find_start
+from darts_pt.commands.options import TrainOptions, not_none, with_preset
+from darts_pt.commands.resume import find_start
 from darts_pt.commands.supernets import begin, data_on, open_experiment, saver_of
 from darts_pt.complexity import count_multiply_adds, count_parameters
 from darts_pt.data.loaders import Loader
@@ -20,7 +20,6 @@ from darts_pt.hyperparameters import TrainingOptions
 from darts_pt.run.config import as_json
 from darts_pt.run.device import Generators, dtype_of, pick_device, seeded
 from darts_pt.run.errors import UserError
-from darts_pt.run.experiment import Experiment
 from darts_pt.run.files import atomic_write
 from darts_pt.run.processes import Ranks, joined
 from darts_pt.run.results import SUMMARY_FILE
@@ -42,7 +41,7 @@ def network_size(network: EvaluationNetwork, height: int, width: int) -> dict[st
 
 def train(space: SearchSpace[Any, Any], options: Any) -> dict[str, Any]:
     """Train the architecture that the options name, and return the summary."""
-    folder, architecture = given(space.training_folder(options)), space.architecture(options)
+    folder, architecture = not_none(space.training_folder(options)), space.architecture(options)
     options = dataclasses.replace(with_preset(options, space.preset(options)), arch=architecture)
     return run_training(
         options,
@@ -86,15 +85,11 @@ def run_training(
         if start.path:
             training.restore(start.checkpoint, start.path)
         with (
-            open_experiment(ranks, folder, lambda: _opened(folder, options, device, start)) as experiment,
+            open_experiment(ranks, folder, options, device, start) as experiment,
             saver_of(training, experiment, options, "--resume_epoch") as saver,
         ):
             begin(experiment, start.checkpoint, device)
             return _train(training, saver, described)
-
-
-def _opened(folder: Path, options: TrainOptions, device: torch.device, start: Start) -> Experiment:
-    return Experiment(folder, options, device=device, resume=start.resumes, overwrite=start.overwrite)
 
 
 def _train(training: NetworkTraining, saver: Saver, described: dict[str, Any]) -> dict[str, Any]:

@@ -1,9 +1,9 @@
-"""Checkpoints: written whole or not at all, verified when read, and in the original's format.
+"""Checkpoints in the original's format, written whole or not at all and verified when read.
 
-A checkpoint is a dict. The original's keys, kept so that files can be exchanged both ways: epoch (epochs completed),
-state_dict, alpha (a list, one tensor per cell type), optimizer, arch_optimizer, scheduler. Ours, for exact resume:
-generators, decisions, progress (within an epoch) and metrics_size. Every record of the file carries a CRC-32, which is
-verified before anything is used.
+A checkpoint is a dict. The original's keys, so that files can be exchanged both ways: epoch (epochs completed), state_dict,
+alpha (a list, one tensor per cell type), optimizer, arch_optimizer, scheduler. Ours, for exact resume: generators,
+decisions, progress (within an epoch) and metrics_size. Every record of the file has a CRC-32, which is checked before any
+is used.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from darts_pt.run.files import atomic_write
 SEARCH_KEYS = ("epoch", "state_dict", "alpha", "optimizer", "arch_optimizer")
 
 LAST = "checkpoint_last.pth.tar"
-"""The one that is saved within epochs, by time or on a signal; it is replaced each time."""
+"""The checkpoint within an epoch, saved by time or on a signal; each replaces the one before."""
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ def name(epoch: int) -> str:
 
 
 def epochs_in(folder: Path) -> list[int]:
-    """The epochs of which `folder` has checkpoints, ascending."""
+    """The epochs of the checkpoints in `folder`, ascending."""
     found = (re.fullmatch(r"checkpoint_(\d+)\.pth\.tar", path.name) for path in folder.glob("checkpoint_*.pth.tar"))
     return sorted(int(match.group(1)) for match in found if match)
 
@@ -48,7 +48,7 @@ def find(folder: Path, epoch: int, argument: str = "resume_epoch") -> Path:
     """The checkpoint of an epoch, or the latest one (-1).
 
     Raises:
-        ArgumentError: there is no such checkpoint; it lists those that there are. `argument`: which one asked for it.
+        ArgumentError: there is no such checkpoint. `argument` is the argument that named it.
     """
     epochs = epochs_in(folder)
     if epoch == -1 and epochs:
@@ -56,9 +56,10 @@ def find(folder: Path, epoch: int, argument: str = "resume_epoch") -> Path:
     if epoch not in epochs:
         if not epochs:
             raise ArgumentError(argument, f"{folder} has no checkpoint yet: run it again from the beginning")
-        there = f"it has those of epochs {', '.join(map(str, epochs))}"
-        wanted = "a checkpoint" if epoch == -1 else f"a checkpoint of epoch {epoch}"
-        raise ArgumentError(argument, f"{folder} does not have {wanted}; {there}")
+        there = ", ".join(map(str, epochs))
+        raise ArgumentError(
+            argument, f"{folder} does not have a checkpoint of epoch {epoch}; it has those of epochs {there}"
+        )
     return folder / name(epoch)
 
 
@@ -68,10 +69,10 @@ def save(checkpoint: dict[str, Any], folder: Path, epoch: int) -> Path:
 
 
 def _canonical(value: Any) -> Any:
-    """The same plain data with every string interned and no container twice: equal data leave equal files."""
+    """Copy plain data with every string interned and no container shared, so that equal data leave equal files."""
     if isinstance(value, dict):
         copied = type(value)((_canonical(key), _canonical(item)) for key, item in value.items())
-        if hasattr(value, "__dict__"):  # a state dict's versions
+        if hasattr(value, "__dict__"):  # The metadata of a state dict.
             vars(copied).update(vars(value))
         return copied
     if type(value) in (list, tuple):
@@ -81,8 +82,8 @@ def _canonical(value: Any) -> Any:
 
 def write(checkpoint: dict[str, Any], path: Path) -> Path:
     """Write `checkpoint` to `path`; an interruption or a full disk leaves the old file or the new one, never a part."""
-    # Into memory first: torch hides what goes wrong with a file behind errors of its own. Not under the temporary's
-    # name either, which the archive would carry, and equal runs would leave unequal files.
+    # Into memory first: torch hides errors of the disk behind its own, and would write the temporary file's name into the
+    # archive, so that equal runs left different files.
     content = io.BytesIO()
     torch.save(_canonical(checkpoint), content)
     atomic_write(path, content.getbuffer())
@@ -96,13 +97,13 @@ def load(
     required: Iterable[str] = SEARCH_KEYS,
     within_epochs: bool = True,
 ) -> tuple[Path, dict[str, Any]]:
-    """The checkpoint of an epoch, or (-1) the latest that is whole; a damaged one is named in the log and passed over.
+    """Load the checkpoint of an epoch, or (-1) the latest that is not damaged; the log names damaged ones.
 
     Args:
-        within_epochs: whether the latest may be one that was saved within an epoch.
+        within_epochs: the latest may be one within an epoch.
 
     Raises:
-        UserError: there is no such checkpoint, or none that is whole.
+        UserError: there is no such checkpoint, or all are damaged.
     """
     if epoch != -1:
         path = find(folder, epoch, argument)
@@ -120,7 +121,8 @@ def load(
             logger.warning("%s; trying the one before it", error)
             continue
         if path.name != LAST:
-            # A checkpoint within an epoch can be older than that of an epoch, if the run died between the two.
+            # A checkpoint within an epoch is older than that of an epoch if the run died between writing the latter and
+            # removing the former.
             return best if best and best[1]["epoch"] >= checkpoint["epoch"] else (path, checkpoint)
         best = path, checkpoint
     if best:
@@ -131,11 +133,11 @@ def load(
 
 
 def read(path: Path, required: Iterable[str] = SEARCH_KEYS) -> dict[str, Any]:
-    """The checkpoint at `path`, on the CPU. Nothing in the file is executed.
+    """Read the checkpoint at `path`, on the CPU. Nothing in the file is executed.
 
     Raises:
-        UserError: there is no such file, it is damaged, it holds anything but plain data and tensors, keys are missing,
-            or its epoch is no number.
+        UserError: the file is missing or damaged, holds anything but plain data and tensors, lacks keys, or its epoch is
+            not a number.
     """
     if not path.is_file():
         raise UserError(f"no checkpoint {path}: expected a file that a search has written; check the path")
@@ -144,11 +146,11 @@ def read(path: Path, required: Iterable[str] = SEARCH_KEYS) -> dict[str, Any]:
         raise UserError(f"checkpoint {path} is damaged ({damaged}): restore it or resume from an earlier epoch")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what torch finds odd about a file either raises or does not matter
+            warnings.simplefilter("ignore")
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except PermissionError:
         raise
-    except Exception as error:  # a file that is no checkpoint, or a hostile one, can raise anything
+    except Exception as error:  # A hostile file can raise anything.
         raise UserError(
             f"checkpoint {path} cannot be read as plain data ({_first_line(error)}): expected a search's checkpoint"
         ) from None
@@ -167,7 +169,7 @@ def read(path: Path, required: Iterable[str] = SEARCH_KEYS) -> dict[str, Any]:
 
 
 def _damage(path: Path) -> str | None:
-    """What is wrong with the bytes of a file, or None. Files from before PyTorch 1.6 have no checksums to compare."""
+    """Describe the damage to a file, None if there is none. Files from before PyTorch 1.6 have no checksums."""
     if path.stat().st_size == 0:
         return "it is empty"
     with open(path, "rb") as stream:
@@ -178,13 +180,13 @@ def _damage(path: Path) -> str | None:
             broken = archive.testzip()
     except PermissionError:
         raise
-    except Exception as error:  # damage can lead the reader of the archive anywhere
+    except Exception as error:  # A damaged archive can raise anything.
         return _first_line(error)
     return f"checksum mismatch in its record {broken}" if broken else None
 
 
 def _first_line(error: Exception) -> str:
-    if "weights_only" in str(error):  # Torch fills a page with what to do about that; none of it is for users.
+    if "weights_only" in str(error):  # Torch's page of advice is not for users.
         asked = re.search(r"\bGLOBAL (\S+)", str(error))
         return f"it {f'asks for {asked.group(1)}' if asked else 'is a pickle'}, neither plain data nor tensors"
     lines = str(error).strip().splitlines()
@@ -196,35 +198,33 @@ def _list(keys: Iterable[str]) -> str:
 
 
 def load_weights(module: torch.nn.Module, state_dict: Any, path: Path) -> None:
-    """Load a checkpoint's `state_dict` into `module`; a mismatch is one line that names the first difference."""
+    """Load a checkpoint's `state_dict` into `module`; raises UserError with the first difference."""
     expected = module.state_dict()
     if not isinstance(state_dict, dict):
         raise UserError(f"checkpoint {path}: its state_dict is a {type(state_dict).__name__}, expected tensors by name")
     for key, tensor in expected.items():
         if key not in state_dict:
-            raise UserError(f"checkpoint {path} has no weights {key}: it was made for another space or size")
+            raise UserError(f"checkpoint {path} has no weights {key}: it is from another space or size")
         found = state_dict[key]
         if not isinstance(found, torch.Tensor) or found.shape != tensor.shape:
             shape = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
             raise UserError(
-                f"checkpoint {path}: {key} has shape {shape}, expected {tuple(tensor.shape)}: it was made for another size"
+                f"checkpoint {path}: {key} has shape {shape}, expected {tuple(tensor.shape)}: it is from another size"
             )
     surplus = next((key for key in state_dict if key not in expected), None)
     if surplus is not None:
-        raise UserError(
-            f"checkpoint {path} has weights {surplus} that this network lacks: it was made for another space"
-        )
+        raise UserError(f"checkpoint {path} has weights {surplus} that this network lacks: it is from another space")
     with one_line_error(path, "its weights do not fit"):
         module.load_state_dict(state_dict)
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: Any, path: Path, whose: str) -> None:
-    """Load an optimiser's state; one that belongs to other parameters is one line. `whose`: "alpha", "the weights"."""
+    """Load an optimiser's state; raises UserError if it does not fit. `whose`: "alpha" or "the weights"."""
     foreach = optimizer.defaults.get("foreach")
     with one_line_error(path, f"the optimiser of {whose} does not fit"):
         optimizer.load_state_dict(state)
         for group in optimizer.param_groups:
-            group["foreach"] = foreach  # How it is computed is this run's matter, not the checkpoint's.
+            group["foreach"] = foreach  # Not a checkpoint's matter: it only says how the step is computed.
             if not all(_is_number(group[key]) for key in ("lr", "weight_decay", "momentum", "eps") if key in group):
                 raise ValueError("its learning rate, decay or momentum is not a number")
             for parameter in group["params"]:
@@ -234,17 +234,17 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: Any, path: Path, who
 
 
 def load_scheduler(scheduler: torch.optim.lr_scheduler.LRScheduler, state: Any, path: Path) -> None:
-    """Take up where a learning-rate schedule stood; its length and its end stay those of this run's options."""
+    """Restore the position in a learning-rate schedule; its length and its end stay those of this run's options."""
     counters = ("last_epoch", "_step_count")
     if not isinstance(state, dict) or not all(_is_count(state.get(counter)) for counter in counters):
-        raise UserError(f"checkpoint {path}: its scheduler does not say where it stands")
+        raise UserError(f"checkpoint {path}: its scheduler lacks its position ({_list(counters)})")
     last = [group["lr"] for group in scheduler.optimizer.param_groups]
     scheduler.load_state_dict({counter: state[counter] for counter in counters} | {"_last_lr": last})
 
 
 @contextmanager
 def one_line_error(path: Path, problem: str) -> Iterator[None]:
-    """Whatever the data of a checkpoint raises inside becomes one line: plain data of any kind may stand in a file."""
+    """Turn any exception inside into a UserError of one line: a file may hold plain data of any kind."""
     try:
         yield
     except Exception as error:
@@ -252,9 +252,9 @@ def one_line_error(path: Path, problem: str) -> Iterator[None]:
 
 
 def next_learning_rate(scheduler: torch.optim.lr_scheduler.LRScheduler) -> None:
-    """The schedule's step at the end of an epoch."""
+    """Step the schedule at the end of an epoch."""
     with warnings.catch_warnings():
-        # In a run resumed after the epoch's last step, torch misses the steps before.
+        # Torch warns in a run that was resumed after the last step of an epoch: it did not see the optimiser step.
         warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step", UserWarning)
         scheduler.step()
 
@@ -267,7 +267,7 @@ def epoch_of(checkpoint: dict[str, Any], path: Path) -> int:
 
 
 def number_in(checkpoint: dict[str, Any], key: str, path: Path) -> float:
-    """A number kept in `checkpoint`; 0 where there is none."""
+    """A number in `checkpoint`, 0 if it lacks the key."""
     value = checkpoint.get(key, 0.0)
     if not _is_number(value):
         raise UserError(f"checkpoint {path}: its {key} is {value!r}, expected a number")

@@ -1,4 +1,4 @@
-"""config.json: what an experiment was run with, and how plain data becomes JSON."""
+"""config.json, which holds an experiment's options, and the conversion of plain data to JSON."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from darts_pt.run.errors import UserError
 from darts_pt.run.files import read_json
 
 PROJECT = "darts-pt"
-"""Under the key `project` of config.json: the sign that a folder is an experiment of ours."""
+"""Value of `project` in config.json: it marks a folder as an experiment of this project."""
 
 
 def as_json(value: Any) -> Any:
-    """`value` as JSON knows it: tensors and arrays as lists, paths as text, NaN and infinity as "nan", "inf", "-inf"."""
+    """Convert for JSON: tensors and arrays to lists, paths to text, NaN and infinity to "nan", "inf", "-inf"."""
     if hasattr(value, "tolist"):  # Tensors, arrays and NumPy's scalars.
         value = value.tolist()
     if isinstance(value, Mapping):
@@ -30,7 +30,7 @@ def as_json(value: Any) -> Any:
 
 
 def is_experiment(folder: Path) -> bool:
-    """Whether a run of this project made `folder`: only such a folder is replaced or resumed."""
+    """True if a run of this project made `folder`: only such a folder is replaced or resumed."""
     try:
         config = read_json(folder / "config.json")
     except (OSError, ValueError):
@@ -39,10 +39,10 @@ def is_experiment(folder: Path) -> bool:
 
 
 def options_of(experiment: Path) -> dict[str, Any]:
-    """The resolved options an experiment was run with; empty if the original made it, which leaves none.
+    """The resolved options of an experiment; empty for one of the original, which has no config.json.
 
     Raises:
-        UserError: config.json is there but broken.
+        UserError: config.json is damaged.
     """
     path = experiment / "config.json"
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""One epoch of training steps, of a supernet or a derived network: its sums, how far it is, and what happens at NaN."""
+"""One epoch of training steps, of a supernet or a derived network: progress, sums, and the check for NaN."""
 
 from __future__ import annotations
 
@@ -23,10 +23,7 @@ class Metrics(NamedTuple):
 
 
 class StepResult(NamedTuple):
-    """The mean loss of one step and the images classified correctly, as tensors on the device, and the images in all.
-
-    Reading them is left to the caller: it makes the device wait.
-    """
+    """A step's mean loss and correct predictions, as tensors on the device (reading them waits), and its images."""
 
     loss: Tensor
     correct: Tensor
@@ -35,13 +32,13 @@ class StepResult(NamedTuple):
 
 @dataclass
 class EpochProgress:
-    """How far an epoch is: a checkpoint within an epoch holds it, and the run goes on exactly there.
+    """The progress of an epoch, kept in a checkpoint within the epoch.
 
     Attributes:
-        decisions: how many of its selection decisions were taken at its start.
-        order: the indices of all its images, for an epoch that is a pass; None where every batch is drawn afresh.
-        steps, images: how many are done.
-        loss, correct: their sums over the images so far, float64 and int64 scalars on the device.
+        decisions: selection decisions taken at its start.
+        order: the indices of all its images, if the epoch is a pass; None if every batch is drawn from all images.
+        steps, images: completed.
+        loss, correct: sums over these images, float64 and int64 scalars on the device.
     """
 
     decisions: int = 0
@@ -52,7 +49,7 @@ class EpochProgress:
     correct: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.int64))
 
     def add(self, result: StepResult | None) -> None:
-        """Count one step; the images of a skipped one (None) are in no mean."""
+        """Count a step; a skipped one (None) does not enter the means."""
         self.steps += 1
         if result is None:
             return
@@ -61,22 +58,17 @@ class EpochProgress:
         self.correct = self.correct.to(result.correct.device) + result.correct
 
     def metrics(self) -> Metrics:
-        """Means over the images so far, NaN if there are none; reads the device."""
+        """Means over the images so far, NaN if there are none; waits for the device."""
         if self.images == 0:
             return Metrics(math.nan, math.nan)
         return Metrics(100.0 * self.correct.item() / self.images, self.loss.item() / self.images)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for a checkpoint."""
         return dict(vars(self))
 
     @classmethod
     def in_checkpoint(cls, checkpoint: dict[str, Any], path: Path, device: torch.device) -> EpochProgress | None:
-        """How far within an epoch `checkpoint` was saved; None between epochs.
-
-        Raises:
-            UserError: what it says of that does not fit.
-        """
+        """The progress in `checkpoint`, None between epochs; raises UserError if it does not fit."""
         plain = checkpoint.get("progress")
         if plain is None:
             return None
@@ -92,10 +84,10 @@ class NotFinite(ArithmeticError):
 
 
 class FiniteGuard:
-    """Checks losses and gradients before a step is taken. It reads the device once per step.
+    """Checks losses and gradients before a step; waits for the device once per step.
 
     Attributes:
-        skipped: how many steps were skipped.
+        skipped: the number of skipped steps.
     """
 
     def __init__(self, on_nan: OnNan = "stop") -> None:
@@ -104,16 +96,12 @@ class FiniteGuard:
         self._buffers: list[tuple[Tensor, Tensor]] = []
 
     def remember(self, module: nn.Module) -> None:
-        """Call before a step's forward passes: a skipped step must leave the running statistics as they were."""
+        """Keep the running statistics before a step, to restore them if it is skipped."""
         if self.on_nan == "skip":
             self._buffers = [(buffer, buffer.clone()) for buffer in module.buffers()]
 
     def allows(self, what: str, tensors: Sequence[Tensor]) -> bool:
-        """Whether all of `tensors` are finite; where they are not, the step is counted as skipped.
-
-        Raises:
-            NotFinite: they are not, and the run is to stop.
-        """
+        """True if all of `tensors` are finite; else the step counts as skipped, or under "stop" raises NotFinite."""
         finite = torch.stack([tensor.detach().isfinite().all() for tensor in tensors]).all()
         if bool(finite):
             return True

@@ -1,13 +1,13 @@
-"""The experiment folder: what it is called, what is in it, and everything a run writes there but its checkpoints.
+"""The experiment folder, and all files in it but the checkpoints.
 
-log.txt                         what the run said
-metrics.jsonl                   the same in numbers, one JSON object per line
-timing.jsonl                    seconds, processor seconds and memory that each of those lines took
+log.txt                         the run's log
+metrics.jsonl                   the run's numbers, one JSON object per line
+timing.jsonl                    seconds, processor seconds and memory for each of those lines
 config.json                     options, seed, versions, git commit, device, command line
 runs/                           TensorBoard
 scripts/                        a copy of the code that ran
 checkpoint_{epoch}.pth.tar      see checkpoint.py
-log_resume-….txt, log_resume-…/ one selection from this supernet: its log, and all its other files
+log_resume-….txt, log_resume-…/ a selection from this supernet: its log, and all its other files
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 _LOCK = ".lock"
 _LEFTOVERS = ".*.????????.tmp"
-"""What a run that was killed while it wrote a file leaves of it (:func:`darts_pt.run.files.atomic_path`)."""
+"""Temporary files that a killed run leaves (:func:`darts_pt.run.files.atomic_path`)."""
 _OURS = (
     "log.txt",
     "metrics.jsonl",
@@ -55,7 +55,7 @@ _OURS = (
     "state_dump*",
     "analysis-*",
 )
-"""What runs write into an experiment's folder: overwriting removes it and leaves other files."""
+"""Files that runs write: overwriting removes them and leaves all others."""
 
 logger = logging.getLogger(__name__)
 
@@ -66,9 +66,9 @@ class Experiment:
     While it is open, what the project's modules log goes to its log file and to standard output.
 
     Attributes:
-        folder: where everything goes, the checkpoints of the run included.
+        folder: the folder of all files, the checkpoints included.
         log: a logger; `experiment.log.info("…")`.
-        progress: `progress(iterable, description, total=None)` shows how far a loop is.
+        progress: `progress(iterable, description, total=None)` shows the progress of a loop.
     """
 
     def __init__(
@@ -82,21 +82,19 @@ class Experiment:
         log_file: Path | None = None,
         tensorboard: bool = True,
     ) -> None:
-        """Makes the folder, or opens it again.
-
-        Check everything else about the options first: from here on there is a folder.
+        """Make the folder, or open it again. Check all options before: from here on there is a folder.
 
         Args:
             options: the resolved options, a dataclass or mapping, kept in config.json.
-            device: where the run computes.
-            resume: go on in a folder that exists; its log and metrics are appended to.
-            overwrite: replace the experiment in the folder, if there is one.
-            log_file: log.txt in the folder by default.
-            tensorboard: write runs/ as well.
+            device: the device of the run.
+            resume: continue in an existing folder; its log and metrics are appended to.
+            overwrite: replace an existing experiment.
+            log_file: by default log.txt in the folder.
+            tensorboard: also write runs/.
 
         Raises:
-            UserError: the folder exists (without `resume` or `overwrite`), does not exist (with `resume`), holds
-                something else than an experiment, or is in use by another run.
+            UserError: the folder exists (without `resume` or `overwrite`), does not exist (with `resume`), holds files that
+                are not an experiment, or is in use by another run.
         """
         self.folder = folder
         self.log = logger
@@ -115,30 +113,11 @@ class Experiment:
             raise
         self._last_record = time.perf_counter(), time.process_time()
 
-    @classmethod
-    def selection(
-        cls, experiment: Path, name: str, options: Any, *, device: torch.device | None = None, resume: bool = False,
-        overwrite: bool = False, tensorboard: bool = True,
-    ) -> Experiment:  # fmt: skip
-        """A selection inside the folder of the search it starts from; `name` comes from :func:`selection_name`.
-
-        It logs to `name`.txt beside the search's log.txt; all else goes into the folder `name`.
-        """
-        return cls(
-            experiment / name,
-            options,
-            device=device,
-            resume=resume,
-            overwrite=overwrite,
-            log_file=experiment / f"{name}.txt",
-            tensorboard=tensorboard,
-        )
-
     def _opened(self, resume: bool, overwrite: bool) -> bool:
-        """Makes and locks the folder; whether it has been made, or emptied, just now."""
+        """Make (or empty) and lock the folder; False if it is resumed."""
         folder = self.folder
         if folder.exists() and not folder.is_dir():
-            raise UserError(f"{folder} is a file; an experiment needs that name for its folder: move it away")
+            raise UserError(f"{folder} is a file, expected a folder for the experiment: move it away")
         if resume and not is_experiment(folder):
             raise UserError(
                 f"cannot resume: {folder} is not an experiment folder (it has no config.json of this project)"
@@ -162,9 +141,9 @@ class Experiment:
         return not resume
 
     def _remove_files(self) -> None:
-        """Removes what a run wrote; files of other names stay."""
+        """Remove the files that a run wrote; files of other names stay."""
         paths = [self._log_file, *(path for pattern in _OURS for path in self.folder.glob(pattern))]
-        # config.json last: while it is there, a run that was killed here can still be replaced.
+        # config.json goes last: with it, a run killed here can still be replaced.
         for path in sorted(paths, key=lambda path: path.name == "config.json"):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
@@ -172,7 +151,7 @@ class Experiment:
                 path.unlink(missing_ok=True)
 
     def _configure(self, options: Any, device: torch.device | None, resume: bool) -> None:
-        """Writes config.json and the copy of the code; a resumed experiment's tells of each process that worked on it."""
+        """Write config.json, which keeps an entry for each process that worked on the run, and the copy of the code."""
         path = self.folder / "config.json"
         runs = read_json(path).get("runs") if resume else None
         plain = dataclasses.asdict(options) if dataclasses.is_dataclass(options) else dict(options)  # type: ignore[arg-type]
@@ -188,14 +167,14 @@ class Experiment:
         copy_code(self.folder / "scripts")
 
     def record(self, kind: str, values: Mapping[str, Any], *, epoch: int, step: int | None = None) -> None:
-        """Append one line to metrics.jsonl and draws the numbers in TensorBoard, at `step` or else at `epoch`.
+        """Append a line to metrics.jsonl, and its numbers to TensorBoard, at `step` or else at `epoch`.
 
-        The line is {"kind", "epoch", "step", "values"}; there is no time in it, so that two equal runs leave equal
-        files. Numbers that JSON does not know are written as "nan", "inf" and "-inf".
+        The line is {"kind", "epoch", "step", "values"}, without a time, so that equal runs leave equal files. NaN and
+        infinity are written as "nan", "inf" and "-inf".
 
         Args:
-            kind: what was measured, as in "search" or "selection".
-            values: name -> number, tensor, list, text or a mapping of such; TensorBoard gets every number that has a
+            kind: such as "epoch" or "operation_event".
+            values: name -> number, tensor, list, text or a mapping of these; TensorBoard gets every number that has a
                 name, as kind/name or kind/name/name.
         """
         plain = as_json(values)
@@ -208,11 +187,11 @@ class Experiment:
             self._board.add(numbers, epoch if step is None else step)
 
     def _record_cost(self, kind: str, epoch: int) -> None:
-        """Appends to timing.jsonl what came before this record took: a file of its own, since equal runs differ in it.
+        """Append the cost since the last record to timing.jsonl, which differs between equal runs.
 
-        Seconds are since the last record (or since the experiment was opened), processor seconds likewise, of all
-        threads of the process; memory is the process's largest so far in MiB, and the GPU's that PyTorch has held.
-        What a resumed run does again is counted again: it was spent.
+        Seconds, and processor seconds of all threads, are since the last record or the opening of the experiment. Memory
+        is the peak of the process so far in MiB, and that of PyTorch on the GPU. Work that a resumed run repeats counts
+        again.
         """
         now = time.perf_counter(), time.process_time()
         seconds, processor_seconds = (round(new - old, 4) for new, old in zip(now, self._last_record, strict=True))
@@ -230,19 +209,15 @@ class Experiment:
 
     @property
     def metrics_size(self) -> int:
-        """Length of metrics.jsonl in bytes: kept in a checkpoint, it says which lines came before it."""
+        """Length of metrics.jsonl in bytes; a checkpoint keeps it, to tell which lines came before."""
         return self._metrics.size
 
     def sync(self) -> None:
-        """Have metrics.jsonl on the disk: a checkpoint that counts on its lines must not be there without them."""
+        """Flush metrics.jsonl to the disk, before a checkpoint that relies on its lines."""
         self._metrics.sync()
 
     def rewind(self, metrics_size: int) -> None:
-        """Forgets what was recorded after a checkpoint that a resumed run goes on from.
-
-        Raises:
-            UserError: the file is shorter than that, so it is not the one the checkpoint was made with.
-        """
+        """Drop the records after a checkpoint from which the run resumes; raises UserError if the file is shorter."""
         if not 0 <= metrics_size <= self.metrics_size:
             raise UserError(
                 f"{self.folder / 'metrics.jsonl'} has lost lines: {self.metrics_size} of {metrics_size} bytes"
@@ -254,7 +229,7 @@ class Experiment:
         self._lock.release()
 
     def _end_logging(self) -> None:
-        with contextlib.suppress(OSError):  # a terminal that is gone
+        with contextlib.suppress(OSError):  # The terminal may be gone.
             self.progress.stop()
         if self._board is not None:
             self._board.close()
@@ -270,8 +245,8 @@ class Experiment:
         written = [path for pattern in ("checkpoint_*", "state_dump*") for path in self.folder.glob(pattern)]
         nothing_done = self._is_new and self.metrics_size == 0 and not written
         if error is not None:
-            # On the screen the command says it; the file should tell the end of the story too.
-            self._logs.tell_file(logger, f"stopped: {_told(error)}")
+            # The command prints it on the screen only.
+            self._logs.tell_file(logger, f"stopped: {_one_line(error)}")
         self._end_logging()
         if isinstance(error, UserError) and nothing_done:
             self._remove_files()
@@ -281,7 +256,7 @@ class Experiment:
         self.close()
 
 
-def _told(error: BaseException) -> str:
+def _one_line(error: BaseException) -> str:
     return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}".rstrip(": ")
 
 
@@ -291,7 +266,7 @@ def _peak_memory() -> float:
 
 
 def _numbers(name: str, value: Any) -> Iterator[tuple[str, float]]:
-    """The numbers in nested mappings, under their joined names; infinities and NaN are numbers too."""
+    """The numbers in nested mappings, with NaN and infinity, under their joined names."""
     if isinstance(value, Mapping):
         for key, item in value.items():
             yield from _numbers(f"{name}/{key}", item)

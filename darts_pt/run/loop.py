@@ -1,4 +1,4 @@
-"""The steps of an epoch, whatever is trained: progress bar, log lines, safe points, and a stop at NaN."""
+"""The steps of an epoch, for all trainings: progress bar, log lines, safe points, and a stop at NaN."""
 
 from __future__ import annotations
 
@@ -10,22 +10,20 @@ from darts_pt.run.saver import Saveable, Saver
 
 
 class Trainable(Saveable, Protocol):
-    """A training that makes one step at a time."""
-
     def step(self, batch: Any, /) -> StepResult | None:
-        """One step; None if it was skipped because of a NaN."""
+        """One step; None if the guard skipped it."""
         ...
 
 
 def train_epoch(training: Trainable, steps: int, batches: Iterable[Any], saver: Saver, description: str) -> Metrics:
-    """Train on the batches that remain of an epoch of `steps` steps; after each the run can be saved and stopped."""
+    """Train on the remaining batches of an epoch of `steps` steps; after each the run can be saved and stopped."""
     progress, log = training.begin_epoch(), saver.experiment.log
     with saver.dump_at_nan():
         for batch in saver.experiment.progress(batches, description, steps - progress.steps):
             skipped = training.guard.skipped
             progress.add(training.step(batch))
             if training.guard.skipped > skipped:
-                log.warning("a step that was not finite was skipped; %d so far", training.guard.skipped)
+                log.warning("skipped a step with a NaN or infinite loss or gradient; %d so far", training.guard.skipped)
             if progress.steps % saver.report_freq == 0:
                 so_far = progress.metrics()
                 log.info(
@@ -37,7 +35,7 @@ def train_epoch(training: Trainable, steps: int, batches: Iterable[Any], saver: 
 
 
 def log_metrics(saver: Saver, description: str, measured: Mapping[str, Metrics]) -> dict[str, float]:
-    """One log line with accuracies and losses; returns them as they stand in metrics.jsonl."""
+    """Log accuracies and losses in one line; returns their entries in metrics.jsonl."""
     parts = [f"{name} {accuracy:.2f} % (loss {loss:.4f})" for name, (accuracy, loss) in measured.items()]
     saver.experiment.log.info("%s: %s", description, ", ".join(parts))
     return {

@@ -1,4 +1,4 @@
-"""The files in which runs leave their results, and the genotype that a name stands for."""
+"""The files of results, and the genotype file that a name stands for."""
 
 from __future__ import annotations
 
@@ -12,40 +12,37 @@ from darts_pt.run.errors import ArgumentError, listed
 from darts_pt.run.files import read_json
 
 GENOTYPE_FILE = "genotype.json"
-"""Of a search or a selection."""
+"""The result of a search or a selection."""
 SUMMARY_FILE = "summary.json"
-"""Of a training."""
+"""The result of a training."""
 SELECTION = "log_resume-"
-"""The beginning of the names of selections' folders inside that of their search."""
+"""Prefix of the folders of selections inside that of their search."""
 
 
 class GenotypeFile(NamedTuple):
-    """A genotype file, and a short name for it that may stand in a folder's name."""
+    """A genotype file, and a short name for folder names."""
 
     path: Path
     name: str
 
 
 def find_genotype(arch: str, roots: Iterable[Path]) -> GenotypeFile | None:
-    """The genotype file that `arch` names: the path of one, or an experiment in the first of `roots` that has it.
+    """The genotype file `arch`, or that of the experiment `arch` in the first of `roots` that has it; None if neither.
 
-    A search that has one selection in it stands for that selection, one without any for its own choice.
-
-    Returns:
-        None: there is neither such a file nor such an experiment.
+    A search with one selection stands for that selection, one without any for its own genotype.
 
     Raises:
-        ArgumentError: the experiment has no genotype yet, or has several selections.
+        ArgumentError: the experiment has no genotype yet, or several selections.
     """
     path = Path(os.path.expanduser(arch))
-    if os.path.isfile(path):  # as os.path.isdir: False, not an error, for what cannot be a path
+    if os.path.isfile(path):  # os.path.isfile is False, not an error, for text that cannot be a path.
         return GenotypeFile(path, _name_of(path))
     folder = next((root / path for root in roots if arch and os.path.isdir(root / path)), None)
     return GenotypeFile(_in_experiment(folder), _name_of(folder / GENOTYPE_FILE)) if folder is not None else None
 
 
 def read_genotype(path: Path, space: str) -> Any:
-    """The genotype in a file of this project, if it is one of that space; else None."""
+    """The genotype in a file, or None if it is not one of that space."""
     try:
         plain = read_json(path)
         return plain["genotype"] if plain.get("space") == space else None
@@ -67,7 +64,7 @@ def _in_experiment(experiment: Path) -> Path:
 
 
 def _name_of(path: Path) -> str:
-    """The file's own name, or where it is if it has the name that they all have."""
+    """The file's name, or that of its folder for genotype.json."""
     path = path.resolve()
     name = path.stem
     if path.name == GENOTYPE_FILE:

@@ -1,8 +1,8 @@
-"""When a run is saved: at epochs, by time, and when the system asks it to stop; always so that it goes on exactly.
+"""Save a run after epochs, at intervals of time, and when it is asked to stop; it always resumes exactly.
 
-A training tells its :class:`Saver` of *safe points*: moments at which it can be saved and go on bit by bit. Between two
-of them, while it only evaluates, nothing changes but the random generators, so that the last safe point can still be
-written from the present weights and the generators as they were.
+A training tells its :class:`Saver` of *safe points*, from which it can go on bit by bit. Between two safe points, while it
+evaluates, only the random generators change: the last safe point can still be written from the present weights and the
+generators as they were.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Saveable(Protocol):
-    """What can be saved: a supernet's training or a derived network's."""
+    """A training that can be saved: of a supernet or of a derived network."""
 
     epoch: int
     progress: EpochProgress | None
@@ -41,29 +41,25 @@ class Saveable(Protocol):
     @property
     def guard(self) -> FiniteGuard: ...
 
-    def begin_epoch(self) -> EpochProgress:
-        """The progress of the epoch that is under way, or of a new one."""
-        ...
+    def begin_epoch(self) -> EpochProgress: ...
 
-    def to_checkpoint(self) -> dict[str, Any]:
-        """Plain data from which the training goes on."""
-        ...
+    def to_checkpoint(self) -> dict[str, Any]: ...
 
 
 class Saver:
     """Writes the checkpoints of a training; use it in a `with` statement, inside that of the experiment.
 
-    Inside, SIGTERM and SIGINT (Ctrl-C) save the run and end it with :class:`Stopped`; a second one ends it at once. Of
-    several ranks all stop at the same safe point, whichever got the signal, and the first writes.
+    Inside, SIGTERM and SIGINT (Ctrl-C) save the run and end it with :class:`Stopped`; a second one ends it at once. All
+    ranks stop at the same safe point, whichever got the signal, and the first writes.
 
     Args:
-        resume_option: what continues the run, for the message.
-        minutes: how often it is saved within epochs at least.
+        resume_option: the option that resumes the run, for the message.
+        minutes: the longest time between saves within epochs.
         interval: epochs between checkpoints; the last epoch is always saved.
-        keep: how many of the newest checkpoints stay; None keeps all.
-        needed: epochs whose checkpoints stay in any case: something else starts there.
+        keep: number of newest checkpoints that are kept; None keeps all.
+        needed: epochs whose checkpoints are always kept: other runs start there.
         report_freq: steps between log lines.
-        stop_requested: asked at every check besides the signals; the number of a signal to stop by, 0 to go on.
+        stop_requested: asked at every check besides the signals; returns a signal's number to stop, 0 to go on.
     """
 
     def __init__(
@@ -104,12 +100,12 @@ class Saver:
     ) -> None:
         self._restore_handlers()
         if error is None and self._training.ranks.is_first:
-            # The run is at its end. One that was killed there may have left a checkpoint within the last epoch.
+            # The run is complete. If it was killed in its last epoch before, a checkpoint within it may be left.
             (self.experiment.folder / checkpoints.LAST).unlink(missing_ok=True)
 
     def _asked(self, number: int, frame: FrameType | None) -> None:
         self._signal = number
-        # Ctrl-C reaches ranks twice, from the terminal and from torchrun; torchrun ends them for good if they are slow.
+        # Ranks get Ctrl-C twice, from the terminal and from torchrun, which kills them if they are slow.
         if launch() is None:
             self._restore_handlers()
 
@@ -124,7 +120,7 @@ class Saver:
         """Save now if due or asked to stop; from here the training can go on bit by bit.
 
         Raises:
-            Stopped: the run has been saved and is to end.
+            Stopped: the run was asked to stop and has been saved.
         """
         self._point = {
             "generators": self._training.generators.state(),
@@ -134,10 +130,10 @@ class Saver:
         self.check()
 
     def check(self) -> None:
-        """Check for a stop request between safe points: save the last safe point and end.
+        """Check for a stop request between safe points.
 
         Raises:
-            Stopped: the run has been saved and is to end.
+            Stopped: the run was asked to stop; its last safe point has been saved.
         """
         if self._training.ranks.is_apart:
             return
@@ -166,7 +162,7 @@ class Saver:
     # Epochs ------------------------------------------------------------------------------------------------------
 
     def save_only_last(self) -> None:
-        """From now on write the checkpoint of the last epoch alone."""
+        """From now on write only the checkpoint of the last epoch."""
         self._interval = sys.maxsize
 
     def epoch_ended(self, last: bool) -> None:
@@ -175,7 +171,7 @@ class Saver:
             self.save_epoch()
 
     def save_epoch(self) -> None:
-        """Write the checkpoint of the epoch that has been completed, and remove those that are too many."""
+        """Write the checkpoint of the completed epoch, and remove those beyond `keep`."""
         if not self._training.ranks.is_first:
             return
         folder = self.experiment.folder
@@ -184,7 +180,7 @@ class Saver:
         checkpoints.save(state, folder, self._training.epoch)
         (folder / checkpoints.LAST).unlink(missing_ok=True)
         if self._keep is not None:
-            # Later ones, which a run that went back to an earlier epoch finds there, do not count.
+            # Later ones, left from before a run went back to an earlier epoch, do not count.
             past = [epoch for epoch in checkpoints.epochs_in(folder) if epoch <= self._training.epoch]
             for epoch in set(past[: -self._keep]) - self._needed:
                 (folder / checkpoints.name(epoch)).unlink(missing_ok=True)
@@ -194,11 +190,7 @@ class Saver:
 
     @contextmanager
     def dump_at_nan(self) -> Iterator[None]:
-        """If a step inside meets a NaN or an infinity, write the state to a file of its own and end the run.
-
-        Raises:
-            UserError: that happened; it names the step and the file.
-        """
+        """If a step inside meets a NaN or an infinity, write the state to a separate file and raise UserError."""
         try:
             yield
         except NotFinite as error:
@@ -210,5 +202,5 @@ class Saver:
             seed = self._training.generators["batches"].initial_seed()
             raise UserError(
                 f"{error} is not a finite number in step {step} of epoch {epoch + 1} (batch seed {seed}); the state at "
-                f"that step is in {path}: try a smaller learning rate, or leave such steps out (on_nan: skip)"
+                f"that step is in {path}: try a smaller learning rate, or skip such steps (on_nan: skip)"
             ) from None

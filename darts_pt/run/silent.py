@@ -1,4 +1,4 @@
-"""An experiment that accepts every call and writes nothing, for the processes of a run that leave files to the first."""
+"""An experiment that accepts every call and writes nothing, for all ranks but the first."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from darts_pt.run.logs import Item, Progress
 
 
 class SilentExperiment(Experiment):
-    """The folder of an experiment, without its files."""
-
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.log = logging.getLogger("darts_pt.silent")

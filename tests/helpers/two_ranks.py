@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from darts_pt.architect import Architect
-from darts_pt.commands.supernets import open_experiment
 from darts_pt.data.data_set import DataSet, Images
 from darts_pt.data.halves import halves
 from darts_pt.data.sources import load
@@ -28,6 +27,7 @@ from darts_pt.run.errors import Stopped, UserError
 from darts_pt.run.experiment import Experiment
 from darts_pt.run.processes import SINGLE_PROCESS, Ranks
 from darts_pt.run.saver import Saver
+from darts_pt.run.silent import SilentExperiment
 from darts_pt.selection import select, select_at_once
 from darts_pt.selections.oneshot import DiscretisationRule
 from darts_pt.selections.pt import PerturbationRule, score_operations
@@ -82,7 +82,7 @@ def train(ranks: Ranks, folder: Path, training: NetworkTraining) -> dict[str, An
     """Train to the end; what there is to compare."""
     make = lambda: Experiment(folder, {}, tensorboard=False)  # noqa: E731
     with (
-        open_experiment(ranks, folder, make) as experiment,
+        ranks.on_first(make) or SilentExperiment(folder) as experiment,
         Saver(training, experiment, "--resume_epoch", report_freq=2) as saver,
     ):
         summary = train_network(training, saver)
@@ -167,7 +167,10 @@ def selection(ranks: Ranks, folder: Path) -> Any:
         batches=training.valid_batches, criteria=criteria(training.supernet.cell_types, "loss"), ranks=ranks
     )
     make = lambda: Experiment(folder, {}, tensorboard=False)  # noqa: E731
-    with open_experiment(ranks, folder, make) as experiment, Saver(training, experiment, "--resume_epoch") as saver:
+    with (
+        ranks.on_first(make) or SilentExperiment(folder) as experiment,
+        Saver(training, experiment, "--resume_epoch") as saver,
+    ):
         select(training, rule, saver, 1)
     return {
         "decisions": training.decisions.to_dict(),
@@ -191,7 +194,10 @@ def other_selections(ranks: Ranks, folder: Path) -> Any:
     images, _ = next(iter(training.valid_batches()))
     zero_cost = ZeroCostRule(lambda supernet, mixing: nwot(supernet, mixing, images), ranks)
     make = lambda: Experiment(folder, {}, tensorboard=False)  # noqa: E731
-    with open_experiment(ranks, folder, make) as experiment, Saver(training, experiment, "--resume_epoch") as saver:
+    with (
+        ranks.on_first(make) or SilentExperiment(folder) as experiment,
+        Saver(training, experiment, "--resume_epoch") as saver,
+    ):
         select_at_once(training, zero_cost, saver)
     return results, training.decisions.to_dict(), training.generators.state()
 

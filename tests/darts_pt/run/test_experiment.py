@@ -130,7 +130,7 @@ def test_a_resumed_run_appends(tmp_path: Path) -> None:
 def test_a_selection_logs_beside_its_search(tmp_path: Path) -> None:
     with opened(tmp_path / "run") as experiment:
         experiment.log.info("search")
-    with Experiment.selection(tmp_path / "run", "log_resume-5", Options(), tensorboard=False) as selection:
+    with opened(tmp_path / "run" / "log_resume-5", log_file=tmp_path / "run" / "log_resume-5.txt") as selection:
         selection.log.info("selection")
         selection.record("epoch", {}, epoch=1)
     assert "search" in (tmp_path / "run" / "log.txt").read_text()
