@@ -57,9 +57,7 @@ def find(folder: Path, epoch: int, argument: str = "resume_epoch") -> Path:
         if not epochs:
             raise ArgumentError(argument, f"{folder} has no checkpoint yet: run it again from the beginning")
         there = ", ".join(map(str, epochs))
-        raise ArgumentError(
-            argument, f"{folder} does not have a checkpoint of epoch {epoch}; it has those of epochs {there}"
-        )
+        raise ArgumentError(argument, f"{folder} has no checkpoint of epoch {epoch}; it has those of epochs {there}")
     return folder / name(epoch)
 
 
