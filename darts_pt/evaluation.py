@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -132,7 +132,9 @@ class NetworkTraining:
         total = sum(part.share.total for part in parts)
         losses, correct = [], []
         for number, part in enumerate(parts):
-            with self._exchanging(last=number == len(parts) - 1):
+            # Ranks exchange gradients only after the last forward pass.
+            is_last = number == len(parts) - 1
+            with nullcontext() if is_last or self.ranks.count == 1 else self._model.no_sync():  # type: ignore[operator]
                 whole, loss, hits = self._forward(part, drop_path_prob)
                 # Gradients are averaged over the ranks, so each weights its loss by its share of the images.
                 weight = len(part.labels) * self.ranks.count / total
@@ -162,10 +164,6 @@ class NetworkTraining:
                 auxiliary = F.cross_entropy(auxiliary_logits, part.labels, label_smoothing=smoothing)
                 whole = loss + self.options.auxiliary_weight * auxiliary
         return whole, loss.detach(), (logits.detach().argmax(dim=1) == part.labels).sum()
-
-    def _exchanging(self, last: bool) -> AbstractContextManager[None]:
-        """Exchange gradients between ranks only after the last forward pass of a step."""
-        return nullcontext() if last or self.ranks.count == 1 else self._model.no_sync()  # type: ignore[operator]
 
     def _over_all_ranks(self, loss: Tensor, correct: Tensor, images: int) -> StepResult:
         if self.ranks.count == 1:

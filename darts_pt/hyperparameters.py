@@ -6,7 +6,7 @@ A value out of range raises :class:`darts_pt.run.errors.ArgumentError`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from darts_pt.run.errors import in_range, positive
 
@@ -97,9 +97,15 @@ class TrainingOptions:
     top5: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "learning_rate", "accumulate"):
-            positive(name, getattr(self, name))
-        for name in ("weight_decay", "grad_clip", "auxiliary_weight"):
-            in_range(name, getattr(self, name), 0, 1e6)
-        in_range("momentum", self.momentum, 0, 0.9999)
-        in_range("drop_path_prob", self.drop_path_prob, 0, 0.99)
+        check_training(self)
+
+
+def check_training(options: Any) -> None:
+    """Raises ArgumentError if an argument of a training is out of range; None and missing ones are left open."""
+    for name in ("epochs", "batch_size", "learning_rate", "accumulate"):
+        positive(name, getattr(options, name))
+    for name in ("weight_decay", "grad_clip", "auxiliary_weight"):
+        in_range(name, getattr(options, name, None), 0, 1e6)
+    in_range("momentum", options.momentum, 0, 0.9999)
+    for name in ("drop_path_prob", "label_smoothing"):
+        in_range(name, getattr(options, name, None), 0, 0.99)

@@ -27,13 +27,8 @@ if TYPE_CHECKING:
     from nasbench201.table.lookup import Table
 
 PAPER: dict[str, Any] = {
-    "ckpt_interval": 20,
-    "epochs": 100,
-    "batch_size": 64,
-    "train_portion": 0.5,
-    "init_channels": 16,
-    "cells_per_stage": 5,
-}
+    "epochs": 100, "batch_size": 64, "train_portion": 0.5, "init_channels": 16, "cells_per_stage": 5, "ckpt_interval": 20,
+}  # fmt: skip
 """The search of the paper on NAS-Bench-201."""
 
 PRESETS = {
@@ -43,15 +38,9 @@ PRESETS = {
 """Data set -> search. Smaller on digits, which has 8 pixels a side and 1,197 training images."""
 
 PROTOCOL: dict[str, Any] = {
-    "epochs": 200,
-    "batch_size": 256,
-    "learning_rate": 0.1,
-    "weight_decay": 5e-4,
-    "grad_clip": 0.0,
-    "ckpt_interval": 20,
-    "init_channels": 16,
-    "cells_per_stage": 5,
-}
+    "epochs": 200, "batch_size": 256, "learning_rate": 0.1, "weight_decay": 5e-4, "grad_clip": 0.0,
+    "init_channels": 16, "cells_per_stage": 5, "ckpt_interval": 20,
+}  # fmt: skip
 """The benchmark's own training (Dong & Yang, ICLR 2020, table 1)."""
 
 TRAINING_PRESETS = {

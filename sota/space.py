@@ -22,7 +22,7 @@ from darts_pt.commands.options import (
     not_none,
 )
 from darts_pt.hyperparameters import Criterion
-from darts_pt.run.errors import UserError, in_range, one_of, positive
+from darts_pt.run.errors import UserError, one_of, positive
 from darts_pt.run.results import SELECTION
 from darts_pt.space import Command, SearchSpace
 from sota.spaces import CANDIDATES
@@ -47,15 +47,9 @@ PRESETS = {"cifar10": PAPER, "digits": PAPER | {"epochs": 20, "init_channels": 4
 """Data set -> search. Smaller on digits, which has 8 pixels a side and 1,197 training images."""
 
 PROTOCOL: dict[str, Any] = {
-    "epochs": 600,
-    "batch_size": 96,
-    "learning_rate": 0.025,
-    "weight_decay": 3e-4,
-    "grad_clip": 5.0,
-    "ckpt_interval": 50,
-    "init_channels": 36,
-    "layers": 20,
-}
+    "epochs": 600, "batch_size": 96, "learning_rate": 0.025, "weight_decay": 3e-4, "grad_clip": 5.0,
+    "init_channels": 36, "layers": 20, "ckpt_interval": 50,
+}  # fmt: skip
 """The paper's training from scratch, after DARTS."""
 
 TRAINING_PRESETS = {
@@ -152,8 +146,6 @@ class SotaTrainOptions(TrainOptions, SizeOptions):
         super().__post_init__()
         if self.auxiliary and self.batch_size == 1:
             raise UserError("--batch_size 1: the auxiliary head's batch norm needs at least 2 images")
-        in_range("auxiliary_weight", self.auxiliary_weight, 0, 1e6)
-        in_range("drop_path_prob", self.drop_path_prob, 0, 0.99)
 
 
 class SotaSpace(SearchSpace[SotaSearchOptions, SotaSelectionOptions]):

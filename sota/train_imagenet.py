@@ -22,16 +22,9 @@ if TYPE_CHECKING:
     from sota.imagenet import ImageNetLoader
 
 PROTOCOL = {
-    "epochs": 250,
-    "batch_size": 1024,
-    "learning_rate": 0.5,
-    "weight_decay": 3e-5,
-    "grad_clip": 5.0,
-    "ckpt_interval": 10,
-    "init_channels": 48,
-    "layers": 14,
-    "image_size": 224,
-}
+    "epochs": 250, "batch_size": 1024, "learning_rate": 0.5, "weight_decay": 3e-5, "grad_clip": 5.0,
+    "init_channels": 48, "layers": 14, "image_size": 224, "ckpt_interval": 10,
+}  # fmt: skip
 """The mobile setting of DARTS, at the batch and learning rate of several GPUs."""
 
 
@@ -64,7 +57,7 @@ class ImageNetOptions(SotaTrainOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         in_range("workers", self.workers, 0, 1024)
-        in_range("label_smoothing", self.label_smoothing, 0, 0.99)
+
         if self.cutout:
             raise UserError("--cutout: training on ImageNet has no cutout; leave it out")
         if self.image_size is not None:

@@ -26,7 +26,16 @@ from darts_pt.commands.own_options import (
     SelectionSettings,
     check_values,
 )
-from darts_pt.hyperparameters import AlphaOptions, Checked, EdgeOrder, OnNan, Precision, TrainingOptions, WeightOptions
+from darts_pt.hyperparameters import (
+    AlphaOptions,
+    Checked,
+    EdgeOrder,
+    OnNan,
+    Precision,
+    TrainingOptions,
+    WeightOptions,
+    check_training,
+)
 from darts_pt.methods import METHODS
 from darts_pt.run.errors import ArgumentError, UserError, in_range, one_of, positive
 from darts_pt.run.provenance import PROJECT_ROOT
@@ -268,9 +277,6 @@ class TrainOptions(RanksOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("accumulate", "epochs", "batch_size", "learning_rate", "ckpt_interval"):
-            positive(name, getattr(self, name))
-        for name in ("weight_decay", "grad_clip"):
-            in_range(name, getattr(self, name), 0, 1e6)
-        in_range("momentum", self.momentum, 0, 0.9999)
+        check_training(self)
+        positive("ckpt_interval", self.ckpt_interval)
         in_range("resume_epoch", self.resume_epoch, -1, 10**6)

@@ -41,7 +41,6 @@ class Start(NamedTuple):
 
     path: Path | None
     checkpoint: dict[str, Any]
-    resumes: bool
     overwrite: bool
 
 
@@ -63,11 +62,11 @@ def find_start(
     if restarted:
         epoch = -1 if epochs_in(folder) or (folder / LAST).is_file() else None
     if epoch is None:
-        return Start(None, {}, False, options.overwrite or restarted)
+        return Start(None, {}, options.overwrite or restarted)
     check_same_options(folder, dataclasses.asdict(options))
     path, checkpoint = load(folder, epoch, argument, required)
     check_metrics(folder, checkpoint)
-    return Start(path, checkpoint, True, False)
+    return Start(path, checkpoint, False)
 
 
 def _was_opened_by_this_launch(folder: Path) -> bool:

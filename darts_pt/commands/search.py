@@ -51,7 +51,7 @@ def run_search(space: SearchSpace[Search, Any], options: Search) -> Selected:
         training.restore(start.checkpoint, start.path)
     decide_edges = MagnitudeRule()
     with (
-        Experiment(folder, options, device=device, resume=start.resumes, overwrite=start.overwrite) as experiment,
+        Experiment(folder, options, device=device, resume=bool(start.path), overwrite=start.overwrite) as experiment,
         saver_of(training, experiment, options, "--resume_epoch", first_decision(training, epochs)) as saver,
     ):
         begin(experiment, start.checkpoint, device)

@@ -140,7 +140,7 @@ def open_experiment(
     ranks: Ranks, folder: Path, options: Any, device: torch.device, start: Start, log_file: Path | None = None
 ) -> Experiment:
     """Open the experiment on the first rank; a silent one on the others."""
-    resume, overwrite = start.resumes, start.overwrite
+    resume, overwrite = bool(start.path), start.overwrite
     opened = ranks.on_first(
         lambda: Experiment(folder, options, device=device, resume=resume, overwrite=overwrite, log_file=log_file)
     )

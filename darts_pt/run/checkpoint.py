@@ -154,12 +154,13 @@ def read(path: Path, required: Iterable[str] = SEARCH_KEYS) -> dict[str, Any]:
         ) from None
     if not isinstance(checkpoint, dict):
         raise UserError(
-            f"checkpoint {path} holds a {type(checkpoint).__name__}: expected a dict with the keys {_list(required)}"
+            f"checkpoint {path} holds a {type(checkpoint).__name__}: expected a dict with the keys {', '.join(required)}"
         )
     missing = [key for key in required if key not in checkpoint]
     if missing:
         raise UserError(
-            f"checkpoint {path} lacks {_list(missing)}: expected a search's checkpoint with the keys {_list(required)}"
+            f"checkpoint {path} lacks {', '.join(missing)}: expected a search's checkpoint with the keys "
+            f"{', '.join(required)}"
         )
     if "epoch" in required:
         epoch_of(checkpoint, path)
@@ -189,10 +190,6 @@ def _first_line(error: Exception) -> str:
         return f"it {f'asks for {asked.group(1)}' if asked else 'is a pickle'}, neither plain data nor tensors"
     lines = str(error).strip().splitlines()
     return lines[0][:160] if lines else type(error).__name__
-
-
-def _list(keys: Iterable[str]) -> str:
-    return ", ".join(keys)
 
 
 def load_weights(module: torch.nn.Module, state_dict: Any, path: Path) -> None:
@@ -235,7 +232,7 @@ def load_scheduler(scheduler: torch.optim.lr_scheduler.LRScheduler, state: Any, 
     """Restore the position in a learning-rate schedule; its length and its end stay those of this run's options."""
     counters = ("last_epoch", "_step_count")
     if not isinstance(state, dict) or not all(_is_count(state.get(counter)) for counter in counters):
-        raise UserError(f"checkpoint {path}: its scheduler lacks its position ({_list(counters)})")
+        raise UserError(f"checkpoint {path}: its scheduler lacks its position ({', '.join(counters)})")
     last = [group["lr"] for group in scheduler.optimizer.param_groups]
     scheduler.load_state_dict({counter: state[counter] for counter in counters} | {"_last_lr": last})
 

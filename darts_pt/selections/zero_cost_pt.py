@@ -137,21 +137,16 @@ def _linear(supernet: nn.Module) -> Iterator[None]:
                 weight.abs_()
             for norm in supernet.modules():
                 if isinstance(norm, nn.BatchNorm2d):
-                    _make_identity(norm)
+                    assert norm.running_mean is not None and norm.running_var is not None  # noqa: PT018
+                    norm.running_mean.zero_()
+                    norm.running_var.fill_(1.0 - norm.eps)
+                    if norm.affine:
+                        norm.weight.fill_(1.0)
+                        norm.bias.zero_()
         yield
     finally:
         supernet.load_state_dict(saved)
         supernet.train(was_training)
-
-
-def _make_identity(norm: nn.BatchNorm2d) -> None:
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    norm.running_mean.zero_()
-    norm.running_var.fill_(1.0 - norm.eps)
-    if norm.affine:
-        norm.weight.fill_(1.0)
-        norm.bias.zero_()
 
 
 def nwot(supernet: Supernet, mixing: MixingWeights, images: Tensor) -> float:

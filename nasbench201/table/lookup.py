@@ -83,16 +83,12 @@ class Table:
         """The numbers of epochs with results, ascending."""
         budgets = sorted({column.epochs for column in self.results if column.dataset == dataset})
         if not budgets:
-            close, hint = did_you_mean(dataset, self.datasets), f"; {TABLE_HINT}" if self.is_built_in else ""
+            is_built_in = self.path in (MEANS_TABLE, DIGITS_TABLE)
+            close, hint = did_you_mean(dataset, self.datasets), f"; {TABLE_HINT}" if is_built_in else ""
             raise UserError(
                 f"{self.path.name} has no data set {dataset!r}{close}: expected {listed(self.datasets) or 'none'}{hint}"
             )
         return tuple(budgets)
-
-    @property
-    def is_built_in(self) -> bool:
-        """True for the tables that come with the code."""
-        return self.path in (MEANS_TABLE, DIGITS_TABLE)
 
     def budget(self, dataset: str, epochs: int | None) -> int:
         """`epochs` if the table has results of them; the largest number for None."""
