@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# One page, and figures, out of experiment folders.
+# Make a page, and figures, from experiment folders.
 # Usage: bash report.sh [EXPERIMENT …] [--key value]…; --help lists the keys.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 run_module report.page "$@"

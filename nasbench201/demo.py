@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 TAG = "demo"
 COMPARED = ("magnitude", "pt")
 
-LOOKED_UP = {"digits test": "table\ntest %", "rank": "rank of\n15,625", "regret": "\nregret"}
-"""Numbers from the benchmark table -> their column headings."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class DemoOptions:
@@ -81,27 +78,21 @@ def compare(space: NasBench201Space, selected: dict[str, Selected], trained: dic
     from rich.table import Table
 
     table = Table(title="One supernet, two selections (digits)", box=SIMPLE_HEAVY)
-    known = {name: space.look_up(result.genotype, "digits") for name, result in selected.items()}
-    extra = [key for key in LOOKED_UP if any(key in numbers for numbers in known.values())]
     table.add_column("\nselected by", no_wrap=True)
-    for column in ("supernet\nvalid %", "trained\ntest %", "\nparameters", *(LOOKED_UP[key] for key in extra)):
-        table.add_column(column, justify="right", no_wrap=True)
+    headings = ("supernet\nvalid %", "trained\ntest %", "\nparameters", "table\ntest %", "rank of\n15,625", "\nregret")
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
     for name, result in selected.items():
-        summary = trained[result.genotype]
-        cells = [f"{result.valid.accuracy:.2f}" if result.valid else "", f"{summary['test_accuracy']:.2f}"]
-        cells += [f"{summary['parameters']:,}", *(_cell(known[name].get(key)) for key in extra)]
-        table.add_row(SELECTIONS[name].title, *cells)
+        summary, known = trained[result.genotype], space.look_up(result.genotype, "digits")
+        assert result.valid is not None, "a selection measures it"
+        numbers = [f"{result.valid.accuracy:.2f}", f"{summary['test_accuracy']:.2f}", f"{summary['parameters']:,}"]
+        numbers += [f"{known['digits test']:.2f}", f"{known['rank']:,}", f"{known['regret']:.2f}"]
+        table.add_row(SELECTIONS[name].title, *numbers)
     console = Console()
     console.print()
     console.print(table)
     for name, result in selected.items():
         console.print(f"{SELECTIONS[name].title}: {result.genotype}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    return f"{value:.2f}" if isinstance(value, float) else f"{value:,}"
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ class TableOptions(RunOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.table_dataset is not None and not _at(self.data_root).has_table(self.table_dataset):
+        if self.table_dataset is not None and _table(self.data_root, self.table_dataset) is None:
             raise UserError(
                 f"--table_dataset {self.table_dataset}: no benchmark table has it; expected {listed(CLASSES)}"
             )
@@ -149,10 +149,9 @@ class NasBench201Space(SearchSpace[NasBench201SearchOptions, NasBench201Selectio
 
     def __init__(self, data_root: Path = PROJECT_ROOT / "data") -> None:
         self._data_root = data_root
-        self._tables: dict[str, Table | None] = {}
 
     def at(self, data_root: Path) -> NasBench201Space:
-        return _at(data_root)
+        return NasBench201Space(data_root)
 
     def training_folder(self, options: NasBench201TrainOptions) -> Path | None:
         """The folder names the architecture by its operations' numbers, 0 (none) to 4 (avg_pool_3x3)."""
@@ -214,7 +213,7 @@ class NasBench201Space(SearchSpace[NasBench201SearchOptions, NasBench201Selectio
 
     def look_up(self, genotype: str, dataset: str) -> dict[str, Any]:
         """True accuracies (%) on all data sets of the table; rank and regret (percentage points) on the run's own."""
-        table = self._table(dataset)
+        table = _table(self._data_root, dataset)
         if table is None:
             return {}
         found = table.look_up(genotype)
@@ -226,16 +225,8 @@ class NasBench201Space(SearchSpace[NasBench201SearchOptions, NasBench201Selectio
             known |= {"rank": ranking.rank, "regret": ranking.regret}
         return known
 
-    def _table(self, dataset: str) -> Table | None:
-        """The benchmark table for a data set, opened once."""
-        if dataset not in self._tables:
-            from nasbench201.table.lookup import find_table
-
-            self._tables[dataset] = find_table(self._data_root, dataset)
-        return self._tables[dataset]
-
     def has_table(self, dataset: str) -> bool:
-        return self._table(dataset) is not None
+        return _table(self._data_root, dataset) is not None
 
     def draw(self, genotype: str, path: Path) -> None:
         from darts_pt.drawing import save_drawing
@@ -245,9 +236,12 @@ class NasBench201Space(SearchSpace[NasBench201SearchOptions, NasBench201Selectio
         save_drawing({"Cell": self.cell(edges)}, path, description=genotype)
 
 
-@cache  # So that a folder's tables are opened once.
-def _at(data_root: Path) -> NasBench201Space:
-    return NasBench201Space(data_root)
+@cache
+def _table(data_root: Path, dataset: str) -> Table | None:
+    """The benchmark table for a data set, opened once."""
+    from nasbench201.table.lookup import find_table
+
+    return find_table(data_root, dataset)
 
 
 SPACES = {"nasbench201": NasBench201Space()}

@@ -98,10 +98,10 @@ def describe(space: SearchSpace[Any, Any], experiment: Experiment, training: Sup
 
 
 def _in_words(known: dict[str, Any]) -> str:
-    numbers = [
+    numbers = (
         f"{name} {value:.2f}" if isinstance(value, float) else f"{name} {value}" for name, value in known.items()
-    ]
-    return f" ({', '.join(numbers)})" if numbers else ""
+    )
+    return f" ({', '.join(numbers)})" if known else ""
 
 
 def finish(

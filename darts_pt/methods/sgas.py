@@ -1,9 +1,9 @@
-"""SGAS (Li et al., *SGAS: Sequential Greedy Architecture Search*, CVPR 2020), criterion 1: edges are decided one after
-the other during the search, so that what is searched becomes what is evaluated.
+"""SGAS (Li et al., *SGAS: Sequential Greedy Architecture Search*, CVPR 2020), criterion 1: edges are decided one by one
+during the search.
 
 After a warm-up, at every interval, each cell type decides the undecided edge with the highest product of edge importance
 and selection certainty, by the largest alpha; SGAS+PT (paper, section 5.1) keeps that order and chooses by PT. A node
-that has as many decided edges as it keeps drops the others. The growing batch size of the SGAS code is not part of this.
+that has as many decided edges as it keeps drops the others. The growing batch size of the SGAS code is left out.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ METHOD = Method(
 
 WARMUP = 0.2
 INTERVAL = 0.1
-"""Shares of the search: 10 and 5 of the paper's 50 epochs, which decide the 8 edges of a cell by epoch 45."""
+"""Shares of the search: 10 and 5 of the paper's 50 epochs, so that the 8 edges of a cell are decided by epoch 45."""
 
 
 class SequentialGreedy(Architect):
-    """First-order DARTS that decides edges on the way."""
+    """First-order DARTS that decides edges during the search."""
 
     defaults: ClassVar = METHOD.defaults
 
     def edges_due(self, epoch: int, epochs: int, decisions: Decisions) -> list[tuple[CellType, int]]:
-        """One edge of every cell type that has one left, at the end of the warm-up and at every interval after it."""
+        """An undecided edge of every cell type, at the end of the warm-up and at every interval after it."""
         warmup = self.settings["sgas_warmup"] or max(1, round(WARMUP * epochs))
         interval = self.settings["sgas_interval"] or max(1, round(INTERVAL * epochs))
         if epoch < warmup or (epoch - warmup) % interval:
@@ -69,7 +69,7 @@ def criterion_1(rows: Tensor, names: list[tuple[str, ...]]) -> Tensor:
 
     Args:
         rows: mixing weights [edges, operations] of the undecided edges.
-        names: the operations of each; `none` does not count as one.
+        names: the operations of each edge; `none` does not count.
     """
     importances, certainties = [], []
     for row, operations in zip(rows, names, strict=True):
@@ -82,7 +82,7 @@ def criterion_1(rows: Tensor, names: list[tuple[str, ...]]) -> Tensor:
 
 
 def _normalised(values: Tensor) -> Tensor:
-    """Stretched to [0, 1]; all 1 where there is no difference, so that the other factor decides."""
+    """Scale to [0, 1]; equal values become 1, so that the other factor decides."""
     spread = values.max() - values.min()
     rounding = 8 * torch.finfo(values.dtype).eps
     return torch.ones_like(values) if spread <= rounding else (values - values.min()) / spread

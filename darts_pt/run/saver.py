@@ -150,7 +150,7 @@ class Saver:
         raise Stopped(
             stop,
             f"stopped by {signal.Signals(stop).name}; {self.experiment.folder} is saved after "
-            f"{self._training.epoch} epochs{step}: the same command with {self._resume_option} -1 goes on there",
+            f"{self._training.epoch} epochs{step}: resume it by the same command with {self._resume_option} -1",
         )
 
     def _write_point(self) -> None:
