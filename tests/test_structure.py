@@ -159,7 +159,6 @@ LONGER = {
     "benchmarks/speed.py": 347,
     "benchmarks/textbook.py": 333,
     "darts_pt/selection.py": 314,
-    "sota/space.py": 309,
     "tests/darts_pt/test_search.py": 333,
     "tests/darts_pt/test_selection.py": 328,
     "tests/sota/test_commands.py": 308,
