@@ -94,6 +94,9 @@ class Bank:
                 member.copy_(part.view(member.shape))
 
 
+native_batch_norm = torch.ops.aten.native_batch_norm.out
+
+
 class Statistics(NamedTuple):
     """How stacked batch norms normalise.
 
@@ -119,10 +122,10 @@ class Statistics(NamedTuple):
             return F.batch_norm(maps, *self.running(run, maps.shape[1] // run[1]), scale, None, *self[3:])
         running = self.running(run, maps.shape[1] // run[1])
         # The statistics of the batch, which nobody asks for, have the type of these.
-        like = next(tensor for tensor in (scale, running[0], maps) if tensor is not None)
-        unused = [torch.empty(0, dtype=like.dtype, device=maps.device) for _ in range(2)]
-        arguments = (maps, scale, None, *running, *self[3:])
-        return torch.ops.aten.native_batch_norm.out(*arguments, out=maps, save_mean=unused[0], save_invstd=unused[1])[0]
+        like = scale if scale is not None else maps if running[0] is None else running[0]
+        unused, arguments = like.new_empty(0), (maps, scale, None, *running, *self[3:])
+        native_batch_norm(*arguments, out=maps, save_mean=unused, save_invstd=unused.new_empty(0))
+        return maps
 
     def normalise_once(self, maps: Tensor, run: Run) -> Tensor:
         """In train mode: the one output [batch, C, H, W] that all batch norms of a run have for the same input."""

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from darts_pt.kernels.bank import is_wanted
 
@@ -72,7 +73,12 @@ def _sum(
         part = total if count == targets else total[..., first : first + count, :]
         if weighted:
             weight = weights[used : used + count].view(-1, 1).to(map_.dtype)
-            part.addcmul_(map_.permute(0, 2, 3, 1).unsqueeze(3), weight)
+            rows = map_.permute(0, 2, 3, 1)
+            if is_product(targets, map_.shape[1], map_) and total.is_contiguous():
+                everyone = weight if count == targets else F.pad(weight, (0, 0, first, targets - first - count))
+                spread(total, rows, spreading(everyone, map_.shape[1]))
+            else:
+                part.addcmul_(rows.unsqueeze(3), weight)
             used += count
         elif count < targets:
             part.add_(map_.permute(0, 2, 3, 1).unflatten(3, (count, -1)))
