@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from darts_pt.run.errors import UserError
 from darts_pt.space import SPACES
@@ -27,7 +27,6 @@ _TITLES = {"cell": "Cell", "normal": "Normal cell", "reduce": "Reduction cell"}
 class Drawing:
     """A drawing as SVG; always on white, whatever the page."""
 
-    name: str
     caption: str
     alt: str
     svg: bytes
@@ -38,13 +37,18 @@ def final_cells(run: Recorded) -> Drawing | None:
     architecture, space = run.architecture, SPACES.families().get(run.family)
     if architecture is None or space is None:
         return None
+    try:
+        svg = _svg(lambda path: space.draw(architecture, path))
+    except UserError:
+        return None
+    return Drawing("The architecture", f"Drawing of the architecture {architecture}.", svg)
+
+
+def _svg(draw: Callable[[Path], object]) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "cells.svg"
-        try:
-            space.draw(architecture, path)
-        except UserError:
-            return None
-        return Drawing("cells", "The architecture", f"Drawing of the architecture {architecture}.", path.read_bytes())
+        draw(path)
+        return path.read_bytes()
 
 
 def frames(run: Recorded) -> list[Drawing]:
@@ -66,33 +70,26 @@ def _frame(run: Recorded, cells: list[str], event: int, last: int) -> Drawing:
     graphs = {_TITLES.get(cell, cell): _graph(run, cell, before) for cell in cells}
     now = [_sentence(run, record) for record in before if record.values.get("event") == event]
     caption = f"After event {event + 1} of {last + 1}: {'; '.join(now)}"
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "cells.svg"
-        save_drawing(graphs, path, description=caption)
-        return Drawing(f"cells-event-{event + 1:02d}", caption, f"Drawing of the cell. {caption}.", path.read_bytes())
+    svg = _svg(lambda path: save_drawing(graphs, path, description=caption))
+    return Drawing(caption, f"Drawing of the cell. {caption}.", svg)
 
 
 def _graph(run: Recorded, cell: str, before: list[Record]) -> Cell:
+    """The cell with what has been decided on its edges, and without the edges that lost at their node."""
     pairs = edge_pairs(run, cell)
-    operations, dropped = _decided(before, cell, pairs)
-    edges = [(*pair, operations.get(index, UNDECIDED)) for index, pair in enumerate(pairs) if index not in dropped]
-    return SPACES.families()[run.family].cell(edges)
-
-
-def _decided(before: list[Record], cell: str, pairs: list[tuple[int, int]]) -> tuple[Mapping[int, str], set[int]]:
-    """Edge -> operation, and the edges that lost at their node."""
-    operations: dict[int, str] = {}
+    operations: dict[Any, str] = {}
     dropped: set[int] = set()
     for record in before:
         values = record.values
         if values.get("cell_type") != cell:
             continue
-        if record.kind == "operation_event" and isinstance(values.get("edge"), int):
-            operations[values["edge"]] = str(values.get("kept"))
-        elif record.kind == "topology_event":
-            kept = set(values.get("kept") or ())
-            dropped |= {index for index, (_, node) in enumerate(pairs) if node == values.get("node")} - kept
-    return operations, dropped
+        if record.kind == "operation_event":
+            operations[values.get("edge")] = str(values.get("kept"))
+        else:
+            at_node = {index for index, (_, node) in enumerate(pairs) if node == values.get("node")}
+            dropped |= at_node.difference(values.get("kept") or ())
+    edges = [(*pair, operations.get(index, UNDECIDED)) for index, pair in enumerate(pairs) if index not in dropped]
+    return SPACES.families()[run.family].cell(edges)
 
 
 def _sentence(run: Recorded, record: Record) -> str:

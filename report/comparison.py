@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from darts_pt.commands.options import FREE_OPTIONS
-from report.style import MARKERS, Picture, Theme, new_figure
+from report.style import MARKERS, Picture, Theme, row_figure
 from runs.recorded import Recorded, number
 
 if TYPE_CHECKING:
@@ -199,32 +199,19 @@ def comparison_picture(name: str, members: Sequence[Group]) -> Picture | None:
         return None
 
     def draw(theme: Theme) -> Figure:
-        figure = new_figure(WIDTH, 0.65 + 0.26 * len(rows))
-        axes = figure.add_subplot()
+        figure, axes = row_figure([label for label, _ in rows], QUANTITIES[quantity], WIDTH, 0.65 + 0.26 * len(rows))
         for y, (_, values) in enumerate(rows):
             colour, marker = theme.cycle[y % 8], MARKERS[y % 8]
             total = aggregate(values)
             assert total is not None
             if total.std is not None:
-                axes.plot(
-                    [total.mean - total.std, total.mean + total.std], [y, y], color=colour, linewidth=5, alpha=0.3
-                )
+                ends = [total.mean - total.std, total.mean + total.std]
+                axes.plot(ends, [y, y], color=colour, linewidth=5, alpha=0.3)
                 axes.plot(total.mean, y, "|", color=colour, markersize=11, markeredgewidth=2)
             axes.plot(values, [y] * len(values), marker, color=colour, linestyle="", alpha=0.85)
-            axes.annotate(
-                str(total),
-                (max(values), y),
-                (9, 0),
-                textcoords="offset points",
-                va="center",
-                color=theme.ink,
-                fontsize=7,
-            )
-        axes.set_yticks(range(len(rows)), [label for label, _ in rows])
-        axes.set_ylim(len(rows) - 0.5, -0.5)
+            beside: Any = {"xytext": (9, 0), "textcoords": "offset points", "va": "center"}
+            axes.annotate(str(total), (max(values), y), color=theme.ink, fontsize=7, **beside)
         axes.margins(x=0.18)
-        axes.yaxis.grid(False)
-        axes.set_xlabel(QUANTITIES[quantity])
         return figure
 
     words = "; ".join(f"{label} {aggregate(values)} over {len(values)} seeds" for label, values in rows)

@@ -10,7 +10,7 @@ from report.cells import final_cells, frames
 from report.comparison import QUANTITIES, Group, Quantity, aggregate, baseline, comparison_picture, groups, p_value
 from report.edges import edge_of
 from report.embed import embed, embed_drawing
-from report.event_figures import criterion
+from report.event_figures import rounds
 from report.run_figures import run_pictures
 from report.style import Picture
 from runs.commands import recorded_command, repeat_command
@@ -180,36 +180,25 @@ def _with_unit(value: float | None) -> str:
 def _event(run: Recorded, record: Record) -> dict[str, Any]:
     values = record.values
     cell = str(values.get("cell_type"))
-    prefix = "" if cell == "cell" else f"{cell} "
     if record.kind == "operation_event":
         decides, keeps = edge_of(run, cell, values.get("edge")), str(values.get("kept"))
-        scores = _scores(values.get("candidates"), values.get(criterion(run, cell)))
     else:
         decides = f"node {values.get('node')}"
         keeps = ", ".join(edge_of(run, cell, edge) for edge in values.get("kept") or ())
-        quantity = criterion(run, cell, topology=True)
-        rounds = [
-            _scores([edge_of(run, cell, edge) for edge in round_.get("edges", ())], round_.get(quantity))
-            for round_ in values.get("rounds") or ()
-        ]
-        scores = " | then ".join(text for text in rounds if text)
+    scored = [", ".join(map(_score, scores.items())) for _, scores in rounds(run, record) if scores]
     number = values.get("event")
     return {
         "number": number + 1 if isinstance(number, int) else "",
         "epoch": record.epoch,
-        "decides": prefix + decides,
+        "decides": decides if cell == "cell" else f"{cell} {decides}",
         "keeps": keeps,
-        "scores": scores or "not measured",
+        "scores": " | then ".join(scored) or "not measured",
     }
 
 
-def _scores(names: Any, values: Any) -> str:
-    if not names or not values:
-        return ""
-    return ", ".join(
-        f"{name} {value:.4g}" if isinstance(value, float | int) else f"{name} {value}"
-        for name, value in zip(names, values, strict=False)
-    )
+def _score(scored: tuple[str, Any]) -> str:
+    name, value = scored
+    return f"{name} {value:.4g}" if isinstance(value, float | int) else f"{name} {value}"
 
 
 def _configuration(run: Recorded) -> list[tuple[str, str]]:

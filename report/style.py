@@ -7,8 +7,8 @@ Ito (jfly.uni-koeln.de/color), lightened for dark pages; values over a plane use
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,13 +24,13 @@ DOTS_PER_INCH = 300
 COLUMN, WIDE = 3.3, 7.0
 """Inches: a column of a page in print, and the whole page; text has its size in print."""
 HEIGHT = 2.25
+STYLE_SHEET = Path(__file__).with_name("templates") / "figure.mplstyle"
 
 
 @dataclass(frozen=True)
 class Theme:
     """Colours of a light or a dark page."""
 
-    name: str
     background: str
     ink: str
     muted: str
@@ -49,23 +49,11 @@ class Theme:
 
 
 LIGHT = Theme(
-    "light",
-    "#ffffff",
-    "#1d2733",
-    "#66727f",
-    "#e3e7ec",
-    "#0072b2",
-    "#c98500",
-    "#00805d",
-    "#d55e00",
-    "#b3568a",
-    "#3a9bd4",
+    "#ffffff", "#1d2733", "#66727f", "#e3e7ec", "#0072b2", "#c98500", "#00805d", "#d55e00", "#b3568a", "#3a9bd4"
 )
 DARK = Theme(
-    "dark", "#161b22", "#e6ebf1", "#93a1b0", "#2b333d", "#58a9e0", "#f0b13c", "#2fc39a", "#ff8650", "#e59ac4", "#8cd0f5"
+    "#161b22", "#e6ebf1", "#93a1b0", "#2b333d", "#58a9e0", "#f0b13c", "#2fc39a", "#ff8650", "#e59ac4", "#8cd0f5"
 )
-THEMES = (LIGHT, DARK)
-
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 _OPERATIONS = (
@@ -109,51 +97,25 @@ class Picture:
     wide: bool = False
 
 
-@contextmanager
-def themed(theme: Theme) -> Iterator[None]:
-    """matplotlib's settings inside a `with` statement; equal figures give equal files."""
+def themed(theme: Theme) -> AbstractContextManager[None]:
+    """matplotlib's settings inside a `with` statement, whatever the user's own are."""
     import matplotlib as mpl
 
-    settings: dict[str, Any] = {
-        "figure.facecolor": theme.background,
-        "axes.facecolor": theme.background,
-        "savefig.facecolor": theme.background,
-        "text.color": theme.ink,
-        "axes.labelcolor": theme.ink,
-        "axes.edgecolor": theme.muted,
-        "axes.titlecolor": theme.ink,
-        "xtick.color": theme.muted,
-        "ytick.color": theme.muted,
-        "xtick.labelcolor": theme.ink,
-        "ytick.labelcolor": theme.ink,
-        "grid.color": theme.grid,
-        "font.family": "DejaVu Sans",
-        "font.size": 7.5,
-        "axes.titlesize": 8,
-        "axes.titleweight": "bold",
-        "axes.titlelocation": "left",
-        "axes.labelsize": 7.5,
-        "axes.linewidth": 0.6,
-        "axes.grid": True,
-        "axes.axisbelow": True,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "grid.linewidth": 0.5,
-        "lines.linewidth": 1.3,
-        "lines.markersize": 4,
-        "xtick.labelsize": 7,
-        "ytick.labelsize": 7,
-        "xtick.major.width": 0.7,
-        "ytick.major.width": 0.7,
-        "legend.fontsize": 7,
-        "legend.frameon": False,
-        "legend.labelcolor": theme.ink,
-        "svg.hashsalt": "darts-pt",
-        "svg.fonttype": "path",
-        "pdf.fonttype": 42,
+    colours = {
+        theme.background: ("figure.facecolor", "axes.facecolor", "savefig.facecolor"),
+        theme.ink: (
+            "text.color",
+            "axes.labelcolor",
+            "axes.titlecolor",
+            "xtick.labelcolor",
+            "ytick.labelcolor",
+            "legend.labelcolor",
+        ),
+        theme.muted: ("axes.edgecolor", "xtick.color", "ytick.color"),
+        theme.grid: ("grid.color",),
     }
-    with mpl.rc_context(settings):  # pyright: ignore[reportArgumentType]
-        yield
+    settings: Any = {name: colour for colour, names in colours.items() for name in names}
+    return mpl.rc_context(settings, fname=STYLE_SHEET)
 
 
 def new_figure(width: float = COLUMN, height: float = HEIGHT) -> Figure:
@@ -163,11 +125,39 @@ def new_figure(width: float = COLUMN, height: float = HEIGHT) -> Figure:
     return Figure((width, height), layout="constrained")
 
 
-def whole_epochs(axes: Axes, axis: str = "x") -> None:
+def epoch_figure(xlabel: str, ylabel: str, height: float = HEIGHT) -> tuple[Figure, Axes]:
+    """A figure with one panel, for curves over epochs."""
+    figure = new_figure(height=height)
+    axes = figure.add_subplot(xlabel=xlabel, ylabel=ylabel)
+    whole_epochs(axes)
+    return figure, axes
+
+
+def row_figure(
+    names: Sequence[str], xlabel: str, width: float, height: float, above: float = 0.5
+) -> tuple[Figure, Axes]:
+    """A figure with one panel, for marks in named rows: row 0 at the top, with `above` rows of room over it."""
+    figure = new_figure(width, height)
+    axes = figure.add_subplot(xlabel=xlabel)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -above)
+    axes.yaxis.grid(False)
+    return figure, axes
+
+
+def legend_above(figure: Figure, looks: Mapping[str, tuple[str, str]], columns: int) -> None:
+    """Names a figure's colours and markers above its panels."""
+    from matplotlib.lines import Line2D
+
+    handles = [Line2D([], [], color=c, marker=m, linestyle="", label=name) for name, (c, m) in looks.items()]
+    figure.legend(handles=handles, loc="outside upper left", ncols=columns)
+
+
+def whole_epochs(axes: Axes) -> None:
     """Ticks at whole numbers only: there is no half epoch."""
     from matplotlib.ticker import MaxNLocator
 
-    getattr(axes, f"{axis}axis").set_major_locator(MaxNLocator(nbins=6, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
 
 
 def render(picture: Picture, theme: Theme, fmt: str = "svg") -> bytes:
@@ -180,9 +170,7 @@ def render(picture: Picture, theme: Theme, fmt: str = "svg") -> bytes:
     return buffer.getvalue()
 
 
-def save(picture: Picture, folder: Path, formats: tuple[str, ...] = FORMATS) -> list[Path]:
-    """Writes the picture, for a light page, into `folder` in each of the formats; the files' paths."""
-    paths = [folder / f"{picture.name}.{fmt}" for fmt in formats]
-    for path, fmt in zip(paths, formats, strict=True):
-        atomic_write(path, render(picture, LIGHT, fmt))
-    return paths
+def save(picture: Picture, folder: Path, formats: Sequence[str] = FORMATS) -> None:
+    """Writes the picture, for a light page, into `folder` in each of the formats."""
+    for fmt in formats:
+        atomic_write(folder / f"{picture.name}.{fmt}", render(picture, LIGHT, fmt))
