@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from darts_pt.commands.options import FREE_OPTIONS
 from report.style import MARKERS, Picture, Theme, row_figure
@@ -31,54 +31,49 @@ QUANTITIES: Mapping[Quantity, str] = {
 }
 """What is compared, the most telling first."""
 
-
+Setting = tuple[str, str, str]
 Seed = int | None | tuple[int | None, int | None]
 
 
-@dataclass(frozen=True)
-class SelectionResult:
-    """What one selection came to.
+class SelectionResult(NamedTuple):
+    """A selection, the search it started from where that is known, and what it came to.
 
     Attributes:
-        seed: the seed of its search and its own, once where they are the same or the search is not known.
         test: accuracy of its architecture trained from scratch, the mean over such trainings (percent).
         table: accuracy by the benchmark table (percent).
         valid: the supernet's with the architecture (percent).
     """
 
     run: Recorded
-    seed: Seed
+    search: Recorded | None
     test: float | None
     table: float | None
     valid: float | None
 
+    @property
+    def seed(self) -> Seed:
+        """Of its search and its own; once where they are the same or the search is not known."""
+        search, own = self.search, self.run.seed
+        return own if search is None or search.seed == own else (search.seed, own)
+
 
 @dataclass(frozen=True)
 class Group:
-    """Selections that differ in nothing but the seed."""
+    """Selections that differ in nothing but the seed; only those of one setting (space, data set, size) are compared."""
 
-    space: str
-    dataset: str
-    size: str
+    setting: Setting
     label: str
-    results: tuple[SelectionResult, ...]
+    results: Sequence[SelectionResult]
 
     def values(self, quantity: Quantity) -> dict[Seed, float]:
         """Seed -> value, where it was measured."""
         pairs = [(result.seed, getattr(result, quantity)) for result in self.results]
         return {seed: value for seed, value in pairs if value is not None}
 
-    @property
-    def setting(self) -> tuple[str, str, str]:
-        """What two groups must share to be compared."""
-        return self.space, self.dataset, self.size
 
-
-@dataclass(frozen=True)
-class Aggregate:
+class Aggregate(NamedTuple):
     """Mean, standard deviation (of the sample; None for one seed) and best of a quantity over seeds."""
 
-    seeds: int
     mean: float
     std: float | None
     best: float
@@ -87,67 +82,64 @@ class Aggregate:
         return f"{self.mean:.2f}" + (f" ± {self.std:.2f}" if self.std is not None else "")
 
 
-def aggregate(values: Sequence[float]) -> Aggregate | None:
+def aggregate(values: Collection[float]) -> Aggregate | None:
     """Of accuracies, where more is better; None of none."""
     if not values:
         return None
-    std = statistics.stdev(values) if len(values) > 1 else None
-    return Aggregate(len(values), statistics.fmean(values), std, max(values))
+    return Aggregate(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None, max(values))
 
 
-def results(runs: Sequence[Recorded]) -> list[SelectionResult]:
+def groups(runs: Sequence[Recorded]) -> list[Group]:
+    """The selections among `runs` by setting and method; sorted by these."""
+    named = defaultdict(list)
+    for result in _results(runs):
+        named[result.run.space, result.run.dataset, result.run.method].append(result)
+    labelled = defaultdict(list)
+    for (space, dataset, _), members in named.items():
+        latest = max(result.run.snapshot or 0 for result in members)
+        for result in members:
+            run = result.run
+            label = run.label + (f", {run.variant}" if run.variant else "")
+            if run.snapshot not in (None, latest):
+                label += f", from epoch {run.snapshot}"
+            labelled[(space, dataset, run.size), label].append(result)
+    grouped = defaultdict(list)
+    for (setting, label), members in labelled.items():
+        for result, difference in zip(members, _differences(members), strict=True):
+            grouped[setting, label + difference].append(result)
+    return [Group(setting, label, members) for (setting, label), members in sorted(grouped.items())]
+
+
+def _results(runs: Sequence[Recorded]) -> list[SelectionResult]:
     """What every selection among `runs` came to, from itself and from the trainings of its architecture."""
-    trained: dict[tuple[str, str, str], list[float]] = {}
+    trained = defaultdict(list)
     for run in runs:
         if run.kind == "training" and run.architecture and run.test_accuracy is not None:
-            trained.setdefault((run.family, run.dataset, run.architecture), []).append(run.test_accuracy)
+            trained[run.family, run.dataset, run.architecture].append(run.test_accuracy)
     searches = {run.folder: run for run in runs if run.kind == "search"}
     found = []
     for run in runs:
         if run.kind == "selection":
-            search = searches.get(run.folder.parent)
-            seed = run.seed if search is None or search.seed == run.seed else (search.seed, run.seed)
-            accuracies = trained.get((run.family, run.dataset, run.architecture or ""), [])
-            valid = number((run.genotype or {}).get("supernet_valid_accuracy"))
+            accuracies = trained.get((run.family, run.dataset, run.architecture))
             test = statistics.fmean(accuracies) if accuracies else None
-            found.append(SelectionResult(run, seed, test, run.test_accuracy, valid))
+            valid = number((run.genotype or {}).get("supernet_valid_accuracy"))
+            found.append(SelectionResult(run, searches.get(run.folder.parent), test, run.test_accuracy, valid))
     return found
 
 
-def groups(runs: Sequence[Recorded]) -> list[Group]:
-    """The selections among `runs` by space, data set, size and method; sorted by these."""
-    latest: dict[tuple[str, str, str], int] = {}
-    found = results(runs)
-    for result in found:
-        key = (result.run.space, result.run.dataset, result.run.method)
-        latest[key] = max(latest.get(key, 0), result.run.snapshot or 0)
-    named: dict[tuple[str, str, str, str], list[SelectionResult]] = {}
-    for result in found:
-        run = result.run
-        label = run.label + (f", {run.variant}" if run.variant else "")
-        if run.snapshot is not None and run.snapshot != latest[run.space, run.dataset, run.method]:
-            label += f", from epoch {run.snapshot}"
-        named.setdefault((run.space, run.dataset, run.size, label), []).append(result)
-    searches = {run.folder: run for run in runs if run.kind == "search"}
-    grouped: dict[tuple[str, str, str, str], list[SelectionResult]] = {}
-    for (*setting, label), members in named.items():
-        for result, difference in zip(members, _differences(members, searches), strict=True):
-            space, dataset, size = setting
-            grouped.setdefault((space, dataset, size, label + difference), []).append(result)
-    return [Group(*key, tuple(members)) for key, members in sorted(grouped.items())]
-
-
-def _differences(members: Sequence[SelectionResult], searches: Mapping[Path, Recorded]) -> list[str]:
-    """What each was run with that not all of them were, in words; the seed and what computes nothing left out."""
+def _differences(members: Sequence[SelectionResult]) -> list[str]:
+    """The options that not all members share, in words; without the seed and those that change no number."""
     options: list[dict[str, Any]] = []
     for result in members:
-        search = searches.get(result.run.folder.parent)
-        of_search = {OF_SEARCH + name: value for name, value in (search.options if search else {}).items()}
-        options.append({**of_search, **result.run.options})
+        of_search = result.search.options if result.search else {}
+        options.append({**{OF_SEARCH + name: value for name, value in of_search.items()}, **result.run.options})
     names = [name for name in dict.fromkeys(name for one in options for name in one) if _computes(name)]
     differ = [name for name in names if len({repr(one[name]) for one in options if name in one}) > 1]
     differ = [name for name in differ if not (name.startswith(OF_SEARCH) and name.removeprefix(OF_SEARCH) in differ)]
-    return ["".join(f", {_setting(name, one.get(name))}" for name in differ if one.get(name)) for one in options]
+    return [
+        "".join(f", {name}" if one[name] is True else f", {name} {one[name]}" for name in differ if one.get(name))
+        for one in options
+    ]
 
 
 def _computes(name: str) -> bool:
@@ -155,16 +147,10 @@ def _computes(name: str) -> bool:
     return name == "data" or name.removeprefix(OF_SEARCH) not in FREE_OPTIONS | {"seed", "expid_tag"}
 
 
-def _setting(name: str, value: Any) -> str:
-    return name if value is True else f"{name} {value}"
-
-
 def baseline(members: Sequence[Group]) -> Group:
     """What the others of a setting are compared with: DARTS by magnitude, else any magnitude, else the first."""
-    return next(
-        (group for label in ("DARTS (magnitude)", "(magnitude)") for group in members if group.label.endswith(label)),
-        members[0],
-    )
+    labels = ("DARTS (magnitude)", "(magnitude)")
+    return next((group for label in labels for group in members if group.label.endswith(label)), members[0])
 
 
 def p_value(group: Group, other: Group, quantity: Quantity) -> tuple[float, str] | None:

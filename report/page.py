@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 TEMPLATES = Path(__file__).with_name("templates")
 PAGE, FIGURES = "index.html", "figures"
-MOST_ROWS = 5000
-"""Runs in the overview; a browser bears no more."""
+MOST_ROWS, MOST_PROBLEMS = 5000, 200
+"""Runs in the overview and in the list of what is missing; a browser bears no more."""
+OPEN_RUNS = 3
+"""If there are no more runs than these, they are unfolded when the page opens."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,38 +71,21 @@ def main(options: PageOptions) -> Path:
 
 def page(runs: Sequence[Recorded], options: PageOptions) -> tuple[str, list[tuple[str, Picture]]]:
     """The page's HTML; and its pictures, each with the folder its files belong in."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    from darts_pt.run.provenance import git_state, versions
     from report import content
+    from report.comparison import FEWEST
 
     shown = runs[: options.details]
     named = dict(zip(shown, _identities(shown), strict=True))
     details, pictures = [], []
     for run in shown:
-        plain, drawn = content.detail(run, named[run], is_open=len(shown) <= content.OPEN_RUNS)
+        plain, drawn = content.detail(run, named[run], is_open=len(shown) <= OPEN_RUNS)
         details.append(plain)
         pictures += [(named[run], picture) for picture in drawn]
     compared, drawn = content.settings(runs)
     pictures += [("methods", picture) for picture in drawn]
-    problems, problems_left_out = content.problems(runs, named)
-    html = _template().render(
-        title=options.title,
-        lead=_lead(runs),
-        style=(TEMPLATES / "page.css").read_text(encoding="utf-8"),
-        overview=content.overview(runs[:MOST_ROWS], named),
-        settings=compared,
-        fewest=_fewest(),
-        details=details,
-        left_out=len(runs) - len(shown),
-        problems=problems,
-        problems_left_out=problems_left_out,
-        figures=FIGURES if options.formats and pictures else None,
-        **_provenance(options),
-    )
-    return html, pictures
-
-
-def _template() -> Any:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -108,29 +93,27 @@ def _template() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("page.html.j2")
-
-
-def _fewest() -> int:
-    from report.comparison import FEWEST
-
-    return FEWEST
-
-
-def _provenance(options: PageOptions) -> dict[str, Any]:
-    """When and from what the page was made."""
-    from darts_pt.run.provenance import git_state, versions
-
-    git = git_state() or {}
-    return {
-        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        "source": ", ".join(options.experiment[:4]) + (" …" if len(options.experiment) > 4 else "")
-        if options.experiment
-        else "all experiments",
-        "made_by": "exp_scripts/report.sh",
-        "version": versions().get("darts-pt") or "unknown",
-        "commit": (git.get("commit") or "")[:10],
-    }
+    environment.filters |= {"what": content.what, "percent": content.percent, "duration": content.duration}
+    html = environment.get_template("page.html.j2").render(
+        title=options.title,
+        lead=_lead(runs),
+        style=(TEMPLATES / "page.css").read_text(encoding="utf-8"),
+        overview=runs[:MOST_ROWS],
+        ids=named,
+        settings=compared,
+        fewest=FEWEST,
+        details=details,
+        left_out=len(runs) - len(shown),
+        incomplete=[run for run in runs if run.problems],
+        most_problems=MOST_PROBLEMS,
+        figures=FIGURES if options.formats and pictures else None,
+        date=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        source=", ".join(options.experiment[:4]) + (" …" if len(options.experiment) > 4 else "") or "all experiments",
+        made_by="exp_scripts/report.sh",
+        version=versions().get("darts-pt") or "unknown",
+        commit=((git_state() or {}).get("commit") or "")[:10],
+    )
+    return html, pictures
 
 
 def _lead(runs: Sequence[Recorded]) -> str:

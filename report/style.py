@@ -101,20 +101,13 @@ def themed(theme: Theme) -> AbstractContextManager[None]:
     """matplotlib's settings inside a `with` statement, whatever the user's own are."""
     import matplotlib as mpl
 
-    colours = {
-        theme.background: ("figure.facecolor", "axes.facecolor", "savefig.facecolor"),
-        theme.ink: (
-            "text.color",
-            "axes.labelcolor",
-            "axes.titlecolor",
-            "xtick.labelcolor",
-            "ytick.labelcolor",
-            "legend.labelcolor",
-        ),
-        theme.muted: ("axes.edgecolor", "xtick.color", "ytick.color"),
-        theme.grid: ("grid.color",),
-    }
-    settings: Any = {name: colour for colour, names in colours.items() for name in names}
+    colours = (
+        (theme.background, "figure.facecolor axes.facecolor savefig.facecolor"),
+        (theme.ink, "text.color axes.labelcolor axes.titlecolor xtick.labelcolor ytick.labelcolor legend.labelcolor"),
+        (theme.muted, "axes.edgecolor xtick.color ytick.color"),
+        (theme.grid, "grid.color"),
+    )
+    settings: Any = {name: colour for colour, names in colours for name in names.split()}
     return mpl.rc_context(settings, fname=STYLE_SHEET)
 
 

@@ -32,7 +32,7 @@ def runs(seeds: int) -> list[Recorded]:
 
 def test_groups_differ_in_more_than_the_seed() -> None:
     found = groups([*runs(3), selection(7, "pt", 50.0, channels=16)])
-    assert [(group.label, group.size, len(group.results)) for group in found] == [
+    assert [(group.label, group.setting[2], len(group.results)) for group in found] == [
         ("DARTS + PT", "16 channels, 1 cell per stage", 1),
         ("DARTS (magnitude)", "8 channels, 1 cell per stage", 3),
         ("DARTS + PT", "8 channels, 1 cell per stage", 3),
