@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -148,6 +149,7 @@ class Mixture:
     """
 
     def __init__(self, weights: Tensor, active: ActiveOperations, dtype: torch.dtype) -> None:
+        self._given = weights, active, dtype
         self.plan = plan(active)
         places, are_active = _tensors(active, weights.device)
         reads = weights.flatten().index_select(0, places)
@@ -159,6 +161,11 @@ class Mixture:
         self._scales: dict[int, Tensor] = {}
         self._matrices: dict[int, Tensor] = {}
         self._shared: dict[tuple[int, torch.Size], Tensor] = {}
+
+    def reordered(self, edges: Sequence[int]) -> Mixture:
+        """With the mixing weights of other edges: edge i gets those of `edges[i]`."""
+        weights, active, dtype = self._given
+        return Mixture(weights[list(edges)], tuple(active[edge] for edge in edges), dtype)
 
     def scales(self, channels: int) -> Tensor:
         """[12 · C]: the weights of the convolutions as the scales of their batch norms."""

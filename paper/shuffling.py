@@ -7,15 +7,17 @@ estimate, in which operations refine one value.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from functools import partial
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from darts_pt.supernet import ActiveOperations, Supernet
+    from darts_pt.supernet import Supernet
 
 State = Mapping[str, Tensor]
 
@@ -33,46 +35,25 @@ def prefixes_of_edges(state: State) -> list[list[str]]:
     return [list(edges) for _, edges in sorted(cells.items(), key=lambda item: int(item[0]))]
 
 
-def swapped(state: State, first: str, second: str) -> dict[str, Tensor]:
-    """The state with everything below two prefixes exchanged.
-
-    Raises:
-        ValueError: what is below them differs in names or shapes.
-    """
-    names = {name[len(first) :] for name in state if name.startswith(first)}
-    if not interchangeable(state, first, second):
-        raise ValueError(f"{first} and {second} hold different things")
-    changed = dict(state)
-    for name in names:
-        changed[first + name], changed[second + name] = state[second + name], state[first + name]
-    return changed
-
-
 def interchangeable(state: State, first: str, second: str) -> bool:
     """Whether the same names with the same shapes are below both prefixes."""
-    below = [
-        {name[len(prefix) :]: tensor.shape for name, tensor in state.items() if name.startswith(prefix)}
-        for prefix in (first, second)
-    ]
-    return bool(below[0]) and below[0] == below[1]
+    one, other = ({name: tensor.shape for name, tensor in _below(state, prefix)} for prefix in (first, second))
+    return bool(one) and one == other
+
+
+def _below(state: State, prefix: str) -> list[tuple[str, Tensor]]:
+    return [(name.removeprefix(prefix), tensor) for name, tensor in state.items() if name.startswith(prefix)]
 
 
 def draw_pairs(state: State, groups: list[list[str]], generator: torch.Generator) -> list[tuple[int, int]]:
-    """For every group of prefixes, the two that change places: uniform among the pairs that can.
-
-    Raises:
-        ValueError: a group has no such pair.
-    """
+    """For every group of prefixes, the two that change places: uniform among the pairs that can."""
     drawn = []
     for group in groups:
         pairs = [
             (first, second)
-            for first in range(len(group))
-            for second in range(first + 1, len(group))
+            for first, second in combinations(range(len(group)), 2)
             if interchangeable(state, group[first], group[second])
         ]
-        if not pairs:
-            raise ValueError(f"none of {group} can change places")
         drawn.append(pairs[int(torch.randint(len(pairs), (), generator=generator))])
     return drawn
 
@@ -81,9 +62,10 @@ def draw_pairs(state: State, groups: list[list[str]], generator: torch.Generator
 def exchanged(network: nn.Module, groups: list[list[str]], pairs: list[tuple[int, int]]) -> Iterator[None]:
     """`network` with one pair of every group exchanged, inside a `with` statement; after it, as before."""
     original = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    state: dict[str, Tensor] = dict(original)
+    state = dict(original)
     for group, (first, second) in zip(groups, pairs, strict=True):
-        state = swapped(state, group[first], group[second])
+        for here, there in ((group[first], group[second]), (group[second], group[first])):
+            state |= {here + name: tensor for name, tensor in _below(original, there)}
     network.load_state_dict(state)
     try:
         yield
@@ -94,10 +76,11 @@ def exchanged(network: nn.Module, groups: list[list[str]], pairs: list[tuple[int
 @contextmanager
 def exchanged_weights(supernet: Supernet, pairs: list[tuple[int, int]]) -> Iterator[None]:
     """Every cell of `supernet` sees its mixing weights with the rows of its pair of edges exchanged."""
-    handles = [
-        cell.register_forward_pre_hook(_exchange_rows(pair))
-        for cell, pair in zip(cells_of(supernet), pairs, strict=True)
-    ]
+    handles = []
+    for cell, (first, second) in zip(cells_of(supernet), pairs, strict=True):
+        order = list(range(len(supernet.cell_types[0].edges)))
+        order[first], order[second] = second, first
+        handles.append(cell.register_forward_pre_hook(partial(_reorder, order)))
     try:
         yield
     finally:
@@ -105,19 +88,9 @@ def exchanged_weights(supernet: Supernet, pairs: list[tuple[int, int]]) -> Itera
             handle.remove()
 
 
-def _exchange_rows(pair: tuple[int, int]) -> Callable[..., tuple[object, ...]]:
-    """A hook that exchanges two rows in the last two arguments of a cell: weights [edges, operations], and active."""
-
-    def hook(_: nn.Module, arguments: tuple[object, ...]) -> tuple[object, ...]:
-        *inputs, weights, active = arguments
-        assert isinstance(weights, Tensor)
-        assert isinstance(active, tuple)
-        order = list(range(len(weights)))
-        order[pair[0]], order[pair[1]] = order[pair[1]], order[pair[0]]
-        rows: ActiveOperations = tuple(active[row] for row in order)
-        return (*inputs, weights[order], rows)
-
-    return hook
+def _reorder(order: list[int], _: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    *inputs, mixture = arguments
+    return (*inputs, mixture.reordered(order))
 
 
 def cells_of(supernet: nn.Module) -> list[nn.Module]:

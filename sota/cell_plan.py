@@ -178,6 +178,11 @@ class Mixture:
         self._parts: dict[Plan, tuple[Tensor, tuple[Tensor, ...]]] = {}
         self._scales: dict[tuple[Plan, int], Tensor] = {}
 
+    def reordered(self, edges: Sequence[int]) -> Mixture:
+        """With the mixing weights of other edges: edge i gets those of `edges[i]`."""
+        active = tuple(self.active[edge] for edge in edges)
+        return Mixture(self._cell_type, self._weights[list(edges)], active)
+
     def plan(self, reduction: bool, stacks_edges: bool) -> Plan:
         """:func:`plan`, looked up once for all cells."""
         if (reduction, stacks_edges) not in self._plans:

@@ -41,12 +41,15 @@ def test_every_cell_has_its_edges_in_alphas_order(space: str) -> None:
 
 
 @torch.no_grad()
-def test_a_shuffled_supernet_computes_something_else_and_is_put_back(supernet: NasBench201Supernet) -> None:
-    weights, groups = mixing(supernet), prefixes_of_edges(supernet.state_dict())
-    before = supernet(IMAGES, weights)
-    with exchanged(supernet, groups, [(0, 5)] * 3), exchanged_weights(supernet, [(0, 5)] * 3):
-        assert not torch.allclose(supernet(IMAGES, weights), before)
-    assert torch.equal(supernet(IMAGES, weights), before)
+@pytest.mark.parametrize("space", ["nasbench201", "s2", "s5"])
+def test_a_shuffled_supernet_computes_something_else_and_is_put_back(space: str) -> None:
+    with seeded(torch.Generator().manual_seed(1)):
+        network = (NasBench201Supernet(4, 1) if space == "nasbench201" else SotaSupernet(space, 2, 3)).eval()
+    weights, groups = mixing(network), prefixes_of_edges(network.state_dict())
+    before = network(IMAGES, weights)
+    with exchanged(network, groups, [(0, 1)] * 3), exchanged_weights(network, [(0, 1)] * 3):
+        assert not torch.allclose(network(IMAGES, weights), before)
+    assert torch.equal(network(IMAGES, weights), before)
 
 
 @torch.no_grad()
