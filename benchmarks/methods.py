@@ -16,15 +16,18 @@ import os
 import platform
 import statistics
 import sys
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import date
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.methods_figure import Point, draw
+from benchmarks.methods_figure import Point, picture
 from darts_pt.methods import METHODS
 from darts_pt.run.provenance import PROJECT_ROOT
 from darts_pt.space import SPACES
+from report.style import save
 from runs.costs import costs
 from runs.make import make
 from runs.reading import read_run
@@ -54,6 +57,7 @@ UNTRAINED: dict[str, dict[str, Any]] = {
     "zero-cost-pt (nwot, order)": {"selection": "zero-cost-pt", "zero_cost_score": "nwot", "edge_decision": "order"},
 }  # fmt: skip
 """Selections that train nothing: no search method has a part in them, so they are run once a seed."""
+ORDER = [*VARIANTS, *UNTRAINED]
 NO_METHOD = "none"
 NAN = float("nan")
 
@@ -67,6 +71,16 @@ class Result(NamedTuple):
     genotype: str
     search_seconds: float
     selection_seconds: float
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """In tables: by method, then by selection."""
+        return self.method, ORDER.index(self.selection)
+
+    @property
+    def known(self) -> dict[str, float]:
+        """The table's `digits test` (percent), `rank` and `regret` (percentage points) of the genotype."""
+        return SPACES["nasbench201"].look_up(self.genotype, "digits")
 
 
 # Running ---------------------------------------------------------------------------------------------------------
@@ -120,102 +134,68 @@ def results(experiments: Path) -> list[Result]:
 # Reporting -------------------------------------------------------------------------------------------------------
 
 
-class Summary(NamedTuple):
-    """A method under a selection, over its seeds; accuracies in percent, regret in percentage points."""
-
-    method: str
-    selection: str
-    seeds: int
-    accuracy: tuple[float, float]
-    rank: tuple[float, float]
-    regret: tuple[float, float]
-    seconds: float
-
-
-KNOWN = ("digits test", "rank", "regret")
-"""What the table says of a genotype."""
-
-
-def rows(experiments: Path) -> Iterator[Summary]:
-    """Means and standard deviations over seeds of what the selected architectures are worth."""
-    groups: dict[tuple[str, str], list[Result]] = {}
-    for result in results(experiments):
-        groups.setdefault((result.method, result.selection), []).append(result)
-    known = looked_up(experiments)
-    order = [*VARIANTS, *UNTRAINED]
-    for (method, selection), group in sorted(groups.items(), key=lambda item: (item[0][0], order.index(item[0][1]))):
-        accuracy, rank, regret = (_spread([known[result.genotype][name] for result in group]) for name in KNOWN)
-        seconds = statistics.mean(result.search_seconds + result.selection_seconds for result in group)
-        yield Summary(method, selection, len(group), accuracy, rank, regret, seconds)
-
-
-def looked_up(experiments: Path) -> dict[str, dict[str, float]]:
-    """Selected genotype -> what KNOWN names of it."""
-    space = SPACES["nasbench201"]
-    return {result.genotype: space.look_up(result.genotype, "digits") for result in results(experiments)}
-
-
-def _spread(values: list[float]) -> tuple[float, float]:
-    return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else NAN
-
-
 def report(experiments: Path, output: Path) -> None:
     """The table as Markdown and CSV, the figure as SVG, PNG and PDF."""
-    table = list(rows(experiments))
-    if not table:
+    found = results(experiments)
+    if not found:
         sys.exit(f"error: nothing has been run in {experiments}: run `python -m benchmarks.methods run` first")
     output.mkdir(parents=True, exist_ok=True)
     with open(output / "methods.csv", "w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream)
-        writer.writerow(["method", "selection", "seed", "genotype", "search_seconds", "selection_seconds"])
-        writer.writerows(result[:4] + tuple(f"{value:.1f}" for value in result[4:]) for result in results(experiments))
+        writer.writerow(Result._fields)
+        writer.writerows(result[:4] + tuple(f"{value:.1f}" for value in result[4:]) for result in found)
+    points = [Point(*result[:3], result.known["digits test"]) for result in sorted(found)]
+    figure = picture(points, ORDER)
+    save(figure, output)
     lines = [
         f"{platform.machine()}, {os.cpu_count()} cores, {date.today().isoformat()}; {_as_options(BOTH)}; "
         f"search {_as_options(SEARCH)}; selection {_as_options(SELECTION)}.",
         "",
         "| search | selection | seeds | test accuracy % | rank of 15,625 | regret | processor seconds |",
         "|---|---|---:|---:|---:|---:|---:|",
+        *(_row(list(group)) for _, group in groupby(sorted(found, key=lambda one: one.place), lambda one: one.place)),
+        "",
+        f"![{figure.alt}](methods.svg)",
+        "",
+        *gains(points),
     ]
-    for row in table:
-        accuracy, rank, regret = (
-            _with_deviation(*pair, digits) for pair, digits in zip(row[3:6], (2, 0, 2), strict=True)
-        )
-        lines.append(
-            f"| {row.method} | {row.selection} | {row.seeds} | {accuracy} | {rank} | {regret} | {row.seconds:.0f} |"
-        )
-    known = looked_up(experiments)
-    points = [Point(*result[:3], known[result.genotype][KNOWN[0]]) for result in results(experiments)]
-    seen = draw(sorted(points), [*VARIANTS, *UNTRAINED], output / "methods")
-    lines += ["", f"![{seen}](methods.svg)", "", *gains(points)]
     (output / "methods.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _row(group: list[Result]) -> str:
+    """A method under a selection, over its seeds."""
+    cells = [group[0].method, group[0].selection, str(len(group))]
+    for name, digits in (("digits test", 2), ("rank", 0), ("regret", 2)):
+        cells.append(_with_deviation([result.known[name] for result in group], digits))
+    seconds = statistics.mean(result.search_seconds + result.selection_seconds for result in group)
+    return f"| {' | '.join(cells)} | {seconds:.0f} |"
 
 
 def gains(points: Sequence[Point]) -> list[str]:
     """A table of what selections gain over magnitude from the same supernets, seed by seed; p by a paired t-test."""
     from scipy import stats
 
-    found = {point[:3]: point.accuracy for point in points}
-    lines = [
+    magnitude = {(point.method, point.seed): point.accuracy for point in points if point.selection == "magnitude"}
+    differences: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for method, selection, seed, accuracy in points:
+        if selection != "magnitude" and (method, seed) in magnitude:
+            differences[method, selection].append(round(accuracy - magnitude[method, seed], 6))
+    lines = []
+    for method, selection in sorted(differences, key=lambda pair: (pair[0], ORDER.index(pair[1]))):
+        found = differences[method, selection]
+        if len(found) < 2:
+            continue
+        better, worse = sum(value > 0 for value in found), sum(value < 0 for value in found)
+        test: Any = stats.ttest_1samp(found, 0.0) if len(set(found)) > 1 else None
+        lines.append(
+            f"| {method} | {selection} | {_with_deviation(found, 2)} | {statistics.median(found):.2f} "
+            f"| {better}, {worse}, {len(found) - better - worse} | {f'{test.pvalue:.3f}' if test else '–'} |"
+        )
+    header = [
         "| search | selection | gain over magnitude, points | median | better, worse, equal | p |",
         "|---|---|---:|---:|---:|---:|",
     ]
-    order = [*VARIANTS, *UNTRAINED]
-    for method, selection in sorted({point[:2] for point in points}, key=lambda pair: (pair[0], order.index(pair[1]))):
-        differences = [
-            round(accuracy - found[method, "magnitude", seed], 6)
-            for (name, by, seed), accuracy in found.items()
-            if (name, by) == (method, selection) and by != "magnitude" and (method, "magnitude", seed) in found
-        ]
-        if len(differences) < 2:
-            continue
-        better, worse = sum(value > 0 for value in differences), sum(value < 0 for value in differences)
-        test: Any = stats.ttest_1samp(differences, 0.0) if len(set(differences)) > 1 else None
-        gain = _with_deviation(*_spread(differences), 2)
-        median = f"{statistics.median(differences):.2f}"
-        equal = len(differences) - better - worse
-        p = _with_deviation(test.pvalue if test else NAN, NAN, 3)
-        lines.append(f"| {method} | {selection} | {gain} | {median} | {better}, {worse}, {equal} | {p} |")
-    return lines if len(lines) > 2 else []
+    return header + lines if lines else []
 
 
 def _as_options(options: dict[str, Any]) -> str:
@@ -224,10 +204,9 @@ def _as_options(options: dict[str, Any]) -> str:
     )
 
 
-def _with_deviation(mean: float, deviation: float, digits: int) -> str:
-    if mean != mean:
-        return "–"
-    return f"{mean:,.{digits}f}" + ("" if deviation != deviation else f" ± {deviation:,.{digits}f}")
+def _with_deviation(values: list[float], digits: int) -> str:
+    deviation = f" ± {statistics.stdev(values):,.{digits}f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):,.{digits}f}{deviation}"
 
 
 def main() -> None:
@@ -236,8 +215,7 @@ def main() -> None:
     parser.add_argument("command", choices=("run", "report"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
     parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
-    names = [*VARIANTS, *UNTRAINED]
-    parser.add_argument("--selections", nargs="+", choices=names, default=names)
+    parser.add_argument("--selections", nargs="+", choices=ORDER, default=ORDER)
     parser.add_argument("--experiments", type=Path, default=PROJECT_ROOT / "experiments" / "methods")
     parser.add_argument("--output", type=Path, default=PROJECT_ROOT / "docs" / "results")
     options = parser.parse_args()

@@ -15,6 +15,7 @@ from paper.discretisation import Strength, strengths
 from paper.numbers import SHUFFLING
 from paper.options import Result
 from paper.study import Accuracies, Study, missing
+from report.comparison import aggregate
 from report.edges import mixing_weights
 from runs.reading import read_run
 from runs.recorded import Recorded
@@ -187,7 +188,7 @@ def table_1(studies: Sequence[Study]) -> Draw:
         for name, published in SHUFFLING.items():
             items = [item for item in measured if item.network == name]
             draws = [value for item in items for value in item.after]
-            ours = [tables.accuracies([item.before for item in items]), tables.accuracies(draws)]
+            ours = [str(aggregate(values) or "") for values in ([item.before for item in items], draws)]
             rows.append([name, *map(str, published), *ours, f"{len(items)}, {len(draws)}" if items else ""])
         caption = (
             f"{study.where}. Test accuracy in percent of trained networks, before and after two random edges of every cell "

@@ -2,55 +2,14 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from darts_pt.space import SPACES
 from paper.numbers import COLUMNS, DARTS_SPACE, MORE_SPACES, S1_TO_S4, Published
 from paper.study import Study
-from report.comparison import Aggregate, aggregate
 from report.content import duration
 from runs.costs import costs
-
-
-@dataclass(frozen=True)
-class Cell:
-    """Our test errors (%) of one method in one space, over seeds, and the processor seconds that its runs took together.
-
-    The seconds are None where they were not counted.
-    """
-
-    errors: tuple[float, ...]
-    seconds: float | None
-
-    @property
-    def text(self) -> str:
-        return _text(aggregate([-error for error in self.errors])) if self.errors else ""
-
-
-def _text(total: Aggregate | None) -> str:
-    if total is None:
-        return ""
-    best = f" (best {-total.best:.2f})" if total.seeds > 1 else ""
-    return f"{-total.mean:.2f}" + (f" ± {total.std:.2f}" if total.std is not None else "") + best
-
-
-def cell_of(study: Study, method: str, selection: str) -> Cell:
-    """What there is of a method, over the study's seeds."""
-    errors: list[float] = []
-    seconds: float | None = 0.0
-    for seed in study.seeds:
-        searched = study.search(method, seed)
-        selected = study.selection(searched, selection)
-        known = study.accuracies(selected)
-        if study.dataset not in known.by_dataset:
-            continue
-        errors.append(100.0 - known.by_dataset[study.dataset])
-        folders = [run.folder for run in (searched, selected, known.training) if run and run.folder]
-        spent = [cost.processor_seconds for cost in costs(folders, study.experiments).values()]
-        seconds = None if seconds is None or None in spent else seconds + sum(filter(None, spent))
-    return Cell(tuple(errors), seconds)
-
 
 Table = tuple[list[str], list[list[str]]]
 """Header and rows."""
@@ -59,7 +18,7 @@ Table = tuple[list[str], list[list[str]]]
 def darts_space(study: Study) -> Table:
     """Table 2: methods in the DARTS space."""
     header = ["method", "paper, CIFAR-10 (test error %)", *_our_header(study)]
-    rows = [[row.label, str(row.published), *_ours(cell_of(study, row.method, row.selection))] for row in DARTS_SPACE]
+    rows = [[row.label, str(row.published), *_ours(study, row.method, row.selection)] for row in DARTS_SPACE]
     return header, rows
 
 
@@ -70,8 +29,7 @@ def by_space(studies: Sequence[Study], published: Mapping[str, tuple[float, ...]
     for study in studies:
         numbers = [str(Published(number)) for number in published.get(study.space, ())] or [""] * len(COLUMNS)
         for (label, method, selection), number in zip(COLUMNS, numbers, strict=True):
-            cell = cell_of(study, method, selection)
-            rows.append([SPACES[study.space].title, label, number, *_ours(cell)])
+            rows.append([SPACES[study.space].title, label, number, *_ours(study, method, selection)])
     return header, rows
 
 
@@ -79,10 +37,24 @@ def _our_header(study: Study) -> list[str]:
     return [f"ours, {study.dataset} (test error %)", "seeds", "processor time"]
 
 
-def _ours(cell: Cell) -> list[str]:
-    if not cell.errors:
+def _ours(study: Study, method: str, selection: str) -> list[str]:
+    """Test error over the study's seeds, how many there are, and the processor time of all their runs if it was counted."""
+    errors: list[float] = []
+    seconds: list[float | None] = []
+    for seed in study.seeds:
+        searched = study.search(method, seed)
+        selected = study.selection(searched, selection)
+        known = study.accuracies(selected)
+        if study.dataset in known.by_dataset:
+            errors.append(100.0 - known.by_dataset[study.dataset])
+            folders = [run.folder for run in (searched, selected, known.training) if run and run.folder]
+            seconds += [cost.processor_seconds for cost in costs(folders, study.experiments).values()]
+    if not errors:
         return ["", "", ""]
-    return [cell.text, str(len(cell.errors)), duration(cell.seconds)]
+    spread = (statistics.stdev(errors), min(errors)) if len(errors) > 1 else ()
+    counted = [second for second in seconds if second is not None]
+    time = duration(sum(counted)) if len(counted) == len(seconds) else ""
+    return [str(Published(statistics.fmean(errors), *spread)), str(len(errors)), time]
 
 
 def published_for(dataset: str, number: int) -> tuple[str, dict[str, tuple[float, float, float]]]:
@@ -90,9 +62,3 @@ def published_for(dataset: str, number: int) -> tuple[str, dict[str, tuple[float
     if number == 4:
         return "cifar10", MORE_SPACES
     return (dataset, S1_TO_S4[dataset]) if dataset in S1_TO_S4 else ("cifar10", S1_TO_S4["cifar10"])
-
-
-def accuracies(values: Sequence[float]) -> str:
-    """Mean and deviation of accuracies; empty for none."""
-    total = aggregate(list(values))
-    return str(total) if total else ""

@@ -6,27 +6,33 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from benchmarks.methods import gains
-from benchmarks.methods_figure import Point, _lowest, draw
+from benchmarks.methods_figure import Point, _lowest, picture
+from report.style import LIGHT, save
 
 
 def test_every_method_and_selection_is_drawn_and_told(tmp_path: Path) -> None:
     points = [Point("darts", "pt", seed, 90.0 + seed) for seed in range(5)]
     points += [Point("darts", "magnitude", 1, 80.0), Point("none", "zero-cost-pt", 1, 85.5)]
-    words = draw(points, ["magnitude", "pt", "oneshot", "zero-cost-pt"], tmp_path / "methods")
-    assert words.endswith("darts: magnitude 80.00, pt 92.00; none: zero-cost-pt 85.50.")
-    starts = {path.suffix: path.read_bytes()[:5] for path in tmp_path.iterdir()}
-    assert starts == {".png": b"\x89PNG\r", ".svg": b"<?xml", ".pdf": b"%PDF-"}
+    figure = picture(points, ["magnitude", "pt", "oneshot", "zero-cost-pt"])
+    assert figure.alt.endswith("darts: magnitude 80.00, pt 92.00; none: zero-cost-pt 85.50.")
+    save(figure, tmp_path)
+    starts = {path.name: path.read_bytes()[:5] for path in tmp_path.iterdir()}
+    assert starts == {"methods.png": b"\x89PNG\r", "methods.svg": b"<?xml", "methods.pdf": b"%PDF-"}
     first = (tmp_path / "methods.svg").read_bytes()
     assert ElementTree.fromstring(first).tag.endswith("svg")
-    draw(points, ["magnitude", "pt", "oneshot", "zero-cost-pt"], tmp_path / "methods")
+    save(figure, tmp_path)
     assert (tmp_path / "methods.svg").read_bytes() == first
 
 
-def test_a_seed_far_below_all_others_does_not_stretch_the_axis(tmp_path: Path) -> None:
+def test_a_seed_far_below_all_others_does_not_stretch_the_axis() -> None:
     assert _lowest([90.0, 91.0, 92.0, 93.0]) == 90.0
     points = [Point("darts", "pt", seed, accuracy) for seed, accuracy in enumerate((10.0, *range(88, 96)))]
     assert 60 < _lowest([point.accuracy for point in points]) < 80
-    assert draw(points, ["pt"], tmp_path / "methods").endswith("darts: pt 91.00.")
+    figure = picture(points, ["pt"])
+    assert figure.alt.endswith("darts: pt 91.00.")
+    (axes,) = figure.draw(LIGHT).axes
+    assert axes.get_xlim()[0] > 60
+    assert "10.0" in axes.texts[0].get_text()
 
 
 def test_gains_are_over_magnitude_from_the_same_supernet() -> None:
