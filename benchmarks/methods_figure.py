@@ -60,7 +60,7 @@ def picture(points: Sequence[Point], selections: Sequence[str]) -> Picture:
         axes.set_xlabel(
             "test accuracy on digits (%); small: a seed, large: the median, bar: from the worst to the best seed"
         )
-        legend_above(figure, looks, columns=4)
+        legend_above(figure, looks)
         return figure
 
     medians = "; ".join(

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-import math
 import statistics
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from paper.discretisation import Strength
 from report.edges import edge_of, mixing_weights
-from report.style import COLUMN, WIDE, Picture, Theme, new_figure, operation_look, whole_epochs
+from report.style import (
+    COLUMN,
+    MARKERS,
+    WIDE,
+    Picture,
+    Theme,
+    epoch_figure,
+    legend_above,
+    new_figure,
+    operation_look,
+    whole_epochs,
+)
 from runs.recorded import Recorded
 
 if TYPE_CHECKING:
@@ -53,11 +64,10 @@ def rank_correlation(row: Sequence[Strength]) -> float | None:
     """Spearman's, of weights and accuracies; None where one of them is constant."""
     from scipy import stats
 
-    if len({s.weight for s in row}) < 2 or len({s.accuracy for s in row}) < 2:
+    weights, accuracies = [s.weight for s in row], [s.accuracy for s in row]
+    if len(set(weights)) < 2 or len(set(accuracies)) < 2:
         return None
-    result = stats.spearmanr([s.weight for s in row], [s.accuracy for s in row])
-    value = float(result.statistic)  # pyright: ignore[reportAttributeAccessIssue]
-    return None if math.isnan(value) else value
+    return float(stats.spearmanr(weights, accuracies).statistic)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def alpha_against_strength(run: Recorded, strengths: Sequence[Strength]) -> Picture:
@@ -65,8 +75,6 @@ def alpha_against_strength(run: Recorded, strengths: Sequence[Strength]) -> Pict
     edges = by_edge(strengths)
 
     def draw(theme: Theme) -> Figure:
-        from matplotlib.lines import Line2D
-
         figure = new_figure(WIDE, 2.5)
         panels = figure.subplots(1, len(edges), sharey=True, squeeze=False)[0]
         for axes, (edge, row) in zip(panels, edges.items(), strict=True):
@@ -80,8 +88,7 @@ def alpha_against_strength(run: Recorded, strengths: Sequence[Strength]) -> Pict
         figure.supxlabel("mixing weight, softmax(alpha)", fontsize=7.5)
         panels[0].set_ylabel("valid accuracy, discretised (%)")
         looks = {s.operation: operation_look(s.operation, theme) for s in strengths}
-        handles = [Line2D([], [], color=c, marker=m, linestyle="", label=name) for name, (c, m) in looks.items()]
-        figure.legend(handles=handles, loc="outside upper left", ncols=5 if len(handles) < 6 else 4)
+        legend_above(figure, looks)
         return figure
 
     words = "; ".join(
@@ -96,8 +103,6 @@ def alpha_beside_strength(run: Recorded, strengths: Sequence[Strength]) -> Pictu
     edges = by_edge(strengths)
 
     def draw(theme: Theme) -> Figure:
-        from matplotlib.lines import Line2D
-
         figure = new_figure(WIDE, 3.2)
         above, below = figure.subplots(2, 1, sharex=True)
         for place, row in enumerate(edges.values()):
@@ -119,8 +124,7 @@ def alpha_beside_strength(run: Recorded, strengths: Sequence[Strength]) -> Pictu
         for axes in (above, below):
             axes.xaxis.grid(False)
         looks = {s.operation: operation_look(s.operation, theme) for s in strengths}
-        handles = [Line2D([], [], color=c, marker=m, linestyle="", label=name) for name, (c, m) in looks.items()]
-        figure.legend(handles=handles, loc="outside upper left", ncols=5)
+        legend_above(figure, looks)
         return figure
 
     differ, total = disagreements(strengths)
@@ -139,17 +143,16 @@ def skip_gap(run: Recorded) -> tuple[list[int], list[float]]:
 
     All cell types count; on an edge with several convolutions their mean stands for them.
     """
-    sums: dict[int, list[float]] = {}
+    gaps: dict[int, list[float]] = defaultdict(list)
     for epochs, edges in mixing_weights(run).values():
         for operations in edges.values():
             convolutions = [row for name, row in operations.items() if "conv" in name]
             skip = operations.get("skip_connect")
             if skip is None or not convolutions:
                 continue
-            for index, epoch in enumerate(epochs):
-                gap = skip[index] - statistics.fmean(row[index] for row in convolutions)
-                sums.setdefault(epoch, []).append(gap)
-    return sorted(sums), [statistics.fmean(sums[epoch]) for epoch in sorted(sums)]
+            for epoch, skipped, *convolved in zip(epochs, skip, *convolutions, strict=True):
+                gaps[epoch].append(skipped - statistics.fmean(convolved))
+    return sorted(gaps), [statistics.fmean(gaps[epoch]) for epoch in sorted(gaps)]
 
 
 def gap_against_accuracy(runs: Sequence[Recorded]) -> Picture | None:
@@ -157,10 +160,8 @@ def gap_against_accuracy(runs: Sequence[Recorded]) -> Picture | None:
     series = []
     for run in runs:
         accuracy = dict(zip(*run.series("valid_accuracy"), strict=True))
-        epochs, gaps = skip_gap(run)
-        kept = [(epoch, gap, accuracy[epoch]) for epoch, gap in zip(epochs, gaps, strict=True) if epoch in accuracy]
-        if kept:
-            series.append(kept)
+        kept = [(epoch, gap, accuracy[epoch]) for epoch, gap in zip(*skip_gap(run), strict=True) if epoch in accuracy]
+        series += [kept] if kept else []
     if not series:
         return None
 
@@ -169,33 +170,29 @@ def gap_against_accuracy(runs: Sequence[Recorded]) -> Picture | None:
 
         figure = new_figure(WIDE, 2.7)
         grid = figure.add_gridspec(2, 2, width_ratios=(1, 1.15))
-        above = figure.add_subplot(grid[0, 0])
-        below = figure.add_subplot(grid[1, 0], sharex=above)
-        right = figure.add_subplot(grid[:, 1])
-        points = None
+        above = figure.add_subplot(grid[0, 0], ylabel="valid acc. (%)")
+        below = figure.add_subplot(grid[1, 0], sharex=above, ylabel="skip − conv", xlabel="epoch")
+        right = figure.add_subplot(
+            grid[:, 1], xlabel="supernet's valid accuracy (%)", ylabel="mean(skip − conv) of mixing weights"
+        )
         for kept in series:
             epochs, gaps, accuracies = zip(*kept, strict=True)
             above.plot(epochs, accuracies, color=theme.blue)
             below.plot(epochs, gaps, color=theme.red)
-            points = right.scatter(accuracies, gaps, c=epochs, cmap="cividis", s=18, zorder=3)
+            right.scatter(accuracies, gaps, c=epochs, cmap="cividis", s=18, zorder=3)
         above.tick_params(labelbottom=False)
-        above.set_ylabel("valid acc. (%)")
-        below.set_ylabel("skip − conv")
-        below.set_xlabel("epoch")
         whole_epochs(below)
-        right.set_xlabel("supernet's valid accuracy (%)")
-        right.set_ylabel("mean(skip − conv) of mixing weights")
-        assert points is not None
-        bar = figure.colorbar(points, ax=right, label="epoch", ticks=MaxNLocator(nbins=6, integer=True))
+        ticks = MaxNLocator(nbins=6, integer=True)
+        bar = figure.colorbar(right.collections[-1], ax=right, label="epoch", ticks=ticks)
         bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
         for axes in (below, right):
             axes.axhline(0, color=theme.muted, linewidth=0.8)
         return figure
 
-    first, last = series[0][0], series[0][-1]
+    (began, gap, accuracy), (ended, last_gap, last_accuracy) = series[0][0], series[0][-1]
     alt = (
-        f"From epoch {first[0]} to {last[0]} the supernet's valid accuracy goes from {first[2]:.2f} to {last[2]:.2f} %, "
-        f"and the mean gap between skip connections and convolutions from {first[1]:+.4f} to {last[1]:+.4f}."
+        f"From epoch {began} to {ended} the supernet's valid accuracy goes from {accuracy:.2f} to {last_accuracy:.2f} %, "
+        f"and the mean gap between skip connections and convolutions from {gap:+.4f} to {last_gap:+.4f}."
     )
     return Picture("figure", "Skip connections against convolutions as the supernet learns", alt, draw, wide=True)
 
@@ -211,7 +208,7 @@ def trajectories(panels: Mapping[str, Trajectory], quantity: str) -> Picture:
         grid = figure.subplots(1, len(panels), squeeze=False)[0]
         for axes, (name, curves) in zip(grid, panels.items(), strict=True):
             for index, (selection, by_epoch) in enumerate(curves.items()):
-                _curve(axes, selection, by_epoch, theme.cycle[index], "os^D"[index % 4])
+                _curve(axes, selection, by_epoch, theme.cycle[index], MARKERS[index])
             axes.set_title(name)
             axes.set_xlabel("epoch of search")
             snapshots = sorted({epoch for by_epoch in curves.values() for epoch in by_epoch})
@@ -235,13 +232,13 @@ def trajectories(panels: Mapping[str, Trajectory], quantity: str) -> Picture:
 
 
 def _curve(axes: Axes, label: str, by_epoch: Mapping[int, Sequence[float]], colour: str, marker: str) -> None:
+    """Means over seeds, and one standard deviation around them where there are several."""
     epochs = sorted(by_epoch)
     means = [statistics.fmean(by_epoch[epoch]) for epoch in epochs]
     axes.plot(epochs, means, marker=marker, color=colour, label=label)
     spread = [statistics.stdev(by_epoch[epoch]) if len(by_epoch[epoch]) > 1 else 0.0 for epoch in epochs]
     if any(spread):
-        low = [mean - deviation for mean, deviation in zip(means, spread, strict=True)]
-        high = [mean + deviation for mean, deviation in zip(means, spread, strict=True)]
+        low, high = ([m + sign * s for m, s in zip(means, spread, strict=True)] for sign in (-1, 1))
         axes.fill_between(epochs, low, high, color=colour, alpha=0.18, linewidth=0)
 
 
@@ -250,32 +247,24 @@ def _curve(axes: Axes, label: str, by_epoch: Mapping[int, Sequence[float]], colo
 
 def accuracy_during_selection(runs: Mapping[str, Sequence[Recorded]]) -> Picture:
     """Figure 6: valid accuracy after every tuning epoch, a curve per run; dots: the events."""
+    curves = [(label, run, *run.series("valid_accuracy")) for label, members in runs.items() for run in members]
 
     def draw(theme: Theme) -> Figure:
-        figure = new_figure(COLUMN, 2.4)
-        axes = figure.add_subplot()
-        for index, (label, members) in enumerate(runs.items()):
-            colour, marker = theme.cycle[index], "os^D"[index % 4]
-            for count, run in enumerate(members):
-                epochs, values = run.series("valid_accuracy")
-                shown = f"{label}, {values[-1]:.2f} % at the end" if values else label
-                events = {record.epoch for record in run.events}
-                marked = [place for place, epoch in enumerate(epochs) if epoch - 1 in events]
-                axes.plot(
-                    epochs, values, marker=marker, markevery=marked, markersize=3, color=colour,
-                    label=None if count else shown,
-                )  # fmt: skip
-        axes.set_xlabel("tuning epoch; a mark: after a selection event")
-        axes.set_ylabel("supernet's valid accuracy (%)")
-        whole_epochs(axes)
+        xlabel, ylabel = "tuning epoch; a mark: after a selection event", "supernet's valid accuracy (%)"
+        figure, axes = epoch_figure(xlabel, ylabel, height=2.4)
+        looks = dict(zip(runs, zip(theme.cycle, MARKERS, strict=True), strict=False))
+        for label, run, epochs, values in curves:
+            colour, marker = looks[label]
+            events = {record.epoch for record in run.events}
+            marked = [place for place, epoch in enumerate(epochs) if epoch - 1 in events]
+            named = f"{label}, {values[-1]:.2f} % at the end" if run is runs[label][0] and values else None
+            axes.plot(epochs, values, marker=marker, markevery=marked, markersize=3, color=colour, label=named)
         axes.legend(loc="best")
         return figure
 
-    words = []
-    for label, members in runs.items():
-        for run in members:
-            values = run.series("valid_accuracy")[1]
-            if values:
-                words.append(f"{label}: from {values[0]:.2f} to {values[-1]:.2f} %, lowest {min(values):.2f} %")
-    title = "Valid accuracy during selection"
-    return Picture("figure", title, f"{'; '.join(words)}.", draw, wide=False)
+    words = "; ".join(
+        f"{label}: from {values[0]:.2f} to {values[-1]:.2f} %, lowest {min(values):.2f} %"
+        for label, _, _, values in curves
+        if values
+    )
+    return Picture("figure", "Valid accuracy during selection", f"{words}.", draw)

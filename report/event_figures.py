@@ -82,7 +82,7 @@ def _operation_scores(run: Recorded, cell: str, rows: Rows) -> Picture:
                 place = y - 0.28 * beside
                 axes.plot(value, place, marker, color=colour, markerfacecolor=face, markersize=size, zorder=3)
         looks = {name: operation_look(name, theme) for _, _, scores in rows for name in scores}
-        legend_above(figure, looks, columns=len(looks) if len(looks) < 6 else 4)
+        legend_above(figure, looks)
         return figure
 
     words = "; ".join(

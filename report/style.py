@@ -138,12 +138,12 @@ def row_figure(
     return figure, axes
 
 
-def legend_above(figure: Figure, looks: Mapping[str, tuple[str, str]], columns: int) -> None:
+def legend_above(figure: Figure, looks: Mapping[str, tuple[str, str]]) -> None:
     """Names a figure's colours and markers above its panels."""
     from matplotlib.lines import Line2D
 
     handles = [Line2D([], [], color=c, marker=m, linestyle="", label=name) for name, (c, m) in looks.items()]
-    figure.legend(handles=handles, loc="outside upper left", ncols=columns)
+    figure.legend(handles=handles, loc="outside upper left", ncols=5 if len(handles) < 6 else 4)
 
 
 def whole_epochs(axes: Axes) -> None:
