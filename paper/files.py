@@ -132,42 +132,30 @@ def page(folder: Path) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     results = _results(folder)
-    total = _total(results)
+    runs, total = _runs(results), _total(results)
     made = {facts["stem"] for facts in results}
     usual = [PaperOptions(**{kind: number}) for kind, number in DEFAULT_SPACES]  # pyright: ignore[reportArgumentType]
-    missing = [
-        (_label({"kind": options.kind, "number": options.number, "stem": options.stem}), _command(options))
-        for options in usual
-        if options.stem not in made
-    ]
-    for facts in results:
-        facts["label"] = _label(facts)
-        facts["anchor"] = re.sub(r"[^a-z0-9 -]", "", facts["label"].lower()).replace(" ", "-")
-        facts["time"] = _time(facts)
-        facts["commands"] = list(dict.fromkeys(run["command"] for run in facts["runs"] if run["command"]))
     environment = Environment(  # Markdown, not HTML: nothing to escape
         loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters |= {"duration": duration, "label": _label, "anchor": _anchor}
     text = environment.get_template("paper.md.j2").render(
         results=results,
-        not_made=missing,
-        runs=len(_runs(results)),
-        uncounted=sum(run["processor_seconds"] is None for run in _runs(results).values()),
-        processor_time=duration(total.processor_seconds),
-        wall_time=duration(total.seconds),
+        not_made=[(_label(options.stem), _command(options)) for options in usual if options.stem not in made],
+        runs=len(runs),
+        uncounted=sum(run["processor_seconds"] is None for run in runs.values()),
+        total=total,
         machines=sorted({machine for facts in results for machine in facts["machines"]}),
     )
     return re.sub(r"\n{3,}", "\n\n", text)
 
 
-def _time(facts: dict[str, Any]) -> str:
-    """How long the runs took, in processor time where that was counted."""
-    if facts["processor_seconds"] is not None:
-        return duration(facts["processor_seconds"])
-    return f"{duration(facts['seconds'])} on the clock" if facts["seconds"] is not None else ""
-
-
-def _label(facts: dict[str, Any]) -> str:
+def _label(stem: str) -> str:
     """`Figure 3 (s2, digits)`."""
-    rest = facts["stem"].split("-")[2:]
-    return f"{facts['kind'].capitalize()} {facts['number']} ({', '.join(rest)})"
+    kind, number, *rest = stem.split("-")
+    return f"{kind.capitalize()} {number} ({', '.join(rest)})"
+
+
+def _anchor(label: str) -> str:
+    """The link that GitHub gives a heading."""
+    return re.sub(r"[^a-z0-9 -]", "", label.lower()).replace(" ", "-")

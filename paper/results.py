@@ -231,15 +231,10 @@ def _with_ours(table: tables.Table, column: int, number: int) -> tables.Table:
     return table
 
 
+_FIGURES = (figure_1, figure_2, figure_3, figure_4, figure_5, figure_6)
+_TABLES = (table_1, table_2, table_3, table_4)
 RESULTS: Mapping[tuple[str, int], Callable[[Sequence[Study]], Draw]] = {
-    ("figure", 1): figure_1,
-    ("figure", 2): figure_2,
-    ("figure", 3): figure_3,
-    ("figure", 4): figure_4,
-    ("figure", 5): figure_5,
-    ("figure", 6): figure_6,
-    ("table", 1): table_1,
-    ("table", 2): table_2,
-    ("table", 3): table_3,
-    ("table", 4): table_4,
+    (kind, number): make
+    for kind, makers in (("figure", _FIGURES), ("table", _TABLES))
+    for number, make in enumerate(makers, start=1)
 }

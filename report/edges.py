@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -44,19 +45,9 @@ def edge_of(run: Recorded, cell: str, index: Any) -> str:
 @lru_cache
 def edge_pairs(run: Recorded, cell: str) -> list[tuple[int, int]]:
     """(source, target) of a cell type's edges, in their order; empty where nothing says it."""
-    keys = _edge_keys(run, cell)
-    if not keys and run.kind == "selection":  # One by magnitude trains nothing, and records no mixing weights.
-        keys = _edge_keys(read_run(run.folder.parent), cell)
-    ends = [key.partition(":")[2].partition("<-") for key in keys]
-    if not all(target.isdigit() and source.isdigit() for target, _, source in ends):
-        return []
-    return [(int(source), int(target)) for target, _, source in ends]
-
-
-def _edge_keys(run: Recorded, cell: str) -> list[str]:
-    """The names that metrics give the edges of a cell type; empty where they tell of none."""
-    for record in reversed(run.epochs):
-        cells = record.values.get("mixing_weights")
-        if isinstance(cells, Mapping) and isinstance(cells.get(cell), Mapping):
-            return list(cells[cell])
-    return []
+    weights = mixing_weights(run)
+    if not weights and run.kind == "selection":  # One by magnitude trains nothing, and records no mixing weights.
+        weights = mixing_weights(read_run(run.folder.parent))
+    _, edges = weights.get(cell, ([], {}))
+    found = [re.fullmatch(r"\d+:(\d+)<-(\d+)", key) for key in edges]
+    return [(int(match[2]), int(match[1])) for match in found if match]
