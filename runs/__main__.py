@@ -6,10 +6,9 @@ training has the options that the paper's has, and the data set of the experimen
 
 from __future__ import annotations
 
-import functools
 import importlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -33,17 +32,18 @@ def main(argv: Sequence[str]) -> None:
     space = space_of(SPACES[argv[1]], arguments)
     if kind == "training":
         arguments = [*usual_training(space, arguments), *arguments]
-    command = space.commands[kind]
-    run_command(command.options, main_of(space, kind), arguments, f"python -m runs {kind} {space.name}")
 
+    def run(options: Any) -> None:
+        module = space.commands[kind].module
+        if module:
+            importlib.import_module(module).main(options)
+        elif kind == "training":
+            space.train(options)
+        else:
+            (stages.search if kind == "search" else stages.select)(space, options)
 
-def main_of(space: Space, kind: Kind) -> Callable[[Any], object]:
-    """The function that runs a command of the space with its options."""
-    module = space.commands[kind].module
-    if module:
-        return importlib.import_module(module).main
-    functions = {"search": stages.search, "selection": stages.select}
-    return functools.partial(functions[kind], space) if kind in functions else space.train
+    # With --nproc_per_node this module runs in every process: it needs to be told the kind and the space again.
+    run_command(space.commands[kind].options, run, arguments, f"python -m runs {kind} {space.name}", argv)
 
 
 def space_of(space: Space, arguments: Sequence[str]) -> Space:

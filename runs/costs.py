@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from runs.reading import read_lines
-from runs.recorded import number
+from runs.recorded import numbers
 
 FILE = "paper_costs.jsonl"
 """In the folder of the experiments; a line per run that was made, or gone on with."""
@@ -57,16 +57,12 @@ def costs(folders: Iterable[Path], experiments: Path) -> dict[str, Cost]:
         name = name_of(folder, experiments)
         counted_here = added(line for line in counts if line.get("run") == name)
         recorded = added(read_lines(folder / "timing.jsonl"))
-        found[name] = Cost(*map(_larger, counted_here, recorded))
+        found[name] = Cost(*(max(numbers(pair), default=None) for pair in zip(counted_here, recorded, strict=True)))
     return found
 
 
 def added(parts: Iterable[Mapping[str, Any]]) -> Cost:
     """The sum of what is known; None where nothing is."""
-    rows = [[number(part.get(name)) for name in Cost._fields] for part in parts]
-    columns = [[value for value in column if value is not None] for column in zip(*rows, strict=True)] or [[], []]
+    rows = list(parts)
+    columns = [numbers(row.get(name) for row in rows) for name in Cost._fields]
     return Cost(*(sum(column) if column else None for column in columns))
-
-
-def _larger(first: float | None, second: float | None) -> float | None:
-    return max((value for value in (first, second) if value is not None), default=None)

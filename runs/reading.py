@@ -36,7 +36,7 @@ def find_runs(names: Sequence[str], experiments: Path) -> list[Path]:
         UserError: a name is neither, or there is no run at all.
     """
     roots = [_located(name, experiments) for name in names] if names else [experiments]
-    folders = list(dict.fromkeys(run for root in roots for run in _runs_below(root)))
+    folders = list(dict.fromkeys(run for root in roots for run in runs_below(root)))
     if not folders:
         where = listed([str(root) for root in roots])
         raise UserError(
@@ -51,7 +51,7 @@ def _located(name: str, experiments: Path) -> Path:
         return path.resolve()
     if path.is_file():
         raise UserError(f"{name} is a file: name the experiment's folder")
-    by_name = {run.name: run for run in _runs_below(experiments)} if experiments.is_dir() else {}
+    by_name = {run.name: run for run in runs_below(experiments)} if experiments.is_dir() else {}
     inside = {f"{run.parent.name}/{run.name}": run for run in by_name.values()}
     found = by_name.get(name) or inside.get(name.rstrip("/"))
     if found is None:
@@ -61,7 +61,7 @@ def _located(name: str, experiments: Path) -> Path:
     return found
 
 
-def _runs_below(root: Path) -> Iterator[Path]:
+def runs_below(root: Path) -> Iterator[Path]:
     """Every folder that a run has written, `root` included; in the order of their names."""
     for folder, inside, files in os.walk(root):
         inside[:] = sorted(name for name in inside if name not in _NOT_RUNS and not name.startswith("."))
@@ -96,15 +96,10 @@ def read_run(folder: Path) -> Recorded:
         tuple(_lines(folder / "timing.jsonl", problems, needed=False)),
         tuple(problems),
     )
-    if run.kind in ("search", "selection") and run.genotype is None:
-        run = _with_problem(run, f"no {GENOTYPE_FILE}: the run has not come to its end")
-    if run.kind == "training" and run.summary is None:
-        run = _with_problem(run, f"no {SUMMARY_FILE}: the run has not come to its end")
+    last = {"search": GENOTYPE_FILE, "selection": GENOTYPE_FILE, "training": SUMMARY_FILE}.get(run.kind)
+    if last is not None and (run.summary if last == SUMMARY_FILE else run.genotype) is None:
+        run = dataclasses.replace(run, problems=(*problems, f"no {last}: the run has not come to its end"))
     return run
-
-
-def _with_problem(run: Recorded, problem: str) -> Recorded:
-    return dataclasses.replace(run, problems=(*run.problems, problem))
 
 
 def _record(line: Mapping[str, Any]) -> Record | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -176,21 +176,17 @@ class Recorded:
 
     def series(self, name: str) -> tuple[list[int], list[float]]:
         """Epochs and values of a quantity such as `valid_accuracy`, where it was measured."""
-        points = [(record.epoch, number(record.values.get(name))) for record in self.epochs]
-        kept = [(epoch, value) for epoch, value in points if value is not None]
-        return [epoch for epoch, _ in kept], [value for _, value in kept]
+        measured = [record for record in self.epochs if number(record.values.get(name)) is not None]
+        return [record.epoch for record in measured], numbers(record.values[name] for record in measured)
 
     def table_series(self) -> dict[str, tuple[list[int], list[float]]]:
         """What the benchmark table said after each epoch: name -> epochs and values."""
         found: dict[str, tuple[list[int], list[float]]] = {}
         for record in self.epochs:
-            table = record.values.get("table")
-            for name, value in table.items() if isinstance(table, Mapping) else ():
-                plain = number(value)
-                if plain is not None:
-                    epochs, values = found.setdefault(str(name), ([], []))
-                    epochs.append(record.epoch)
-                    values.append(plain)
+            for name, value in _finite(record.values.get("table")).items():
+                epochs, values = found.setdefault(name, ([], []))
+                epochs.append(record.epoch)
+                values.append(value)
         return found
 
     @property
@@ -205,9 +201,7 @@ class Recorded:
     @property
     def table(self) -> dict[str, float]:
         """What the benchmark table knows of the final genotype."""
-        table = (self.genotype or {}).get("table")
-        plain = {name: number(value) for name, value in table.items()} if isinstance(table, Mapping) else {}
-        return {name: value for name, value in plain.items() if value is not None}
+        return _finite((self.genotype or {}).get("table"))
 
     @property
     def valid_accuracy(self) -> float | None:
@@ -231,15 +225,13 @@ class Recorded:
     @property
     def seconds(self) -> float | None:
         """The time all records took."""
-        times = [number(line.get("seconds")) for line in self.timing]
-        known = [time for time in times if time is not None]
-        return sum(known) if known else None
+        times = numbers(line.get("seconds") for line in self.timing)
+        return sum(times) if times else None
 
     @property
     def peak_memory(self) -> float | None:
         """MiB of the process, at most."""
-        found = [number(line.get("memory_mib")) for line in self.timing]
-        return max((memory for memory in found if memory is not None), default=None)
+        return max(numbers(line.get("memory_mib") for line in self.timing), default=None)
 
 
 def _title(declared: Mapping[str, Declaration], name: str) -> str:
@@ -262,3 +254,14 @@ def number(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if math.isfinite(value) else None
+
+
+def numbers(values: Iterable[Any]) -> list[float]:
+    """Those of the values that are finite numbers."""
+    return [value for value in map(number, values) if value is not None]
+
+
+def _finite(table: Any) -> dict[str, float]:
+    """The finite numbers of a table from a file; empty where it is none."""
+    found = {name: number(value) for name, value in table.items()} if isinstance(table, Mapping) else {}
+    return {name: value for name, value in found.items() if value is not None}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from sweep.jobs import Job
 from sweep.plan import Plan, Resources
 
 OBJECT_STORE_BYTES = 80 * 2**20
-"""Jobs hand each other nothing but how they ended: the least that Ray takes is plenty."""
+"""Jobs hand each other only how they ended: the least that Ray takes is plenty."""
 STARTS = 4
 """Ray's processes give each other 15 seconds to start and abort after that: on a busy machine it takes another try."""
 GIB = 2**30
@@ -62,9 +63,11 @@ def connected(address: str | None, num_cpus: int | None, log: Path) -> Iterator[
 
 def _start(ray: Any, address: str | None, num_cpus: int | None) -> None:
     """Starts Ray here, with several tries, or joins a cluster."""
+    here = {"num_cpus": num_cpus, "include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
     for attempt in range(STARTS):
         try:
-            return _init(ray, address, num_cpus)
+            ray.init(address or "local", log_to_driver=False, logging_level="ERROR", **({} if address else here))
+            return
         except Exception as error:  # Ray has no class of its own for what can go wrong here.
             ray.shutdown()
             first = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
@@ -77,84 +80,45 @@ def _start(ray: Any, address: str | None, num_cpus: int | None) -> None:
                 raise UserError(f"Ray does not start on this machine: {first}") from None
 
 
-def _init(ray: Any, address: str | None, num_cpus: int | None) -> None:
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    if address is None:
-        ray.init("local", num_cpus=num_cpus, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet)
-    else:
-        ray.init(address, **quiet)
-
-
 def nodes(ray: Any) -> list[Node]:
     """What every living node has in all."""
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 def granted(job: Job, nodes: Sequence[Node], cpus: float | None, gpus: float | None) -> Resources:
-    """What a job will be given: as the command's options say, else the plan, else a CPU and, where there are any, a GPU."""
+    """What a job is given: what the command's options say, else the plan, else a CPU and, where there are any, a GPU."""
     asked = job.resources
     if job.stage == "report":
         return asked
-    usual = 1.0 if any(node.get("GPU", 0) > 0 for node in nodes) else 0.0
-    return Resources(
-        num_cpus=_first(cpus, asked.num_cpus, 1.0),
-        num_gpus=_first(gpus, asked.num_gpus, usual),
-        memory_gb=asked.memory_gb,
-    )
-
-
-def _first(*values: float | None) -> float:
-    return next(value for value in values if value is not None)
-
-
-def fits(resources: Resources, node: Node) -> bool:
-    """Whether a node could ever run such a job, were it idle."""
-    return all(node.get(name, 0.0) >= amount for name, amount in _wanted(resources).items())
-
-
-def _wanted(resources: Resources) -> dict[str, float]:
-    wanted = {"CPU": resources.num_cpus or 0.0, "GPU": resources.num_gpus or 0.0}
-    return wanted | ({"memory": resources.memory_gb * GIB} if resources.memory_gb else {})
+    cpus = asked.num_cpus if cpus is None else cpus
+    gpus = asked.num_gpus if gpus is None else gpus
+    usual = float(any(node.get("GPU", 0) > 0 for node in nodes))
+    return Resources(1.0 if cpus is None else cpus, usual if gpus is None else gpus, asked.memory_gb)
 
 
 def check_possible(jobs: Sequence[tuple[Job, Resources]], nodes: Sequence[Node], plan: Plan) -> None:
     """Refuses jobs that no node can ever run.
 
     Raises:
-        UserError: naming the first, what it asks for, and the most that a node has.
+        UserError: naming the first, what it asks for, and what the nodes have.
     """
-    for job, resources in jobs:
-        if not any(fits(resources, node) for node in nodes):
-            raise plan.refused(job.place, f"{job.name} asks for {spell(resources)}, which {_most(nodes)}")
-
-
-def _most(nodes: Sequence[Node]) -> str:
-    """What there is, in words."""
-    described = [
-        spell(Resources(node.get("CPU", 0.0), node.get("GPU", 0.0), round(node.get("memory", 0.0) / GIB, 1)))
-        for node in nodes
+    amounts = [
+        Resources(node.get("CPU", 0.0), node.get("GPU", 0.0), round(node.get("memory", 0.0) / GIB, 1)) for node in nodes
     ]
-    kinds = ", ".join(f"{described.count(kind)} × {kind}" for kind in dict.fromkeys(described))
-    return f"no node of the cluster has: there are {kinds or 'none'}"
+    for job, asked in jobs:
+        if not any(_fits(asked, node) for node in amounts):
+            kinds = Counter(map(_spell, amounts))
+            there = ", ".join(f"{count} × {kind}" for kind, count in kinds.items()) or "none"
+            wanted = f"{job.name} asks for {_spell(asked)}"
+            raise plan.refused(job.place, f"{wanted}, which no node of the cluster has: there are {there}")
 
 
-def spell(resources: Resources) -> str:
+def _fits(asked: Resources, node: Resources) -> bool:
+    pairs = zip(dataclasses.astuple(asked), dataclasses.astuple(node), strict=True)
+    return all((amount or 0.0) <= (there or 0.0) for amount, there in pairs)
+
+
+def _spell(resources: Resources) -> str:
     """`1 CPU, 0.25 GPU, 4 GB`."""
-    names = {"num_cpus": "CPU", "num_gpus": "GPU", "memory_gb": "GB"}
-    amounts = {names[name]: value for name, value in dataclasses.asdict(resources).items() if value}
-    return ", ".join(f"{value:g} {name}" for name, value in amounts.items()) or "nothing"
-
-
-def task_options(job: Job, resources: Resources, retries: int) -> dict[str, Any]:
-    """How Ray is asked to run the job."""
-    from sweep.worker import Interrupted
-
-    options: dict[str, Any] = {
-        "name": job.name,
-        "num_cpus": resources.num_cpus,
-        "num_gpus": resources.num_gpus,
-        "max_retries": retries,
-        "retry_exceptions": [Interrupted],
-        "scheduling_strategy": "SPREAD",
-    }
-    return options | ({"memory": resources.memory_gb * GIB} if resources.memory_gb else {})
+    amounts = zip(dataclasses.astuple(resources), ("CPU", "GPU", "GB"), strict=True)
+    return ", ".join(f"{value:g} {unit}" for value, unit in amounts if value) or "nothing"

@@ -31,11 +31,11 @@ def show(
         seeds = f"seed{'s' if len(jobs) > 1 else ''} {' '.join(str(each.seed) for each in jobs)}" if job.run else ""
         finished = sum(each.name in done for each in jobs)
         state = f", {finished} done" if finished else ""
-        known = estimates[job.name]
-        cost = f"{duration(known.seconds)} each, " if known.seconds is not None else ""
-        print(f"  {name:<26} {seeds + state:<24} {cost}{known.source}".rstrip())
+        seconds, source = estimates[job.name]
+        cost = f"{duration(seconds)} each, " if seconds is not None else ""
+        print(f"  {name:<26} {seeds + state:<24} {cost}{source}".rstrip())
     left = [job for job in graph.jobs if job.name not in done and job.run is not None]
-    _totals([(job, estimates[job.name].seconds) for job in left], gpus_per_job or 1.0, model_gpus, price)
+    _totals([(job, estimates[job.name][0]) for job in left], gpus_per_job or 1.0, model_gpus, price)
 
 
 def _alike(graph: Graph) -> list[list[Job]]:
@@ -43,14 +43,8 @@ def _alike(graph: Graph) -> list[list[Job]]:
     groups: dict[tuple[str, ...], list[Job]] = {}
     for job in graph.jobs:
         groups.setdefault((*job.setting, job.method, job.selection, job.stage), []).append(job)
-    order = list(groups)
-
-    def rank(key: tuple[str, ...]) -> tuple[int, ...]:
-        """The first of the jobs that share ever more with this one; the report comes last."""
-        firsts = [next(i for i, other in enumerate(order) if other[:length] == key[:length]) for length in (2, 3, 4, 5)]
-        return (int(key[4] == "report"), *firsts)
-
-    return [groups[key] for key in sorted(groups, key=rank)]
+    places = {part: place for place, part in enumerate(dict.fromkeys(part for key in groups for part in key))}
+    return [groups[key] for key in sorted(groups, key=lambda key: (key[4] == "report", *map(places.get, key)))]
 
 
 def _totals(

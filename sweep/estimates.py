@@ -5,17 +5,12 @@ A search and a training are reckoned by their epochs, a selection as a whole.
 
 from __future__ import annotations
 
-import os
 import statistics
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from darts_pt.run.results import GENOTYPE_FILE, SUMMARY_FILE
-from runs.reading import read_lines
-from runs.recorded import number
-from runs.run import read_object
+from runs.reading import read_run, runs_below
 from sweep.jobs import Graph, Job
 
 _TIMING = (
@@ -25,56 +20,40 @@ _TIMING = (
 """Options that decide how long an epoch takes."""
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """Seconds that a job takes, None where that is not known, and how one knows."""
-
-    seconds: float | None
-    source: str
+_IGNORED = {"selection": (), "search": ("proj_intv",), "training": ("space", "method")}
+"""Those of them that a command has, but does not depend on."""
 
 
 class Timings:
-    """What the finished experiments of a folder took: seconds per epoch and device of those that are alike."""
+    """The times of the finished experiments in a folder: seconds per epoch and device of those that are alike."""
 
     def __init__(self, experiments: Path) -> None:
         self._runs: dict[tuple[Any, ...], list[tuple[float, str]]] = {}
-        for folder, inside, files in os.walk(experiments):
-            inside[:] = [name for name in inside if name not in ("scripts", "runs", "sweeps")]
-            if "timing.jsonl" in files and (GENOTYPE_FILE in files or SUMMARY_FILE in files):
-                self._add(Path(folder))
+        for run in map(read_run, runs_below(experiments)):
+            epochs = 1 if run.kind == "selection" else max((line.get("epoch", 0) for line in run.timing), default=0)
+            if run.kind in _IGNORED and epochs and run.seconds and (run.genotype or run.summary):
+                device = str(run.config.get("device") or "an unknown device")
+                self._runs.setdefault(_key(run.kind, run.options), []).append((run.seconds / epochs, device))
 
-    def _add(self, folder: Path) -> None:
-        config = read_object(folder / "config.json") or {}
-        options, lines = config.get("options"), read_lines(folder / "timing.jsonl")
-        seconds = sum(number(line.get("seconds")) or 0.0 for line in lines)
-        if not isinstance(options, dict) or not seconds:
-            return
-        stage = "evaluate" if "arch" in options else "select" if "selection" in options else "search"
-        epochs = 1 if stage == "select" else max((line.get("epoch", 0) for line in lines), default=0)
-        if epochs > 0:
-            device = str(config.get("device") or "an unknown device")
-            self._runs.setdefault(_key(stage, options), []).append((seconds / epochs, device))
-
-    def estimate(self, graph: Graph, job: Job) -> Estimate:
-        """The median of the finished experiments like a job, for its epochs."""
+    def estimate(self, graph: Graph, job: Job) -> tuple[float | None, str]:
+        """The median of the finished experiments like a job, for its epochs, and how one knows."""
         if job.run is None:
-            return Estimate(None, "")
+            return None, ""
         options = vars(job.options)
         if job.stage == "select":  # What a plan leaves open is taken from the search.
             theirs = vars(graph[job.needs[0]].options)
             options = {name: theirs.get(name) if value is None else value for name, value in options.items()}
-        found = self._runs.get(_key(job.stage, options), [])
+        found = self._runs.get(_key(job.run.kind, options), [])
         if not found:
-            return Estimate(None, "not known until one like it has run")
+            return None, "not known until one like it has run"
         epochs = 1 if job.stage == "select" else options["epochs"]
         devices = ", ".join(sorted({device for _, device in found}))
         source = f"measured: {len(found)} run{'s' if len(found) > 1 else ''} on {devices}"
-        return Estimate(statistics.median(seconds for seconds, _ in found) * epochs, source)
+        return statistics.median(seconds for seconds, _ in found) * epochs, source
 
 
-def _key(stage: str, options: Mapping[str, Any]) -> tuple[Any, ...]:
-    ignored = {"select": (), "search": ("proj_intv",), "evaluate": ("space", "method")}[stage]
-    return (stage, *(None if name in ignored else options.get(name) for name in _TIMING))
+def _key(kind: str, options: Mapping[str, Any]) -> tuple[Any, ...]:
+    return (kind, *(None if name in _IGNORED[kind] else options.get(name) for name in _TIMING))
 
 
 def schedule(jobs: list[tuple[str, float, tuple[str, ...]]], slots: int) -> float:

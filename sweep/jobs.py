@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import json
+import itertools
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from darts_pt.run.errors import UserError
 from darts_pt.space import SPACES
+from runs.reading import read_lines
 from runs.run import Run, search, selection, training
 from sweep.options import PlanOptions
 from sweep.plan import STAGES, Grid, Place, Plan, Resources
@@ -125,71 +125,57 @@ class _Expansion:
     def graph(self) -> Graph:
         self.options.check_tables()
         for grid in self.plan.grids:
-            for space in grid.spaces:
-                for dataset in grid.datasets:
-                    self._check_data(grid, dataset)
-                    for method in grid.methods:
-                        self._jobs_of(grid, space, dataset, method)
+            for dataset in grid.datasets:
+                if (dataset == "folder") != (self.plan.data is not None):
+                    surplus = f"data is for the dataset folder, not for {dataset}"
+                    message = "say where the folder is: data = DIR" if dataset == "folder" else surplus
+                    raise self.plan.refused(grid.place("datasets", dataset), message)
+            for setting in itertools.product(grid.spaces, grid.datasets, grid.methods):
+                for seed in grid.seeds:
+                    self._add_jobs(grid, *setting, seed)
         jobs = sorted(self.jobs.values(), key=lambda job: STAGES.index(job.stage))
         for job in jobs:
-            try:
+            with self.plan.at(job.place):
                 assert job.run is not None
                 job.run.check_options('move it away, or say tag = "…" in the plan for experiments of other names')
-            except UserError as error:
-                raise self.plan.refused(job.place, str(error)) from None
         report = [self._report(jobs)] if self.plan.report is not None else []
         return Graph(self.plan, (*jobs, *report), self.output)
 
-    def _check_data(self, grid: Grid, dataset: str) -> None:
-        place = grid.place("datasets", dataset)
-        if dataset == "folder" and self.plan.data is None:
-            raise self.plan.refused(place, "say where the folder is: data = DIR")
-        if dataset != "folder" and self.plan.data is not None:
-            raise self.plan.refused(place, f"data is for the dataset folder, not for {dataset}")
-
-    def _jobs_of(self, grid: Grid, space: str, dataset: str, method: str) -> None:
-        """The jobs of one search method: for every seed a search, its selections, their trainings."""
+    def _add_jobs(self, grid: Grid, space: str, dataset: str, method: str, seed: int) -> None:
+        """A search, its selections, their trainings."""
         from darts_pt.commands.own_options import check_selection
 
+        where = f"{space}-{dataset}-{seed}"
+        own = {"method": method, "seed": seed}
+        searched = search(SPACES[space], self._options("search", space, dataset, **own))
+        at = grid.place("methods", method)
+        first = Job(f"search-{method}-{where}", "search", method, "", searched, (), self.plan.resources["search"], at)
+        self.jobs.setdefault(first.name, first)  # Grids share searches.
         for chosen in grid.selections:
-            try:
+            at = grid.place("selections", chosen)
+            with self.plan.at(at):
                 check_selection(method, chosen)
-            except UserError as error:
-                raise self.plan.refused(grid.place("selections", chosen), str(error)) from None
-        for seed in grid.seeds:
-            name = f"search-{method}-{space}-{dataset}-{seed}"
-            if name not in self.jobs:
-                options = self._options("search", space, dataset, method=method, seed=seed)
-                self._add(name, "search", method, "", search(SPACES[space], options), (), grid.place("methods", method))
-            for chosen in grid.selections:
-                self._selection(grid, self.jobs[name], chosen)
-
-    def _selection(self, grid: Grid, searched: Job, chosen: str) -> None:
-        assert searched.run is not None
-        (space, dataset), method, seed = searched.setting, searched.method, searched.seed
-        where, place = f"{method}+{chosen}-{space}-{dataset}-{seed}", grid.place("selections", chosen)
-        if f"select-{where}" in self.jobs:
-            twice = f"{method} with {chosen} on {space}, {dataset}, seed {seed} is there twice"
-            raise self.plan.refused(grid.at, twice)
-        options = self._options("select", space, dataset, method=method, seed=seed, selection=chosen)
-        run = selection(searched.run, options)
-        self._add(f"select-{where}", "select", method, chosen, run, (searched.name,), place)
-        commands, has_table = SPACES[space].commands, SPACES[space].at(self.common["data_root"]).has_table(dataset)
-        if "training" in commands and (self.plan.train_nasbench201 or not has_table):
-            options = self._options("evaluate", space, dataset, seed=seed)
-            trained = training(run, options)
-            self._add(f"train-{where}", "evaluate", method, chosen, trained, (f"select-{where}",), place)
+            name = f"select-{method}+{chosen}-{where}"
+            if name in self.jobs:
+                twice = f"{method} with {chosen} on {space}, {dataset}, seed {seed} is there twice"
+                raise self.plan.refused(grid.at, twice)
+            options = self._options("select", space, dataset, **own, selection=chosen)
+            run = selection(self.jobs[first.name].run or searched, options)
+            resources = self.plan.resources["select"]
+            self.jobs[name] = Job(name, "select", method, chosen, run, (first.name,), resources, at)
+            has_table = SPACES[space].at(self.common["data_root"]).has_table(dataset)
+            if "training" in SPACES[space].commands and (self.plan.train_nasbench201 or not has_table):
+                trained = training(run, self._options("evaluate", space, dataset, seed=seed))
+                resources, training_name = self.plan.resources["evaluate"], f"train-{method}+{chosen}-{where}"
+                self.jobs[training_name] = Job(
+                    training_name, "evaluate", method, chosen, trained, (name,), resources, at
+                )
 
     def _options(self, stage: str, space: str, dataset: str, **own: Any) -> Any:
         """A job's options: what the plan's tables say, and `own`."""
         tag = {"expid_tag": self.plan.tag} if self.plan.tag and stage != "select" else {}
         given = self.options.of(stage, space, dataset, own.get("method"))
         return dataclasses.replace(given, dataset=dataset, **self.common, **tag, **own)
-
-    def _add(
-        self, name: str, stage: str, method: str, selection: str, run: Run, needs: tuple[str, ...], place: Place
-    ) -> None:
-        self.jobs[name] = Job(name, stage, method, selection, run, needs, self.plan.resources[stage], place)
 
     def _report(self, jobs: Sequence[Job]) -> Job:
         """The last job: a page on all experiments of the sweep, also if some have failed."""
@@ -201,17 +187,6 @@ class _Expansion:
 
 
 def epochs_done(folder: Path) -> int | None:
-    """The epochs that a run has recorded so far, from the end of its timing.jsonl."""
-    try:
-        with (folder / "timing.jsonl").open("rb") as file:
-            file.seek(0, 2)
-            file.seek(max(0, file.tell() - 4096))
-            lines = file.read().decode("utf-8", "replace").splitlines()
-    except OSError:
-        return None
-    for line in reversed(lines):
-        try:
-            return int(json.loads(line)["epoch"])
-        except (ValueError, KeyError, TypeError):
-            continue
-    return None
+    """The epochs that a run has recorded so far."""
+    lines = read_lines(folder / "timing.jsonl")
+    return lines[-1].get("epoch") if lines else None

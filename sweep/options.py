@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Mapping
 from typing import Any
 
 from darts_pt.commands.command_line import parse
@@ -20,12 +21,13 @@ _FROM_LISTS = {
     "data": "data", "expid_tag": "tag",
 }  # fmt: skip
 """Options that the plan says elsewhere: option -> key."""
-_OWN = ("gpu", "experiments", "data_root", "overwrite", "arch", "script", "log_tag", "max_nodes")
-_OWN += ("resume_epoch", "resume_expid", "dev_resume_epoch", "dev_resume_log")
+_OWN = (
+    "gpu", "experiments", "data_root", "overwrite", "arch", "script", "log_tag", "max_nodes",
+    "resume_epoch", "resume_expid", "dev_resume_epoch", "dev_resume_log", "experiment", "output",
+)  # fmt: skip
 """Options that the sweep sets by itself."""
 _OF_THE_SEARCH = ("epochs", "ckpt_interval")
 """Options that a selection takes, but only to find the end of the search, which the sweep knows."""
-_REPORTS_OWN = ("experiment", "experiments", "output")
 _NEEDED = {"select": ["--resume_expid", "?"], "evaluate": ["--arch", "?"]}
 """What stands for options that are known later, while the others are checked."""
 
@@ -42,28 +44,19 @@ class PlanOptions:
         key = (stage, space, dataset, method or "")
         if key not in self._known:
             kind = SPACES[space].commands[KINDS[stage]].options
-            family = SPACES[space].family
-            place: Place = (stage,)
+            needed = _NEEDED.get(stage, [])
             given: dict[str, list[str]] = {}
-            for table in ((), (family,), (space,), (dataset,), (method,) if method else ()):
+            for table in ((), (SPACES[space].family,), (space,), (dataset,), (method,) if method else ()):
                 for name, value in self._table(stage, table).items():
-                    place = (stage, *table, name)
+                    place: Place = (stage, *table, name)
                     given[name] = self._words(place, value, kind)
-                    self._check_setting(
-                        place, self._parse(kind, place, [*_NEEDED.get(stage, []), *given[name]]), method
-                    )
-            words = [word for part in given.values() for word in part]
-            self._known[key] = self._parse(kind, place, [*_NEEDED.get(stage, []), *words])
+                    with self.plan.at(place):
+                        options = parse(kind, [*needed, *given[name]], "sweep")
+                        if method is not None:
+                            _check_method(options, method, stage)
+            with self.plan.at((stage,)):
+                self._known[key] = parse(kind, [*needed, *itertools.chain(*given.values())], "sweep")
         return self._known[key]
-
-    def _check_setting(self, place: Place, options: Any, method: str | None) -> None:
-        """Refuses a search method's own number where it would go to another method."""
-        if method is not None:
-            try:
-                check_settings(options, method)
-            except UserError as error:
-                narrow = f"; options of one method stand in [{place[0]}.METHOD]"
-                raise self.plan.refused(place, f"{error}{narrow}") from None
 
     def _table(self, stage: str, narrow: tuple[str, ...]) -> Mapping[str, Any]:
         """The options directly in a table of the plan."""
@@ -92,23 +85,15 @@ class PlanOptions:
             raise self.plan.refused(place, f"expected a number, a text, true or false, got {value!r}")
         return [f"--{name}", str(value)]
 
-    def _parse(self, kind: type, place: Place, words: Sequence[str]) -> Any:
-        try:
-            return parse(kind, words, "sweep")
-        except UserError as error:
-            raise self.plan.refused(place, str(error).replace(" (--help explains every option)", "")) from None
-
     def of_report(self) -> list[str]:
         """The report's options as a command line, checked."""
         from report.page import PageOptions
 
         words: list[str] = []
         for name, value in (self.plan.report or {}).items():
-            place = ("report", name)
-            if name in _REPORTS_OWN:
-                raise self.plan.refused(place, "is set by the sweep itself: leave it out")
-            words += self._words(place, value, PageOptions)
-            self._parse(PageOptions, place, words)
+            words += self._words(("report", name), value, PageOptions)
+            with self.plan.at(("report", name)):
+                parse(PageOptions, words, "sweep")
         return words
 
     def check_tables(self) -> None:
@@ -130,3 +115,11 @@ class PlanOptions:
                 for key, inner in value.items():
                     if isinstance(inner, dict):
                         raise self.plan.refused((*place, key), "expected an option's value, not a table")
+
+
+def _check_method(options: Any, method: str, stage: str) -> None:
+    """Refuses a search method's own number where it would go to another method."""
+    try:
+        check_settings(options, method)
+    except UserError as error:
+        raise UserError(f"{error}; options of one method stand in [{stage}.METHOD]") from None

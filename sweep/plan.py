@@ -6,7 +6,8 @@ docs/scale.md describes the file. Cheap to import; the options of commands in it
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -33,12 +34,10 @@ Place = tuple[str | int, ...]
 """Keys and indices that lead to a value of the plan."""
 
 
-class PlanError(UserError):
-    """What is wrong at a place of a plan."""
-
-    def __init__(self, plan: Path, place: Place, message: str) -> None:
-        path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".")
-        super().__init__(f"{plan.name}: {path}: {message}" if path else f"{plan.name}: {message}")
+def refused(path: Path, place: Place, message: str) -> UserError:
+    """The error that says what is wrong at a place of a plan."""
+    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".")
+    return UserError(f"{path.name}: {where}: {message}" if where else f"{path.name}: {message}")
 
 
 @dataclass(frozen=True)
@@ -96,8 +95,16 @@ class Plan:
     data: Path | None = None
     train_nasbench201: bool = False
 
-    def refused(self, place: Place, message: str) -> PlanError:
-        return PlanError(self.path, place, message)
+    def refused(self, place: Place, message: str) -> UserError:
+        return refused(self.path, place, message)
+
+    @contextmanager
+    def at(self, place: Place) -> Iterator[None]:
+        """Adds the place to errors that are raised meanwhile."""
+        try:
+            yield
+        except UserError as error:
+            raise self.refused(place, str(error).replace(" (--help explains every option)", "")) from None
 
 
 def find_plan(plan: str) -> Path:
@@ -127,24 +134,24 @@ def read_plan(path: Path) -> Plan:
     for key, (kind, expected) in _TYPES.items():
         value = content.get(key)
         if value is not None and type(value) is not kind:
-            raise PlanError(path, (key,), f"expected {expected}, got {value!r}")
+            raise refused(path, (key,), f"expected {expected}, got {value!r}")
     name, tag = content.get("name", path.stem), content.get("tag")
     for key, text in (("tag", tag), ("name", name)):
         if text is not None and not re.fullmatch(r"[A-Za-z0-9._+=-]{1,64}", text):
-            raise PlanError(path, (key,), f"expected up to 64 letters, digits and . _ + = - , got {text!r}")
+            raise refused(path, (key,), f"expected up to 64 letters, digits and . _ + = - , got {text!r}")
     grids = content.get("grid")
     if grids is not None and (not isinstance(grids, list) or not all(isinstance(grid, dict) for grid in grids)):
-        raise PlanError(path, ("grid",), "expected tables, written [[grid]]")
+        raise refused(path, ("grid",), "expected tables, written [[grid]]")
     report = content.get("report", {})
     if not isinstance(report, bool | dict):
-        raise PlanError(path, ("report",), "expected true, false, or a table of options of the report")
+        raise refused(path, ("report",), "expected true, false, or a table of options of the report")
     return Plan(
         path,
         name,
         tuple(_grid(path, content, number) for number in range(len(grids))) if grids else (_grid(path, content, None),),
         {stage: _table(path, content, (stage,)) for stage in STAGES},
         None if report is False else {} if report is True else report,
-        _resources(path, content),
+        {stage: _resources(path, content, stage) for stage in STAGES},
         tag,
         Path(content["data"]).expanduser().resolve() if content.get("data") else None,
         content.get("train_nasbench201", False),
@@ -173,14 +180,14 @@ def _check_keys(path: Path, place: Place, table: Mapping[str, Any], known: Colle
     for key in table:
         if key not in known:
             close = did_you_mean(key, known)
-            raise PlanError(path, (*place, key), f"unknown key{close}; expected {listed(known, most=20)}")
+            raise refused(path, (*place, key), f"unknown key{close}; expected {listed(known, most=20)}")
 
 
 def _table(path: Path, table: Mapping[str, Any], place: Place) -> Mapping[str, Any]:
     """The table at the last key of `place`; empty if there is none."""
     found = table.get(str(place[-1]), {})
     if not isinstance(found, dict):
-        raise PlanError(path, place, f"expected a table, written [{'.'.join(map(str, place))}]")
+        raise refused(path, place, f"expected a table, written [{'.'.join(map(str, place))}]")
     return found
 
 
@@ -196,42 +203,33 @@ def _grid(path: Path, content: Mapping[str, Any], number: int | None) -> Grid:
 
 def _list(path: Path, place: Place, values: Any, allowed: Collection[str] | None) -> tuple[Any, ...]:
     if values is None:
-        raise PlanError(path, place, "is missing: expected a list, here or in every [[grid]]")
+        raise refused(path, place, "is missing: expected a list, here or in every [[grid]]")
     if not isinstance(values, list) or not values:
-        raise PlanError(path, place, f"expected a list with something in it, got {values!r}")
+        raise refused(path, place, f"expected a list with something in it, got {values!r}")
     for index, value in enumerate(values):
         here = (*place, index)
         if allowed is None and (type(value) is not int or not 0 <= value < 2**63):
-            raise PlanError(path, here, f"expected a whole number from 0 on, got {value!r}")
+            raise refused(path, here, f"expected a whole number from 0 on, got {value!r}")
         if allowed is not None and not (isinstance(value, str) and value in allowed):
             close = did_you_mean(value, allowed) if isinstance(value, str) else ""
-            raise PlanError(path, here, f"unknown {value!r}{close}; expected {listed(allowed)}")
+            raise refused(path, here, f"unknown {value!r}{close}; expected {listed(allowed)}")
         if value in values[:index]:
-            raise PlanError(path, here, f"{value!r} is there twice, which makes duplicate jobs")
+            raise refused(path, here, f"{value!r} is there twice, which makes duplicate jobs")
     return tuple(values)
 
 
-def _resources(path: Path, content: Mapping[str, Any]) -> dict[str, Resources]:
-    """By stage; numbers directly in [resources] are for all stages."""
-    table = _table(path, content, ("resources",))
-    _check_keys(path, ("resources",), table, [*_RESOURCES, *STAGES])
-    common = {key: table[key] for key in _RESOURCES if key in table}
-    _check_amounts(path, ("resources",), common)
-    found = {}
-    for stage in STAGES:
-        narrow = _table(path, table, ("resources", stage))
-        _check_keys(path, ("resources", stage), narrow, _RESOURCES)
-        _check_amounts(path, ("resources", stage), narrow)
-        found[stage] = Resources(**{**common, **narrow})
-    return found
-
-
-def _check_amounts(path: Path, place: Place, amounts: Mapping[str, Any]) -> None:
-    for key, value in amounts.items():
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if key == "num_gpus" and not (number and 0 <= value <= 1):
-            raise PlanError(
-                path, (*place, key), f"expected a number from 0 to 1, since a job uses one GPU, got {value!r}"
-            )
-        if not (number and 0 <= value < 1e6 and (value > 0 or key != "memory_gb")):
-            raise PlanError(path, (*place, key), f"expected a number, got {value!r}")
+def _resources(path: Path, content: Mapping[str, Any], stage: str) -> Resources:
+    """Of the jobs of a stage; numbers directly in [resources] are for all stages."""
+    common = _table(path, content, ("resources",))
+    _check_keys(path, ("resources",), common, [*_RESOURCES, *STAGES])
+    own = _table(path, common, ("resources", stage))
+    _check_keys(path, ("resources", stage), own, _RESOURCES)
+    amounts: dict[str, float] = {}
+    for table, place in ((common, ("resources",)), (own, ("resources", stage))):
+        for key in [key for key in _RESOURCES if key in table]:
+            least, most = (1e-9, 1e6) if key == "memory_gb" else (0, 1) if key == "num_gpus" else (0, 1e6)
+            value = amounts[key] = table[key]
+            if type(value) not in (int, float) or not least <= value <= most:
+                limits = "from 0 to 1, since a job uses one GPU" if key == "num_gpus" else "of CPUs or GB"
+                raise refused(path, (*place, key), f"expected a number {limits}, got {value!r}")
+    return Resources(**amounts)

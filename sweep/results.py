@@ -1,47 +1,41 @@
-"""What a sweep came to: a table of accuracies over seeds, as Markdown and as JSON, read from the experiments themselves."""
+"""The results of a sweep: a table of accuracies over seeds, as Markdown and as JSON, read from the experiments."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from darts_pt.run.files import atomic_write
 from report.comparison import Aggregate, aggregate
 from runs.reading import read_run
-from sweep.jobs import Graph, Job
+from sweep.jobs import Graph
 from sweep.status import duration
 
-HEADER = [
-    "space",
-    "data",
-    "method",
-    "seeds",
-    "test accuracy (%)",
-    "best",
-    "table's test accuracy (%)",
-    "time of its runs",
-]
+HEADER = (
+    "space", "data", "method", "seeds", "test accuracy (%)", "best", "table's test accuracy (%)", "time of its runs",
+)  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass
 class MethodResult:
     """One method in one space on one data set.
 
     Attributes:
         trained: seed -> test accuracy (percent) of the selected architecture, trained from scratch.
         known: seed -> the benchmark table's test accuracy (percent) of the selected architecture.
+        planned: how many seeds the plan asks for.
         seconds: that its runs took together; a search that several selections share counts in each.
     """
 
     space: str
     dataset: str
     label: str
-    planned: int
-    trained: dict[int, float]
-    known: dict[int, float]
-    seconds: float
+    planned: int = 0
+    trained: dict[int, float] = field(default_factory=dict)
+    known: dict[int, float] = field(default_factory=dict)
+    seconds: float = 0.0
 
     @property
     def cells(self) -> list[str]:
@@ -77,51 +71,40 @@ def _plain(total: Aggregate | None, by_seed: dict[int, float]) -> dict[str, Any]
 
 
 def rows(graph: Graph) -> list[MethodResult]:
-    """Every method of the plan, also where nothing of it has ended yet."""
-    found: dict[tuple[str, str, str], list[Job]] = {}
-    for job in graph.jobs:
-        if job.stage == "select":
-            found.setdefault((*job.setting, job.label), []).append(job)
+    """Every method of the plan, including those of which nothing has ended yet."""
+    found: dict[tuple[str, str, str], MethodResult] = {}
     trainings = {job.needs[0]: job for job in graph.jobs if job.stage == "evaluate"}
-    return [_row(graph, *key, jobs, trainings) for key, jobs in found.items()]
-
-
-def _row(
-    graph: Graph, space: str, dataset: str, label: str, selections: list[Job], trainings: dict[str, Job]
-) -> MethodResult:
-    trained, known, seconds = {}, {}, 0.0
-    for job in selections:
+    for job in graph.jobs:
+        if job.stage != "select":
+            continue
+        row = found.setdefault((*job.setting, job.label), MethodResult(*job.setting, job.label))
+        row.planned += 1
         for each in (graph[job.needs[0]], job, trainings.get(job.name)):
             if each is None or not each.is_done or each.folder is None:
                 continue
             run = read_run(each.folder)
-            seconds += run.seconds or 0.0
+            row.seconds += run.seconds or 0.0
             if each.stage == "evaluate" and run.test_accuracy is not None:
-                trained[job.seed] = run.test_accuracy
-            if each is job and f"{dataset} test" in run.table:
-                known[job.seed] = run.table[f"{dataset} test"]
-    return MethodResult(space, dataset, label, len(selections), trained, known, seconds)
+                row.trained[job.seed] = run.test_accuracy
+            if each is job and f"{row.dataset} test" in run.table:
+                row.known[job.seed] = run.table[f"{row.dataset} test"]
+    return list(found.values())
 
 
 def write(graph: Graph) -> Path:
     """results.md and results.json in the sweep's folder; the path of the first."""
     found = rows(graph)
-    text = [
-        f"# {graph.plan.name}",
-        "",
+    explained = (
         "Mean ± standard deviation (of the sample) over seeds. Test accuracy is that of the selected architectures trained "
-        "from scratch; the table's is what a benchmark table knows of them.",
-        "",
-        *markdown(found),
-        "",
-    ]
+        "from scratch; the table's is what a benchmark table knows of them."
+    )
     atomic_write(graph.output / "results.json", json.dumps([row.plain() for row in found], indent=1) + "\n")
     path = graph.output / "results.md"
-    atomic_write(path, "\n".join(text))
+    atomic_write(path, f"# {graph.plan.name}\n\n{explained}\n\n{markdown(found)}\n")
     return path
 
 
-def markdown(found: list[MethodResult]) -> list[str]:
-    """The lines of the table."""
+def markdown(found: list[MethodResult]) -> str:
+    """The table."""
     lines = [HEADER, ["---"] * len(HEADER), *(row.cells for row in found)]
-    return [f"| {' | '.join(cells)} |" for cells in lines]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

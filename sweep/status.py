@@ -1,16 +1,18 @@
-"""What a sweep shows while it runs: on a terminal a live table, elsewhere a line for everything that happens."""
+"""The status of a running sweep: on a terminal a live table, elsewhere a line for everything that happens."""
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
-from sweep.jobs import Graph, Job, epochs_done
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from sweep import jobs
 from sweep.worker import Outcome
 
 MOST_ROWS = 16
@@ -21,38 +23,33 @@ REFRESH_SECONDS = 2.0
 class Status:
     """Follows the jobs of a sweep; use it in a `with` statement."""
 
-    def __init__(self, graph: Graph) -> None:
-        self._stream = sys.stdout
-        self._jobs: Mapping[str, Job] = {job.name: job for job in graph.jobs}
+    def __init__(self, graph: jobs.Graph) -> None:
+        self._jobs = {job.name: job for job in graph.jobs}
         self._ended: dict[str, Outcome] = {}
         self._running: dict[str, tuple[str, float]] = {}
         self._attempts: Counter[str] = Counter()
-        self._waits: dict[str, str] = {}
         self._start = time.monotonic()
-        self._refreshed = 0.0
-        self._live: Any = None
+        self._console = Console(file=sys.stdout)
+        self._live = Live(
+            console=self._console,
+            get_renderable=self._table,
+            refresh_per_second=1 / REFRESH_SECONDS,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
 
     def __enter__(self) -> Status:
-        if self._stream.isatty() and os.environ.get("TERM", "dumb") != "dumb":
-            from rich.console import Console
-            from rich.live import Live
-
-            console = Console(file=self._stream)
-            self._live = Live(
-                console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
-            )
+        if self._console.is_terminal and not self._console.is_dumb_terminal:
             self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
+        self._live.stop()
 
     def said(self, name: str, node: str, text: str) -> None:
         """A worker says that it has started on a job (no text), or what it waits for."""
         if text:
-            self._waits[name] = text
             self._print(f"{name} waits: {text}")
             return
         if name in self._ended:
@@ -71,54 +68,42 @@ class Status:
         what = f"{outcome.state}{' before' if before else ''} {outcome.job}{took}{reason}"
         self._print(f"{what} ({len(self._ended)} of {len(self._jobs)})")
 
-    def tick(self) -> None:
-        """Time has passed."""
-        if self._live is not None and time.monotonic() - self._refreshed >= REFRESH_SECONDS:
-            self._refreshed = time.monotonic()
-            self._live.update(self._table(), refresh=True)
-
     def stopping(self) -> None:
         """The sweep has been asked to stop."""
         self._print(f"stopping: {len(self._running)} running jobs save themselves; Ctrl-C again ends at once")
 
     def _print(self, text: str) -> None:
         line = f"{datetime.now():%H:%M:%S} {text}"
-        if self._live is not None:
-            self._live.console.print(line, markup=False, highlight=False)
-        else:
-            print(line, file=self._stream, flush=True)
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    def _table(self) -> Any:
-        from rich.console import Group
-        from rich.table import Table
-        from rich.text import Text
-
-        counts = Counter(outcome.state for outcome in self._ended.values())
-        waiting = len(self._jobs) - len(self._ended) - len(self._running)
-        parts = [f"{counts['done']} done", f"{len(self._running)} running", f"{waiting} waiting"]
+    def _table(self) -> Group:
+        running = list(self._running.items())
+        counts = Counter(outcome.state for outcome in list(self._ended.values()))
+        waiting = len(self._jobs) - counts.total() - len(running)
+        parts = [f"{counts['done']} done", f"{len(running)} running", f"{waiting} waiting"]
         parts += [f"{counts[state]} {state}" for state in ("failed", "skipped") if counts[state]]
         # Above the table, not its title, which would be wrapped to the width of the rows.
         head = Text(f"{', '.join(parts)}; {duration(time.monotonic() - self._start)}", style="italic")
         table = Table(box=None)
         for column in ("running", "node", "for", "epoch"):
             table.add_column(column, no_wrap=True)
-        for name, (node, since) in list(self._running.items())[:MOST_ROWS]:
-            table.add_row(name, node, duration(time.monotonic() - since), self._epoch(self._jobs[name]))
-        if len(self._running) > MOST_ROWS:
-            table.add_row(f"and {len(self._running) - MOST_ROWS} more", "", "", "")
+        for name, (node, since) in running[:MOST_ROWS]:
+            table.add_row(name, node, duration(time.monotonic() - since), _epoch(self._jobs[name]))
+        if len(running) > MOST_ROWS:
+            table.add_row(f"and {len(running) - MOST_ROWS} more")
         return Group(head, table)
 
-    def _epoch(self, job: Job) -> str:
-        done = epochs_done(job.folder) if job.folder else None
-        if done is None:
-            return ""
-        planned = job.options.epochs if job.stage != "select" else None
-        return f"{done}/{planned}" if planned else str(done)
+
+def _epoch(job: jobs.Job) -> str:
+    done = jobs.epochs_done(job.folder) if job.folder else None
+    if done is None or job.stage == "select":
+        return "" if done is None else str(done)
+    return f"{done}/{job.options.epochs}"
 
 
 def duration(seconds: float) -> str:
     """`42 s`, `3.5 min`, `2.1 h`, `4.0 d`."""
-    for unit, length in (("d", 172800.0), ("h", 7200.0), ("min", 120.0)):
-        if seconds >= length:
-            return f"{seconds / {'d': 86400.0, 'h': 3600.0, 'min': 60.0}[unit]:.1f} {unit}"
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
     return f"{seconds:.0f} s"

@@ -71,10 +71,12 @@ def run_job(job: Job, log: Path, cpus: float, gpus: float, needed: Sequence[Outc
     if missing and (job.stage != "report" or not made):
         return Outcome(job.name, "skipped", reason=f"{missing[0].job} {missing[0].state}")
     start = time.monotonic()
+
+    def ended(state: State, reason: str = "") -> Outcome:
+        return Outcome(job.name, state, job.folder, reason, time.monotonic() - start)
+
     said = ""
-    while True:
-        if job.is_done:
-            return Outcome(job.name, "done", job.folder, seconds=time.monotonic() - start)
+    while not job.is_done:
         holder = _holder(job.folder)
         if holder:  # Another job or run is at the same experiment, or the lost attempt is still saving itself.
             if holder != said:
@@ -83,14 +85,14 @@ def run_job(job: Job, log: Path, cpus: float, gpus: float, needed: Sequence[Outc
             time.sleep(5 * POLL_SECONDS)
             continue
         code = _run(job.command(gpus > 0, list(dict.fromkeys(made))), log, cpus)
-        if code == 0 and (job.stage == "report" or job.is_done):
-            return Outcome(job.name, "done", job.folder, seconds=time.monotonic() - start)
+        if code == 0 and job.stage == "report":
+            break
         if code < 0 or code in (128 + signal.SIGTERM, 128 + signal.SIGINT):
-            raise Interrupted(f"{job.name} was ended by {_signal_name(code)}")
-        if code == USER_ERROR_CODE and (_holder(job.folder) or job.is_done):
-            continue  # Another one was quicker to begin it.
-        reason = _last_words(log) or f"its command ended with code {code}"
-        return Outcome(job.name, "failed", job.folder, reason, time.monotonic() - start)
+            number = -code if code < 0 else code - 128
+            raise Interrupted(f"{job.name} was ended by {signal.Signals(number).name}")
+        if not job.is_done and not (code == USER_ERROR_CODE and _holder(job.folder)):  # Else another was quicker.
+            return ended("failed", _last_words(log) or f"its command ended with code {code}")
+    return ended("done")
 
 
 def _holder(folder: Path | None) -> str:
@@ -131,17 +133,10 @@ def _run(command: list[str], log: Path, cpus: float) -> int:
     return process.returncode
 
 
-def _signal_name(code: int) -> str:
-    number = -code if code < 0 else code - 128
-    return signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
-
-
 def _last_words(log: Path) -> str:
     """The error in the last lines of a log, or else the last of them."""
-    with log.open("rb") as file:
-        file.seek(0, os.SEEK_END)
-        file.seek(max(0, file.tell() - 8192))
-        lines = [line.strip() for line in file.read().decode("utf-8", "replace").splitlines() if line.strip()]
+    text = log.read_text(encoding="utf-8", errors="replace")
+    lines = [line.strip() for line in text.splitlines() if line.strip()][-100:]
     told = [line for line in lines if line.startswith("error: ")]
     words = (told or lines or [""])[-1]
     return "" if words.startswith("--- ") else words.removeprefix("error: ")

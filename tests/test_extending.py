@@ -121,6 +121,7 @@ def plain_space(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     entry = "[darts_pt.spaces]\nplain = plain.space\n"
     (installed / "plain-0.1.dist-info" / "entry_points.txt").write_text(entry)
     monkeypatch.syspath_prepend(installed)
+    monkeypatch.setenv("PYTHONPATH", str(installed))
     monkeypatch.delitem(SPACES.__dict__, "_found", raising=False)
 
 
@@ -157,6 +158,13 @@ def test_a_new_space_has_every_command_and_sweeps_and_reports(tmp_path: Path) ->
     (path,) = (tmp_path / "plain" / searched).glob("log_resume-*/genotype.json")
     genotype = json.loads(path.read_text())["genotype"]
     assert re.fullmatch(r"1<-0:[135] 2<-0:[135] 2<-1:[135]", genotype)
+
+    with pytest.raises(SystemExit) as end:  # In processes of their own, which must find the space again.
+        runs.main(
+            ["selection", "plain", *common, "--resume_expid", searched, "--proj_intv", "2", "--nproc_per_node", "2"]
+        )
+    assert end.value.code == 0
+    assert list((tmp_path / "plain" / searched).glob("log_resume-*-intv-2*/genotype.json"))
 
     graph = graph_of(tmp_path, PLAN)
     run_in_turn(graph)

@@ -55,6 +55,7 @@ def run_command(
     main: Callable[[Options], object],
     argv: Sequence[str] | None = None,
     prog: str | None = None,
+    typed: Sequence[str] | None = None,
 ) -> None:
     """Parse the options and run `main(options)`.
 
@@ -66,6 +67,7 @@ def run_command(
         main: must import torch inside, so that `--help` is quick.
         argv: the arguments, by default those of the process.
         prog: the command in the help, by default `python -m package.module`.
+        typed: the arguments of the module that `main` is in, where they are more than the options in `argv`.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # So that a terminal without UTF-8 cannot end a run.
@@ -77,7 +79,8 @@ def run_command(
     try:
         options = parse(options_type, arguments, prog or _module_command())
         if _wants_processes(options):
-            sys.exit(run_as_ranks(_module_of(main), arguments, options.nproc_per_node, options.max_restarts))  # type: ignore[attr-defined]
+            words = arguments if typed is None else typed
+            sys.exit(run_as_ranks(_module_of(main), words, options.nproc_per_node, options.max_restarts))  # type: ignore[attr-defined]
         main(options)
     except UserError as error:
         _fail(_with_flag(error))
