@@ -1,4 +1,4 @@
-"""What several processes save: one process against N in turn, on the work that they share out.
+"""The time that several processes save: one process against N in turn, on the work that they share out.
 
     python -m benchmarks.scaling --processes 2
 
@@ -19,7 +19,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from darts_pt.commands.command_line import run_command
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
 
 ARCHITECTURE = "darts_pt_s5_0"
 STEPS = 8
+WIDTHS = (8, 8, 7, 8, 8, 7)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,20 +108,12 @@ def pieces(ranks: Ranks) -> dict[str, Callable[[], object]]:
         for parts in islice(batches, steps):
             training.step(parts)
 
-    def decision() -> None:
-        score_operations(
-            tuned.supernet, tuned.architect.mixing(Decisions()), cell, 5, tuned.valid_batches, ranks
-        )  # fmt: skip
-
-    names = (
-        f"an epoch of training ({len(data.train)} images, batch 64)",
-        f"{STEPS} steps of training (C 16, L 8, 32x32, batch 64)",
-        f"a decision ({len(cell.operations[5])} removals)",
-    )
     return {
-        names[0]: lambda: train(training, None),
-        names[1]: lambda: train(large, STEPS),
-        names[2]: decision,
+        f"an epoch of training ({len(data.train)} images, batch 64)": lambda: train(training, None),
+        f"{STEPS} steps of training (C 16, L 8, 32x32, batch 64)": lambda: train(large, STEPS),
+        f"a decision ({len(cell.operations[5])} removals)": lambda: score_operations(
+            tuned.supernet, tuned.architect.mixing(Decisions()), cell, 5, tuned.valid_batches, ranks
+        ),
         "a tuning epoch (in every process)": tuned.tune,
     }
 
@@ -134,7 +126,7 @@ def measured(work: Callable[[], object]) -> tuple[float, float]:
 
 
 def compare(rank: int, count: int, repeats: int, folder: str) -> None:
-    """What each process does; the first prints the table."""
+    """The work of each process; the first prints the table."""
     import torch
     from torch import distributed
 
@@ -147,25 +139,19 @@ def compare(rank: int, count: int, repeats: int, folder: str) -> None:
     alone = pieces(SINGLE_PROCESS) if ranks.is_first else {}
     lines = []
     for name, shared in together.items():
-        times: dict[int, list[tuple[float, float]]] = {1: [], count: []}
-        for repeat in range(repeats + 1):
+        times = []
+        for _ in range(repeats + 1):
             distributed.barrier()
             single = measured(alone[name]) if ranks.is_first else (0.0, 0.0)
             distributed.barrier()
             wall, processor = measured(shared)
-            busiest = max(ranks.gather(processor))
-            if repeat:  # The first is a warm-up.
-                times[1].append(single)
-                times[count].append((wall, busiest))
-        one, many = ([statistics.median(column) for column in zip(*times[n], strict=True)] for n in (1, count))
-        lines.append(
-            f"{name:<50}{one[0]:>8.2f}{many[0]:>8.2f}{one[0] / many[0]:>7.2f}"
-            f"{one[1]:>8.2f}{many[1]:>8.2f}{one[1] / many[1]:>7.2f}"
-        )
+            times.append((single[0], wall, single[1], max(ranks.gather(processor))))
+        one, many, *busy = map(statistics.median, zip(*times[1:], strict=True))  # The first is a warm-up.
+        cells = [one, many, one / many, *busy, busy[0] / busy[1]]
+        lines.append(f"{name:<50}" + "".join(f"{cell:>{width}.2f}" for cell, width in zip(cells, WIDTHS, strict=True)))
     if ranks.is_first:
         print(f"{'':<50}{'wall seconds':>23}{'processor, busiest':>23}")
-        print(f"{'':<50}" + f"{'1':>8}{count:>8}{'ratio':>7}" * 2)
-        print("\n".join(lines), flush=True)
+        print(f"{'':<50}" + f"{'1':>8}{count:>8}{'ratio':>7}" * 2, *lines, sep="\n", flush=True)
     distributed.destroy_process_group()
 
 
@@ -176,8 +162,7 @@ def main(options: ScalingOptions) -> None:
 
     print(f"torch {torch.__version__}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder:
-        arguments = options.processes, options.repeats, str(Path(folder))
-        spawn(compare, arguments, nprocs=options.processes)
+        spawn(compare, (options.processes, options.repeats, folder), nprocs=options.processes)
 
 
 if __name__ == "__main__":

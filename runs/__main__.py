@@ -6,6 +6,7 @@ training has the options that the paper's has, and the data set of the experimen
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import sys
 from collections.abc import Sequence
@@ -14,9 +15,9 @@ from typing import Any, get_args
 
 from darts_pt.commands import stages
 from darts_pt.commands.command_line import USER_ERROR_CODE, run_command
-from darts_pt.run.files import read_json
 from darts_pt.run.provenance import PROJECT_ROOT
 from darts_pt.space import SPACES, Kind, SearchSpace
+from runs.reading import read_object
 
 Space = SearchSpace[Any, Any]
 
@@ -66,26 +67,18 @@ def usual_training(space: Space, arguments: Sequence[str]) -> list[str]:
         return words
     experiments = Path(value_of("experiments", arguments) or PROJECT_ROOT / "experiments") / space.family
     for folder in (Path(arch), *(parent / arch for parent in (experiments, *sorted(experiments.glob("*/"))))):
-        try:
-            options = read_json(folder / "config.json")["options"]
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-        inherited = {name: options.get(name) for name in ("dataset", "data", "image_size")}
-        return words + [word for name, value in inherited.items() if value for word in (f"--{name}", str(value))]
+        options = (read_object(folder / "config.json") or {}).get("options")
+        if isinstance(options, dict):
+            inherited = {name: options.get(name) for name in ("dataset", "data", "image_size")}
+            return words + [word for name, value in inherited.items() if value for word in (f"--{name}", str(value))]
     return words
 
 
 def value_of(name: str, arguments: Sequence[str]) -> str:
     """The value that `--name value` or `--name=value` gives, the last one; empty if there is none."""
-    found, previous = "", ""
-    for argument in arguments:
-        option, equals, value = argument.partition("=")
-        if equals and option.replace("-", "_") == f"__{name}":
-            found = value
-        elif previous.replace("-", "_") == f"__{name}":
-            found = argument
-        previous = argument
-    return found
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument(f"--{name}", f"--{name.replace('_', '-')}", dest="value", nargs="?", const="", default="")
+    return parser.parse_known_args(arguments)[0].value
 
 
 if __name__ == "__main__":

@@ -43,15 +43,10 @@ def repeat_command(run: Recorded) -> str | None:
     It names every option that differs from what the command does by itself, so it holds also for runs that another
     command (the demo, paper.sh) has started.
     """
-    space, kind = SPACES.families().get(run.family), run.kind
-    if (
-        space is None
-        or kind not in ("search", "selection", "training")
-        or kind not in space.commands
-        or not run.options
-    ):
+    kind: Any = run.kind
+    space = SPACES.get(run.space) or SPACES.families().get(run.family)
+    if space is None or kind not in space.commands or not run.options:
         return None
-    space = SPACES.get(run.space, space)
     if not run.options.keys() <= {field.name for field in dataclasses.fields(space.command(kind, run.dataset).options)}:
         return None  # Such as the networks of Table 1, which only paper.sh trains.
     left_out = [*_FOLDERS, *_OF_THE_MOMENT]

@@ -125,6 +125,11 @@ def _json(path: Path, problems: list[str], needed: bool = False) -> dict[str, An
     return content
 
 
+def read_object(path: Path) -> dict[str, Any] | None:
+    """The object in a file; None if there is none that is whole."""
+    return _json(path, [])
+
+
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """The objects in a file of one per line, without what is damaged; empty where there is no file."""
     return _lines(path, [], needed=False)

@@ -7,17 +7,16 @@ Nothing here imports torch once a run is made: the workers of a sweep use this m
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from darts_pt.methods import METHODS
 from darts_pt.run.errors import UserError
-from darts_pt.run.files import read_json
 from darts_pt.run.results import GENOTYPE_FILE, SUMMARY_FILE
 from darts_pt.space import SPACES, Kind, SearchSpace
 from runs.commands import command_line
+from runs.reading import read_object
 
 RESUME_OPTION = {"search": "resume_epoch", "selection": "dev_resume_epoch", "training": "resume_epoch"}
 
@@ -134,12 +133,3 @@ def training(selected: Run, options: Any) -> Run:
 def space_of(run: Run) -> SearchSpace[Any, Any]:
     """The run's space, with its files where the run's options say."""
     return SPACES[run.space].at(run.options.data_root)
-
-
-def read_object(path: Path) -> Mapping[str, Any] | None:
-    """The object in a file; None if there is none that is whole."""
-    try:
-        content = read_json(path)
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) else None

@@ -12,9 +12,6 @@ from darts_pt.commands.command_line import run_command
 from darts_pt.run.errors import UserError, in_range, positive
 from darts_pt.run.provenance import PROJECT_ROOT
 
-FAILED_CODE = 1
-"""Some jobs failed."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class SweepOptions:
@@ -50,35 +47,28 @@ class SweepOptions:
     """For --dry_run: what a GPU costs an hour, in any currency."""
 
     def __post_init__(self) -> None:
-        if self.gpus_per_job is not None:
-            in_range("gpus_per_job", self.gpus_per_job, 0, 1)
-        if self.cpus_per_job is not None:
-            positive("cpus_per_job", self.cpus_per_job)
-        if self.num_cpus is not None:
-            positive("num_cpus", self.num_cpus)
-            if self.address is not None:
-                raise UserError("--num_cpus is for Ray on this machine; a cluster at --address has its own")
+        in_range("gpus_per_job", self.gpus_per_job, 0, 1)
         in_range("max_retries", self.max_retries, 0, 1000)
+        for name in ("cpus_per_job", "num_cpus", "gpu_hour_price"):
+            positive(name, getattr(self, name))
         for count in self.model_gpus:
             positive("model_gpus", count)
-        if self.gpu_hour_price is not None:
-            positive("gpu_hour_price", self.gpu_hour_price)
+        if self.num_cpus is not None and self.address is not None:
+            raise UserError("--num_cpus is for Ray on this machine; a cluster at --address has its own")
         if not self.dry_run and (self.model_gpus or self.gpu_hour_price is not None):
             raise UserError("--model_gpus and --gpu_hour_price go with --dry_run")
 
 
 def main(options: SweepOptions) -> None:
-    """Expand the plan; show it or run it."""
+    """Expand the plan; show it or run it. The exit code is 1 where jobs have failed."""
+    from sweep.cluster import connected, import_ray
+    from sweep.jobs import expand
     from sweep.plan import find_plan, read_plan
 
     plan = read_plan(find_plan(options.plan))
     output = options.experiments / "sweeps" / plan.name
     if not options.dry_run:
-        from sweep.cluster import import_ray
-
         import_ray()
-    from sweep.jobs import expand
-
     graph = expand(plan, options.experiments, options.data_root, output)
     if options.dry_run:
         from sweep.dry_run import show
@@ -86,27 +76,24 @@ def main(options: SweepOptions) -> None:
         show(graph, options.experiments, options.gpus_per_job, options.model_gpus, options.gpu_hour_price)
         return
     from sweep import results
-    from sweep.cluster import connected
     from sweep.driver import run
     from sweep.status import Status
 
     ray_log = output / "logs" / "ray.log"
     with Status(graph) as status, connected(options.address, options.num_cpus, ray_log) as ray:
         outcomes = run(graph, ray, status, options.cpus_per_job, options.gpus_per_job, options.max_retries)
-    path = results.write(graph)
-    print("\n".join(["", *results.markdown(results.rows(graph)), "", f"results: {path}"]))
-    ended = [outcomes[job.name] for job in graph.jobs]
-    if outcomes.get("report") and outcomes["report"].state == "done":
+    print(f"\n{results.markdown(results.rows(graph))}\n\nresults: {results.write(graph)}")
+    if "report" in outcomes and outcomes["report"].state == "done":
         print(f"report: {graph.output / 'report' / 'index.html'}")
-    bad = [outcome for outcome in ended if outcome.state != "done"]
+    bad = [outcomes[job.name] for job in graph.jobs if outcomes[job.name].state != "done"]
     if bad:
         failed = sum(outcome.state == "failed" for outcome in bad)
-        print(f"\n{failed} of {len(ended)} jobs failed, {len(bad) - failed} were skipped because of them:")
+        print(f"\n{failed} of {len(graph.jobs)} jobs failed, {len(bad) - failed} were skipped because of them:")
         for outcome in bad:
             print(f"  {outcome.state} {outcome.job}: {outcome.reason}")
             if outcome.state == "failed":
                 print(f"    log: {graph.output / 'logs' / outcome.job}.log")
-        raise SystemExit(FAILED_CODE)
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

@@ -101,20 +101,17 @@ class PlanOptions:
         used = {name for grid in self.plan.grids for name in (*grid.spaces, *grid.datasets, *grid.methods)}
         used |= {SPACES[name].family for grid in self.plan.grids for name in grid.spaces}
         for stage in STAGES:
-            names = (*SPACES.families(), *SPACES, *DATASETS, *(METHODS if stage != "evaluate" else ()))
-            for name, value in self.plan.options[stage].items():
-                if not isinstance(value, dict):
-                    continue
-                place = (stage, name)
+            names = dict.fromkeys([*SPACES.families(), *SPACES, *DATASETS, *(METHODS if stage != "evaluate" else ())])
+            tables = {name: value for name, value in self.plan.options[stage].items() if isinstance(value, dict)}
+            for name, table in tables.items():
                 if name not in names:
-                    close = did_you_mean(name, names)
-                    expected = listed(list(dict.fromkeys(names)), most=20)
-                    raise self.plan.refused(place, f"unknown table{close}; expected one of {expected}")
+                    unknown = f"unknown table{did_you_mean(name, names)}; expected one of {listed(names, most=20)}"
+                    raise self.plan.refused((stage, name), unknown)
                 if name not in used:
-                    raise self.plan.refused(place, f"no job of this plan is of {name}")
-                for key, inner in value.items():
+                    raise self.plan.refused((stage, name), f"no job of this plan is of {name}")
+                for key, inner in table.items():
                     if isinstance(inner, dict):
-                        raise self.plan.refused((*place, key), "expected an option's value, not a table")
+                        raise self.plan.refused((stage, name, key), "expected an option's value, not a table")
 
 
 def _check_method(options: Any, method: str, stage: str) -> None:

@@ -26,8 +26,13 @@ _LISTS: dict[str, Collection[str] | None] = {
     "spaces": SPACES, "datasets": DATASETS, "methods": METHODS, "selections": SELECTIONS, "seeds": None,
 }  # fmt: skip
 """The five lists whose product is a grid, with what may be in them (seeds: whole numbers)."""
-_TYPES = {"name": (str, "a text"), "tag": (str, "a text"), "data": (str, "the path of a folder"),
-          "train_nasbench201": (bool, "true or false")}  # fmt: skip
+_SINGLE: dict[str, tuple[type, str, str]] = {
+    "name": (str, "[A-Za-z0-9._+=-]{1,64}", "up to 64 letters, digits and . _ + = -"),
+    "tag": (str, "[A-Za-z0-9._+=-]{1,64}", "up to 64 letters, digits and . _ + = -"),
+    "data": (str, ".*", "the path of a folder"),
+    "train_nasbench201": (bool, ".*", "true or false"),
+}
+"""Keys of one value: its type, a pattern, and both in words."""
 _RESOURCES = ("num_cpus", "num_gpus", "memory_gb")
 
 Place = tuple[str | int, ...]
@@ -130,15 +135,12 @@ def read_plan(path: Path) -> Plan:
         UserError: naming the place that is wrong.
     """
     content = _parse(path)
-    _check_keys(path, (), content, [*_LISTS, *_TYPES, "grid", *STAGES, "report", "resources"])
-    for key, (kind, expected) in _TYPES.items():
-        value = content.get(key)
-        if value is not None and type(value) is not kind:
+    _check_keys(path, (), content, [*_LISTS, *_SINGLE, "grid", *STAGES, "report", "resources"])
+    single = {"name": path.stem, **{key: content[key] for key in _SINGLE if key in content}}
+    for key, value in single.items():
+        kind, pattern, expected = _SINGLE[key]
+        if type(value) is not kind or not re.fullmatch(pattern, str(value)):
             raise refused(path, (key,), f"expected {expected}, got {value!r}")
-    name, tag = content.get("name", path.stem), content.get("tag")
-    for key, text in (("tag", tag), ("name", name)):
-        if text is not None and not re.fullmatch(r"[A-Za-z0-9._+=-]{1,64}", text):
-            raise refused(path, (key,), f"expected up to 64 letters, digits and . _ + = - , got {text!r}")
     grids = content.get("grid")
     if grids is not None and (not isinstance(grids, list) or not all(isinstance(grid, dict) for grid in grids)):
         raise refused(path, ("grid",), "expected tables, written [[grid]]")
@@ -147,14 +149,14 @@ def read_plan(path: Path) -> Plan:
         raise refused(path, ("report",), "expected true, false, or a table of options of the report")
     return Plan(
         path,
-        name,
+        single["name"],
         tuple(_grid(path, content, number) for number in range(len(grids))) if grids else (_grid(path, content, None),),
         {stage: _table(path, content, (stage,)) for stage in STAGES},
         None if report is False else {} if report is True else report,
         {stage: _resources(path, content, stage) for stage in STAGES},
-        tag,
-        Path(content["data"]).expanduser().resolve() if content.get("data") else None,
-        content.get("train_nasbench201", False),
+        single.get("tag"),
+        Path(single["data"]).expanduser().resolve() if single.get("data") else None,
+        single.get("train_nasbench201", False),
     )
 
 

@@ -39,16 +39,16 @@ class MethodResult:
 
     @property
     def cells(self) -> list[str]:
-        trained, known = aggregate(list(self.trained.values())), aggregate(list(self.known.values()))
+        trained, known = _over_seeds(self.trained), _over_seeds(self.known)
         best = trained or known
         return [
             self.space,
             self.dataset,
             self.label,
             f"{max(len(self.trained), len(self.known))} of {self.planned}",
-            str(trained) if trained else "",
+            str(trained or ""),
             f"{best.best:.2f}" if best else "",
-            str(known) if known else "",
+            str(known or ""),
             duration(self.seconds) if self.seconds else "",
         ]
 
@@ -58,16 +58,19 @@ class MethodResult:
             "dataset": self.dataset,
             "method": self.label,
             "planned_seeds": self.planned,
-            "test_accuracy": _plain(aggregate(list(self.trained.values())), self.trained),
-            "table_accuracy": _plain(aggregate(list(self.known.values())), self.known),
+            "test_accuracy": _plain(self.trained),
+            "table_accuracy": _plain(self.known),
             "seconds": round(self.seconds, 1),
         }
 
 
-def _plain(total: Aggregate | None, by_seed: dict[int, float]) -> dict[str, Any] | None:
-    if total is None:
-        return None
-    return {"mean": total.mean, "std": total.std, "best": total.best, "by_seed": by_seed}
+def _over_seeds(by_seed: dict[int, float]) -> Aggregate | None:
+    return aggregate(list(by_seed.values()))
+
+
+def _plain(by_seed: dict[int, float]) -> dict[str, Any] | None:
+    total = _over_seeds(by_seed)
+    return total and {"mean": total.mean, "std": total.std, "best": total.best, "by_seed": by_seed}
 
 
 def rows(graph: Graph) -> list[MethodResult]:

@@ -31,12 +31,7 @@ class Status:
         self._start = time.monotonic()
         self._console = Console(file=sys.stdout)
         self._live = Live(
-            console=self._console,
-            get_renderable=self._table,
-            refresh_per_second=1 / REFRESH_SECONDS,
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=False,
+            console=self._console, get_renderable=self._table, refresh_per_second=1 / REFRESH_SECONDS, transient=True
         )
 
     def __enter__(self) -> Status:
