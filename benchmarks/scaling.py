@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from darts_pt.commands.command_line import run_command
 from darts_pt.run.errors import positive
@@ -74,21 +74,14 @@ def enlarged(data: DataSet) -> DataSet:
 
 def supernet(data: DataSet) -> SupernetTraining:
     """A supernet of S5 as it is tuned on digits."""
-    from darts_pt.architect import Architect
-    from darts_pt.data.halves import halves
-    from darts_pt.hyperparameters import WeightOptions
-    from darts_pt.run.device import Generators, seeded
-    from darts_pt.supernet import initial_alpha
-    from darts_pt.training import Halves, SupernetTraining, sgd
-    from sota.supernet import SotaSupernet
+    from darts_pt.commands.options import with_preset
+    from darts_pt.commands.supernets import supernet_training
+    from darts_pt.run.device import Generators
+    from darts_pt.space import SPACES
 
-    generators = Generators(0, "cpu")
-    with seeded(generators["weights"]):
-        network = SotaSupernet("s5", 4, 3, data.classes)
-    architect = Architect(network, initial_alpha(network.cell_types, generators["alpha"]), generators=generators)
-    options = WeightOptions(batch_size=64)
-    split = Halves(*halves(data, 0.5, 0))
-    return SupernetTraining(architect, data, split, generators, options, sgd(network, options, 0.0025))
+    space = SPACES["s5"]
+    options: Any = space.commands["search"].options(method="darts", dataset="digits")  # type: ignore[call-arg]
+    return supernet_training(space, with_preset(options, space.preset(options)), data, Generators(0, "cpu"), 0)
 
 
 def pieces(ranks: Ranks) -> dict[str, Callable[[], object]]:

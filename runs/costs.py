@@ -1,4 +1,4 @@
-"""What runs cost: wall seconds, and processor seconds of all threads.
+"""The cost of runs: wall seconds, and processor seconds of all threads.
 
 Every run records them line by line (timing.jsonl), but not its setting up and its last drawings. paper.sh counts whole
 runs, and keeps the counts beside the experiments; where it has none, as of runs that other commands made, or was killed

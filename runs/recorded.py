@@ -58,7 +58,7 @@ class Recorded:
 
     @property
     def kind(self) -> Kind:
-        """What the run did, by its options, or else by its name."""
+        """The kind of run, by its options, or else by its name."""
         name = self.folder.name
         if "analysis" in self.options or name.startswith("analysis-"):
             return "analysis"
@@ -132,7 +132,7 @@ class Recorded:
 
     @property
     def variant(self) -> str:
-        """What sets a selection apart from one with the usual options, in words; empty where nothing does."""
+        """The options that set a selection apart from the usual one, in words; empty where none does."""
         options = self.options
         if self.kind != "selection" or options.get("selection") == "magnitude":
             return ""
@@ -180,7 +180,7 @@ class Recorded:
         return [record.epoch for record in measured], numbers(record.values[name] for record in measured)
 
     def table_series(self) -> dict[str, tuple[list[int], list[float]]]:
-        """What the benchmark table said after each epoch: name -> epochs and values."""
+        """The benchmark table's accuracies after each epoch: name -> epochs and values."""
         found: dict[str, tuple[list[int], list[float]]] = {}
         for record in self.epochs:
             for name, value in _finite(record.values.get("table")).items():
@@ -200,7 +200,7 @@ class Recorded:
 
     @property
     def table(self) -> dict[str, float]:
-        """What the benchmark table knows of the final genotype."""
+        """The benchmark table's accuracies of the final genotype."""
         return _finite((self.genotype or {}).get("table"))
 
     @property

@@ -21,7 +21,7 @@ STARTS = 4
 GIB = 2**30
 
 Node = Mapping[str, float]
-"""What a node has in all: `CPU`, `GPU`, `memory` (bytes)."""
+"""The resources of a node, used and free: `CPU`, `GPU`, `memory` (bytes)."""
 
 
 def import_ray() -> Any:
@@ -81,12 +81,12 @@ def _start(ray: Any, address: str | None, num_cpus: int | None) -> None:
 
 
 def nodes(ray: Any) -> list[Node]:
-    """What every living node has in all."""
+    """The resources of every living node."""
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 def granted(job: Job, nodes: Sequence[Node], cpus: float | None, gpus: float | None) -> Resources:
-    """What a job is given: what the command's options say, else the plan, else a CPU and, where there are any, a GPU."""
+    """The resources of a job: by the command's options, else by the plan, else a CPU and, where there are any, a GPU."""
     asked = job.resources
     if job.stage == "report":
         return asked

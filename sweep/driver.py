@@ -32,7 +32,7 @@ class News:
         self._news.append((job, node, text))
 
     def read(self) -> list[tuple[str, str, str]]:
-        """What has been said since the last call: (job, node, what); an empty text says that it has started."""
+        """The news since the last call: (job, node, text); an empty text says that the job has started."""
         news, self._news = self._news, []
         return news
 
@@ -107,7 +107,7 @@ def run(
 
 
 def _outcome(ray: Any, result: Any, job: Job, outcomes: Mapping[str, Outcome]) -> Outcome:
-    """What a task returned, or what became of it."""
+    """The outcome that a task returned, or why there is none."""
     try:
         return ray.get(result)
     except ray.exceptions.RayError as error:

@@ -29,7 +29,7 @@ _OWN = (
 _OF_THE_SEARCH = ("epochs", "ckpt_interval")
 """Options that a selection takes, but only to find the end of the search, which the sweep knows."""
 _NEEDED = {"select": ["--resume_expid", "?"], "evaluate": ["--arch", "?"]}
-"""What stands for options that are known later, while the others are checked."""
+"""Stand-ins for options that are known later, while the others are checked."""
 
 
 class PlanOptions:

@@ -47,7 +47,7 @@ def refused(path: Path, place: Place, message: str) -> UserError:
 
 @dataclass(frozen=True)
 class Resources:
-    """What a job is given while it runs; None: what the sweep's options or the cluster say.
+    """Resources of a job while it runs; None leaves one to the sweep's options or the cluster.
 
     Attributes:
         num_gpus: of one GPU, at most 1; a fraction lets several jobs share one.

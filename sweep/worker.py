@@ -1,4 +1,4 @@
-"""What a Ray worker does with a job: it runs the command in a process of its own.
+"""The work of a Ray worker: running a job's command in a process of its own.
 
 Ray repeats a task, here or on another node, when its worker or node is lost, or when :class:`Interrupted` is raised. What
 has been done until then is in the experiment folder, and the command goes on from there (`Job.command`).
