@@ -71,10 +71,8 @@ def _by_name(arch: str) -> str:
 
 def recorded_command(run: Recorded) -> str | None:
     """The command line of the process that made the run, as it was; without the interpreter's path."""
-    command = run.config.get("command")
-    if not isinstance(command, list) or not command:
+    words = run.config.get("command")
+    if not isinstance(words, list) or not words:
         return None
-    words = [str(word) for word in command]
-    if "python" in words[0].rsplit("/", 1)[-1]:
-        words[0] = "python"
-    return shlex.join(words)
+    program, *arguments = map(str, words)
+    return shlex.join(["python" if "python" in program.rsplit("/", 1)[-1] else program, *arguments])

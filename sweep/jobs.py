@@ -145,31 +145,32 @@ class _Expansion:
         """A search, its selections, their trainings."""
         from darts_pt.commands.own_options import check_selection
 
-        where = f"{space}-{dataset}-{seed}"
         own = {"method": method, "seed": seed}
-        searched = search(SPACES[space], self._options("search", space, dataset, **own))
-        at = grid.place("methods", method)
-        first = Job(f"search-{method}-{where}", "search", method, "", searched, (), self.plan.resources["search"], at)
-        self.jobs.setdefault(first.name, first)  # Grids share searches.
+        run = search(SPACES[space], self._options("search", space, dataset, **own))
+        searched = self._added("search", method, "", run, (), grid.place("methods", method))  # Grids share searches.
+        has_table = SPACES[space].at(self.common["data_root"]).has_table(dataset)
+        trains = "training" in SPACES[space].commands and (self.plan.train_nasbench201 or not has_table)
         for chosen in grid.selections:
-            at = grid.place("selections", chosen)
-            with self.plan.at(at):
+            place = grid.place("selections", chosen)
+            with self.plan.at(place):
                 check_selection(method, chosen)
-            name = f"select-{method}+{chosen}-{where}"
-            if name in self.jobs:
+            assert searched.run is not None
+            run = selection(searched.run, self._options("select", space, dataset, **own, selection=chosen))
+            selected = self._added("select", method, chosen, run, (searched.name,), place)
+            if selected.run is not run:
                 twice = f"{method} with {chosen} on {space}, {dataset}, seed {seed} is there twice"
                 raise self.plan.refused(grid.at, twice)
-            options = self._options("select", space, dataset, **own, selection=chosen)
-            run = selection(self.jobs[first.name].run or searched, options)
-            resources = self.plan.resources["select"]
-            self.jobs[name] = Job(name, "select", method, chosen, run, (first.name,), resources, at)
-            has_table = SPACES[space].at(self.common["data_root"]).has_table(dataset)
-            if "training" in SPACES[space].commands and (self.plan.train_nasbench201 or not has_table):
-                trained = training(run, self._options("evaluate", space, dataset, seed=seed))
-                resources, training_name = self.plan.resources["evaluate"], f"train-{method}+{chosen}-{where}"
-                self.jobs[training_name] = Job(
-                    training_name, "evaluate", method, chosen, trained, (name,), resources, at
-                )
+            if trains:
+                run = training(run, self._options("evaluate", space, dataset, seed=seed))
+                self._added("evaluate", method, chosen, run, (selected.name,), place)
+
+    def _added(self, stage: str, method: str, chosen: str, run: Run, needs: tuple[str, ...], place: Place) -> Job:
+        """The job of that run; the one that is there already where its name is taken."""
+        verb, label = "train" if stage == "evaluate" else stage, f"{method}+{chosen}" if chosen else method
+        name = f"{verb}-{label}-{run.space}-{run.options.dataset}-{run.options.seed}"
+        return self.jobs.setdefault(
+            name, Job(name, stage, method, chosen, run, needs, self.plan.resources[stage], place)
+        )
 
     def _options(self, stage: str, space: str, dataset: str, **own: Any) -> Any:
         """A job's options: what the plan's tables say, and `own`."""
