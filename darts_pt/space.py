@@ -53,7 +53,6 @@ class SearchSpace(ABC, Generic[Search, Selection]):
         title: its name in reports.
         commands: search, selection and, if architectures can be trained from scratch, training.
         search_presets, training_presets: data set -> values of the options that the user leaves open.
-        training_recipe: arguments of the training that are not options (fields of TrainingOptions).
         paper_training: options of the paper's training from scratch besides the command's defaults.
         paper_epochs: epochs of the paper's search; the original's checkpoints come without options.
         evaluates_test: a search evaluates the test set after each epoch.
@@ -67,7 +66,6 @@ class SearchSpace(ABC, Generic[Search, Selection]):
     commands: ClassVar[Mapping[Kind, Command]]
     search_presets: ClassVar[Mapping[str, Preset]]
     training_presets: ClassVar[Mapping[str, Preset]] = {}
-    training_recipe: ClassVar[Preset] = {}
     paper_training: ClassVar[Preset] = {}
     paper_epochs: int
     evaluates_test = False
@@ -175,12 +173,6 @@ class SearchSpace(ABC, Generic[Search, Selection]):
 
     # Training from scratch -------------------------------------------------------------------------------------------
 
-    def train(self, options: Any) -> dict[str, Any]:
-        """Train an architecture from scratch, and return the summary."""
-        from darts_pt.commands.training import train
-
-        return train(self, options)
-
     def architecture(self, options: Any) -> str:
         """The text of the genotype that the options name, by a file or an experiment.
 
@@ -197,6 +189,14 @@ class SearchSpace(ABC, Generic[Search, Selection]):
     def network(self, options: Any, architecture: str, num_classes: int) -> EvaluationNetwork:
         """The network of an architecture."""
         raise NotImplementedError
+
+    def recipe(self, options: Any) -> Preset:
+        """Arguments of a training that are not options of every space (fields of TrainingOptions)."""
+        return {}
+
+    def description(self, options: Any, architecture: str) -> dict[str, Any]:
+        """The architecture in the summary of its training."""
+        return {"architecture": architecture}
 
     # Drawings --------------------------------------------------------------------------------------------------------
 

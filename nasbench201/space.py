@@ -142,7 +142,6 @@ class NasBench201Space(SearchSpace[NasBench201SearchOptions, NasBench201Selectio
     }
     search_presets = PRESETS
     training_presets = TRAINING_PRESETS
-    training_recipe: ClassVar = {"nesterov": True}
     paper_epochs = PAPER["epochs"]
     scripts = "201"
     drawings = ("svg",)
@@ -165,6 +164,9 @@ class NasBench201Space(SearchSpace[NasBench201SearchOptions, NasBench201Selectio
 
     def architecture(self, options: Any) -> str:
         return find_architecture(options.arch, self.experiments(options))
+
+    def recipe(self, options: NasBench201TrainOptions) -> Mapping[str, Any]:
+        return {"nesterov": True}
 
     def network(self, options: NasBench201TrainOptions, architecture: str, num_classes: int) -> NasBench201Network:
         from nasbench201.network import NasBench201Network

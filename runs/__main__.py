@@ -39,7 +39,7 @@ def main(argv: Sequence[str]) -> None:
         if module:
             importlib.import_module(module).main(options)
         elif kind == "training":
-            space.train(options)
+            stages.train(space, options)
         else:
             (stages.search if kind == "search" else stages.select)(space, options)
 

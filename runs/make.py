@@ -26,7 +26,9 @@ def make(run: Run) -> None:
 
             run_selection(space, options)
         else:
-            space.train(options)
+            from darts_pt.commands.training import train
+
+            train(space, options)
 
 
 @dataclass

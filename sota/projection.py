@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from darts_pt.commands.command_line import run_command
 from darts_pt.commands.stages import select
-from sota.space import SotaSelectionOptions, SotaSpace
+from sota.options import SotaSelectionOptions
+from sota.space import SotaSpace
 
 
 def main(options: SotaSelectionOptions) -> None:

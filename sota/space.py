@@ -5,26 +5,19 @@ from __future__ import annotations
 import dataclasses
 import os.path
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
-
-import tyro
+from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 from darts_pt.commands.options import (
     Dataset,
-    PresetInt,
-    RunOptions,
-    SearchOptions,
-    SelectionOptions,
-    TrainOptions,
     not_none,
 )
 from darts_pt.hyperparameters import Criterion
-from darts_pt.run.errors import UserError, one_of, positive
+from darts_pt.run.errors import UserError
 from darts_pt.run.results import SELECTION
 from darts_pt.space import Command, SearchSpace
+from sota.options import ImageNetOptions, SotaSearchOptions, SotaSelectionOptions, SotaTrainOptions, training_folder
 from sota.spaces import CANDIDATES
 
 if TYPE_CHECKING:
@@ -33,10 +26,10 @@ if TYPE_CHECKING:
     from darts_pt.drawing import Cell
     from darts_pt.run.device import Generators
     from darts_pt.space import Kind
+    from sota.choice import Choice
     from sota.genotypes import Genotype
+    from sota.network import SotaNetwork
     from sota.supernet import SotaSupernet
-
-_SPACE = tyro.conf.arg(aliases=["--search_space"], metavar="{" + ",".join(CANDIDATES) + "}")
 
 PAPER: dict[str, Any] = {
     "epochs": 50, "batch_size": 64, "train_portion": 0.5, "init_channels": 16, "layers": 8, "ckpt_interval": 10,
@@ -60,92 +53,6 @@ SCRIPTS = {"cifar100": "eval-c100", "svhn": "eval-svhn"}
 """Data set -> the script that trains on it."""
 SMALL = {"init_channels": 16, "layers": 8}
 """Network size of these scripts (Zela et al., ICLR 2020)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SizeOptions(RunOptions):
-    """The size of a network of S1–S5."""
-
-    init_channels: PresetInt = None
-    """Channels C of the first cells; each of the two reduction cells doubles them."""
-    layers: PresetInt = None
-    """Cells L; those at L//3 and 2L//3 are reduction cells."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("init_channels", "layers"):
-            positive(name, getattr(self, name))
-        if getattr(self, "space", None) is not None:
-            one_of("space", self.space, CANDIDATES)  # pyright: ignore[reportAttributeAccessIssue]
-
-
-@dataclass(frozen=True, kw_only=True)
-class SotaSearchOptions(SearchOptions, SizeOptions):
-    """Train a supernet of one of the spaces S1–S5: the first step of DARTS, and of DARTS-PT.
-
-    The paper's supernet has 16 channels and 8 layers and trains for 50 epochs (digits: 4, 3 and 20).
-    Next: sota.projection selects an architecture from the supernet.
-    """
-
-    seed: int = 2
-    """Seed of every random choice; two runs with the same seed on the CPU are identical."""
-    space: Annotated[str, _SPACE] = "s5"
-    """The space: s1 to s4 (Zela et al., ICLR 2020) or s5 (DARTS)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SotaSelectionOptions(SelectionOptions, SizeOptions):
-    """Select an architecture of S1–S5 from a supernet trained by sota.train_search.
-
-    Next: sota.train trains the architecture from scratch.
-    """
-
-    seed: int = 2
-    """Seed of every random choice; two runs with the same seed on the CPU are identical."""
-    space: Annotated[str | None, _SPACE] = None
-    """The space, by default that of the search."""
-    proj_crit: Annotated[Criterion, tyro.conf.arg(aliases=["--crit"])] = "acc"
-    """Judge a removal by the supernet's accuracy or by its loss on the valid half."""
-    proj_crit_normal: Criterion | None = None
-    """The same for the operations of the normal cell; by default --proj_crit."""
-    proj_crit_reduce: Criterion | None = None
-    """The same for the operations of the reduction cell; by default --proj_crit."""
-    proj_crit_edge: Criterion | None = None
-    """The same for edges in topology events; by default as for the operations of the cell."""
-
-    def criterion_names(self) -> list[str]:
-        normal, reduce = self.proj_crit_normal or self.proj_crit, self.proj_crit_reduce or self.proj_crit
-        names = [normal] if normal == reduce else [f"{normal}+{reduce}"]
-        return names + ([f"edge+{self.proj_crit_edge}"] if self.proj_crit_edge else [])
-
-
-@dataclass(frozen=True, kw_only=True)
-class SotaTrainOptions(TrainOptions, SizeOptions):
-    """Train an architecture of S1–S5 from scratch on the whole training set, and report its test accuracy.
-
-    SGD with a cosine to 0, random crop and flip, drop-path. The paper's network has 36 channels and 20 layers and trains
-    for 600 epochs in batches of 96 (digits: 8, 5, 40 and 64) at learning rate 0.025, weight decay 3e-4 and gradients
-    clipped at 5, with cutout and the auxiliary head; a checkpoint every 50 epochs (digits: 20).
-    """
-
-    seed: int = 2
-    """Seed of every random choice; two runs with the same seed on the CPU are identical."""
-    arch: str
-    """The architecture: a published name such as darts_pt_s5_0, a genotype file, or an experiment such as
-    search-darts-sota-s5-2, which stands for its selection."""
-    auxiliary: bool = False
-    """Train with an auxiliary head after the second reduction cell."""
-    auxiliary_weight: float = 0.4
-    """Weight of the auxiliary head's loss."""
-    drop_path_prob: float = 0.2
-    """Drop-path probability in the last epoch; it grows linearly from 0."""
-    script: Literal["eval", "eval-c100", "eval-svhn"] = "eval"
-    """First word of the experiment folder's name; eval-c100 and eval-svhn train 16 channels and 8 layers."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.auxiliary and self.batch_size == 1:
-            raise UserError("--batch_size 1: the auxiliary head's batch norm needs at least 2 images")
 
 
 class SotaSpace(SearchSpace[SotaSearchOptions, SotaSelectionOptions]):
@@ -184,8 +91,6 @@ class SotaSpace(SearchSpace[SotaSearchOptions, SotaSelectionOptions]):
     def command(self, kind: Kind, dataset: str | None = None) -> Command:
         if (kind, dataset) != ("training", "imagenet"):
             return self.commands[kind]
-        from sota.train_imagenet import ImageNetOptions
-
         return Command(ImageNetOptions, "sota.train_imagenet")
 
     def preset(self, options: Any) -> Mapping[str, Any]:
@@ -203,14 +108,27 @@ class SotaSpace(SearchSpace[SotaSearchOptions, SotaSelectionOptions]):
         search, _, selection = options.arch.partition("/")
         if selection.startswith(SELECTION) and "/" not in selection:
             return f"{search}+{selection}"
+        return self._choice(options).name
+
+    def architecture(self, options: SotaTrainOptions) -> str:
+        return options.arch
+
+    def _choice(self, options: SotaTrainOptions) -> Choice:
         from sota.choice import find
 
-        return find(options.arch, options.experiments / self.family, options.dataset).name
+        return find(options.arch, options.experiments / self.family, options.dataset)
 
-    def train(self, options: SotaTrainOptions) -> dict[str, Any]:
-        from sota.train import main
+    def network(self, options: SotaTrainOptions, architecture: str, num_classes: int) -> SotaNetwork:
+        from sota.network import SotaNetwork
 
-        return main(options)
+        sizes = not_none(options.init_channels), not_none(options.layers)
+        return SotaNetwork(self._choice(options).genotype, *sizes, num_classes, options.auxiliary)
+
+    def recipe(self, options: SotaTrainOptions) -> Mapping[str, Any]:
+        return {"auxiliary_weight": options.auxiliary_weight, "drop_path_prob": options.drop_path_prob}
+
+    def description(self, options: SotaTrainOptions, architecture: str) -> dict[str, Any]:
+        return self._choice(options).describe(options.arch)
 
     def recognises(self, arch: str, experiments: Path) -> bool:
         folders = (experiments / self.family).glob("*/")
@@ -285,15 +203,6 @@ class SotaSpace(SearchSpace[SotaSearchOptions, SotaSelectionOptions]):
         from sota.visualize import cell
 
         return cell(edges)
-
-
-def training_folder(options: SotaTrainOptions, architecture: str) -> Path:
-    """The experiment folder of a training; `architecture` is the short name in it."""
-    parts = [options.script, architecture, str(options.seed)]
-    parts += [f"cutout-{options.cutout_length}-1.0"] if options.cutout else []
-    parts += [f"auxiliary-{options.auxiliary_weight}"] if options.auxiliary else []
-    parts += [options.expid_tag] if options.expid_tag else []
-    return options.experiments / "sota" / options.dataset / "eval" / "-".join(parts)
 
 
 SPACES = {name: SotaSpace(name) for name in CANDIDATES}

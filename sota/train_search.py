@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from darts_pt.commands.command_line import run_command
 from darts_pt.commands.stages import search
-from sota.space import SotaSearchOptions, SotaSpace
+from sota.options import SotaSearchOptions
+from sota.space import SotaSpace
 
 
 def main(options: SotaSearchOptions) -> None:

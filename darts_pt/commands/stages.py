@@ -22,3 +22,10 @@ def select(space: SearchSpace[Any, Any], options: Any) -> None:
     folder = run_selection(space.at(options.data_root), space.with_dataset(options)).folder
     if "training" in space.commands:
         say_next(folder, "eval.sh", "--arch", f"{folder.parent.name}/{folder.name}")
+
+
+def train(space: SearchSpace[Any, Any], options: Any) -> dict[str, Any]:
+    """Train an architecture from scratch, and return the summary."""
+    from darts_pt.commands import training
+
+    return training.train(space, options)

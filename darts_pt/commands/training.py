@@ -42,13 +42,14 @@ def network_size(network: EvaluationNetwork, height: int, width: int) -> dict[st
 def train(space: SearchSpace[Any, Any], options: Any) -> dict[str, Any]:
     """Train the architecture that the options name, and return the summary."""
     folder, architecture = not_none(space.training_folder(options)), space.architecture(options)
+    described = space.description(options, architecture)
     options = dataclasses.replace(with_preset(options, space.preset(options)), arch=architecture)
     return run_training(
         options,
-        training_options(options, **space.training_recipe),
+        training_options(options, **space.recipe(options)),
         folder,
         lambda data: space.network(options, architecture, data.classes),
-        lambda model, data: {"architecture": architecture, **network_size(model, *data.train.pixels.shape[2:])},
+        lambda model, data: described | network_size(model, *data.train.pixels.shape[2:]),
     )
 
 

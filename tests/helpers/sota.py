@@ -6,7 +6,7 @@ from pathlib import Path
 
 from darts_pt.commands.command_line import run_command
 from sota import projection, train, train_search
-from sota.space import SotaSearchOptions, SotaSelectionOptions
+from sota.options import SotaSearchOptions, SotaSelectionOptions
 
 TINY = ("--dataset", "digits", "--init_channels", "2", "--layers", "3", "--gpu", "cpu", "--batch_size", "128")
 

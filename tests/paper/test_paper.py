@@ -23,7 +23,7 @@ from paper.numbers import COLUMNS, DARTS_SPACE, MORE_SPACES, S1_TO_S4
 from paper.options import PaperOptions
 from paper.study import SCALES
 from runs.recorded import Record, Recorded
-from sota.space import SotaSearchOptions, SotaSelectionOptions
+from sota.options import SotaSearchOptions, SotaSelectionOptions
 from sota.train import SotaTrainOptions
 
 OPTIONS: dict[str, Any] = {

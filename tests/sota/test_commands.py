@@ -17,7 +17,8 @@ from darts_pt.supernet import Decisions, initial_alpha
 from sota import visualize
 from sota.genotypes import from_plain, published, read
 from sota.genotypes import parse as parse_genotype
-from sota.space import SotaSearchOptions, SotaSelectionOptions, SotaSpace
+from sota.options import SotaSearchOptions, SotaSelectionOptions
+from sota.space import SotaSpace
 from sota.supernet import SotaSupernet, sizes_of
 from tests.helpers.command_line import refused
 from tests.helpers.sota import evaluate, search, select

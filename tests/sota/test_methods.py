@@ -12,7 +12,7 @@ from darts_pt.methods import METHODS
 from darts_pt.run import checkpoint as checkpoints
 from sota import projection
 from sota.genotypes import from_plain
-from sota.space import SotaSelectionOptions
+from sota.options import SotaSelectionOptions
 from tests.helpers.sota import search as tiny_search
 from tests.helpers.sota import select
 

@@ -46,7 +46,8 @@ class OnTheCpu:
 
 def supernet_of(space: str, method: str, generators: Generators) -> Supernet:
     from nasbench201.space import NasBench201SearchOptions, NasBench201Space
-    from sota.space import SotaSearchOptions, SotaSpace
+    from sota.options import SotaSearchOptions
+    from sota.space import SotaSpace
 
     sizes: dict[str, Any] = {"method": method, "init_channels": 4, "dataset": "digits"}
     partial: dict[str, Any] = {"partial_channels": 2} if method == "pc-darts" else {}
