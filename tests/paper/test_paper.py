@@ -164,7 +164,8 @@ def test_the_whole_set_is_drawn_of_what_there_is_and_its_cost_told(
     for facts in results:
         spent = [run["processor_seconds"] for run in facts["runs"]]
         assert facts["processor_seconds"] == pytest.approx(sum(spent), abs=0.1 * len(spent) + 0.1)
-        assert all(seconds > 0 for seconds in spent)
+        assert None not in spent  # Some are under 0.05 seconds, which the facts round to 0.
+        assert sum(spent) > 0
         assert not any(str(folder) in json.dumps(facts) for folder in (root, Path.cwd()))
     runs = {run["run"]: run["processor_seconds"] for facts in results for run in facts["runs"]}
     drawings = sum(facts["drawing"]["processor_seconds"] for facts in results)
