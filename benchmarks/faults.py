@@ -101,7 +101,7 @@ def run_here(kind: Kind, root: Path, *more: str) -> None:
 
 
 def results_in(folder: Path) -> dict[str, bytes]:
-    """What must not depend on interruptions: checkpoints, genotype, metrics, and the summary without its seconds."""
+    """The files that interruptions must not change: checkpoints, genotype, metrics, and the summary without its seconds."""
     names = {path.name for path in folder.glob("checkpoint_*.pth.tar")} | {"metrics.jsonl", "genotype.json"}
     found = {name: (folder / name).read_bytes() for name in names if (folder / name).is_file()}
     if (folder / "summary.json").is_file():
@@ -194,14 +194,14 @@ def kill_and_compare(options: FaultsOptions, temporary: Path) -> bool:
 # Watching --------------------------------------------------------------------------------------------------------
 
 ALLOWED_GROWTH = {"memory in MiB": 0.02, "tensors": 0.02, "open files": 0.0, "threads": 0.0}
-"""What is watched -> the growth, as a share of the level, that still counts as none."""
+"""Quantity watched -> the growth, as a share of the level, that still counts as none."""
 LOOK_EVERY = 5.0
 """Seconds between two looks at the long search."""
 Samples = list[dict[str, float]]
 
 
 def sample() -> dict[str, float]:
-    """What this process holds now; tensors are those that are alive after a garbage collection."""
+    """The resources of this process now; tensors are those that are alive after a garbage collection."""
     import torch
 
     pages = int(Path("/proc/self/statm").read_text().split()[1])

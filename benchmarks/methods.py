@@ -46,7 +46,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "oneshot": {"selection": "oneshot"},
     "oneshot (1 epoch)": {"selection": "oneshot", "oneshot_epochs": 1},
 }
-"""What a trained supernet goes under; the last trains 30 more epochs, so it is for the methods in SLOW_FOR only."""
+"""The selections from a trained supernet; the last trains 30 more epochs, so it is for the methods in SLOW_FOR only."""
 SLOW_FOR = {"oneshot (1 epoch)": ("darts", "blank")}
 UNTRAINED: dict[str, dict[str, Any]] = {
     "zero-cost-pt (synflow)": {"selection": "zero-cost-pt", "zero_cost_score": "synflow"},
@@ -117,7 +117,7 @@ def run(seeds: list[int], methods: list[str], selections: list[str], experiments
 
 
 def results(experiments: Path) -> list[Result]:
-    """What has been run."""
+    """The results so far."""
     seeds = sorted({int(path.name.split("-")[-2]) for path in experiments.glob("nasbench201/search-*-digits")})
     found = []
     for seed in seeds:

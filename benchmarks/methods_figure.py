@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Point(NamedTuple):
-    """What one selection found: test accuracy in percent."""
+    """The result of one selection: test accuracy in percent."""
 
     method: str
     selection: str

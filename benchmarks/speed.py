@@ -80,7 +80,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Size:
-    """What is timed: the supernet's size, its images and how often.
+    """The size of what is timed: the supernet, its images, the repetitions.
 
     Attributes:
         depth: cells per stage in NAS-Bench-201, layers in S1–S5.

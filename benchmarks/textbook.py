@@ -2,7 +2,7 @@
 
 Written from the definitions alone, without any code of the supernets that it is compared with: one module per
 operation, each edge a weighted sum in Python over all of its candidates, every gradient computed in alpha's step, images
-augmented one by one in a data loader that is made anew for every step. Parameters and buffers have the names that
+augmented one by one in a data loader that is made for every step. Parameters and buffers have the names that
 the supernets have, so that the two can share weights.
 """
 

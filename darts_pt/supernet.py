@@ -1,4 +1,4 @@
-"""What the method asks of a supernet: cell types, their edges and operations, and a forward pass under mixing weights."""
+"""A supernet as the method sees it: cell types, their edges and operations, a forward pass under mixing weights."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class CellType:
 
 @dataclass(frozen=True)
 class Decisions:
-    """What selection has fixed so far; immutable. Paper section 4.1, Algorithm 1.
+    """The decisions of a selection so far; immutable. Paper section 4.1, Algorithm 1.
 
     Attributes:
         operations: cell type -> edge -> the operation it keeps.
@@ -152,7 +152,7 @@ class MixingWeights:
     edge_weights: Mapping[str, Tensor] | None = None
 
     def for_cell(self, cell_type: str) -> tuple[Any, ...]:
-        """What a cell of this type gets in its forward pass: its values and active operations, its edge weights if any."""
+        """The arguments of a cell of this type: its values and active operations, its edge weights if any."""
         edges = () if self.edge_weights is None else (self.edge_weights[cell_type],)
         return self.values[cell_type], self.active[cell_type], *edges
 

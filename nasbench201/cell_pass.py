@@ -34,8 +34,8 @@ aten = torch.ops.aten
 
 
 class Saved(NamedTuple):
-    """What the backward pass needs of one source: the node, its ReLU, and of every stack the batch norm's input and
-    statistics."""
+    """The tensors of one source that the backward pass needs: the node, its ReLU, and of every stack the batch norm's
+    input and statistics."""
 
     node: Tensor | None
     rectified: Tensor | None

@@ -1,4 +1,4 @@
-"""What a cell of the NAS-Bench-201 supernet computes together, under a pattern of active operations."""
+"""The plan of a NAS-Bench-201 cell: the operations it computes together, for a pattern of active operations."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Stack:
 
 @dataclass(frozen=True)
 class SourcePlan:
-    """What is computed from one node: its convolutions, and whether an edge takes it as it is, or pooled."""
+    """The work on one node: its convolutions, and whether an edge takes it as it is, or pooled."""
 
     stacks: tuple[Stack, ...]
     skips: bool

@@ -1,4 +1,4 @@
-"""What paper.sh leaves: figures as files, the facts of each as JSON, and paper.md made of all of them."""
+"""The files of paper.sh: figures, the facts of each as JSON, and paper.md made of all of them."""
 
 from __future__ import annotations
 
@@ -85,14 +85,14 @@ def _rounded(cost: Cost) -> dict[str, float | None]:
 
 
 def _machine(run: Recorded) -> str | None:
-    """What a run was computed on: `cpu, 2 cores`, or the GPU's name."""
+    """The device of a run: `cpu, 2 cores`, or the GPU's name."""
     device, host = run.config.get("device"), run.config.get("host")
     cores = f", {host.get('cpus')} cores" if device == "cpu" and isinstance(host, Mapping) else ""
     return f"{device}{cores}" if device else None
 
 
 def budget(options: PaperOptions) -> str:
-    """What the set has taken so far, of what it may take."""
+    """The time the set has taken so far, and its limit."""
     total = _total(_results(options.output / FIGURES))
     most = SCALES[options.preset].minutes
     bound = f" of {most:.0f} min" if most is not None and options.dataset is None and not options.fast else ""
@@ -113,12 +113,12 @@ def _runs(results: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def _total(results: list[dict[str, Any]]) -> Cost:
-    """What all of them took together, the drawing included, as far as it is known."""
+    """The time of all of them, the drawing included, as far as it is known."""
     return added([*_runs(results).values(), *(facts["drawing"] for facts in results)])
 
 
 def _command(options: PaperOptions) -> str:
-    """What one types to get this again."""
+    """The command that makes this again."""
     words = [f"bash exp_scripts/paper.sh --{options.kind} {options.number}"]
     words += [f"--space {options.space}"] if options.space else []
     words += ["--preset paper"] if options.preset == "paper" else []

@@ -116,7 +116,7 @@ class Study:
         return self.runner.get(runs.selection(searched, self.selection_options(searched, selection), epoch))
 
     def accuracies(self, selected: Run | None) -> Accuracies:
-        """What is known of the architecture that was selected: by the benchmark table of now, else by training it.
+        """The accuracies of the selected architecture: from the benchmark table, else by training it.
 
         The table is asked at every drawing: what a selection has written down is what the table of that time knew.
         """

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from darts_pt.drawing import Cell
 
 UNDECIDED = "?"
-"""What stands on an edge that no event has decided yet."""
+"""The label of an edge that no event has decided yet."""
 FRAMES = 6
-"""At most so many drawings of one selection: NAS-Bench-201 has as many events, S1–S5 have more."""
+"""Most drawings of one selection: NAS-Bench-201 has as many events, S1–S5 have more."""
 _TITLES = {"cell": "Cell", "normal": "Normal cell", "reduce": "Reduction cell"}
 
 

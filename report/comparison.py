@@ -29,7 +29,7 @@ QUANTITIES: Mapping[Quantity, str] = {
     "table": "table's test accuracy (%)",
     "valid": "supernet's valid accuracy (%)",
 }
-"""What is compared, the most telling first."""
+"""The measures compared, the most telling first."""
 
 Setting = tuple[str, str, str]
 Seed = int | None | tuple[int | None, int | None]
@@ -111,7 +111,7 @@ def groups(runs: Sequence[Recorded]) -> list[Group]:
 
 
 def _results(runs: Sequence[Recorded]) -> list[SelectionResult]:
-    """What every selection among `runs` came to, from itself and from the trainings of its architecture."""
+    """The result of every selection among `runs`, from itself and from the trainings of its architecture."""
     trained = defaultdict(list)
     for run in runs:
         if run.kind == "training" and run.architecture and run.test_accuracy is not None:
@@ -148,7 +148,7 @@ def _computes(name: str) -> bool:
 
 
 def baseline(members: Sequence[Group]) -> Group:
-    """What the others of a setting are compared with: DARTS by magnitude, else any magnitude, else the first."""
+    """The baseline of a setting: DARTS by magnitude, else any magnitude, else the first."""
     labels = ("DARTS (magnitude)", "(magnitude)")
     return next((group for label in labels for group in members if group.label.endswith(label)), members[0])
 

@@ -1,4 +1,4 @@
-"""What a page says of runs, as plain data for its template."""
+"""The content of a page as plain data for its template."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run's metrics say of the edges of its cells: their names, their ends, their mixing weights."""
+"""The edges of a run's cells, from its metrics: names, ends, mixing weights."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from report.style import DARK, LIGHT, Picture, render
 
 @dataclass(frozen=True)
 class Image:
-    """What a page needs to show a figure.
+    """A figure as a page shows it.
 
     Attributes:
         light, dark: the image as a data: URL; dark is None for one that looks the same everywhere.

@@ -24,7 +24,7 @@ def criterion(run: Recorded, cell_type: str, topology: bool = False) -> str:
 
 
 def rounds(run: Recorded, record: Record) -> list[tuple[str, dict[str, Any]]]:
-    """What was kept (an operation) or dropped (an edge), with every candidate's score: one round per operation event."""
+    """The operation that was kept or the edge that was dropped, with all scores: one round per operation event."""
     values, cell = record.values, str(record.values.get("cell_type"))
     if record.kind == "operation_event":
         quantity = criterion(run, cell)

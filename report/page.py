@@ -41,7 +41,7 @@ class PageOptions:
     title: str = "Experiments"
     """The page's title."""
     details: int = 12
-    """Show so many runs in full; the overview and the comparison have all of them."""
+    """Show this many runs in full; the overview and the comparison have all of them."""
     formats: tuple[Literal["png", "svg", "pdf"], ...] = ("png", "svg", "pdf")
     """Formats in which the figures are written beside the page."""
 

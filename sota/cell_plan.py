@@ -1,4 +1,4 @@
-"""What a cell of the S1–S5 supernets computes together, under a pattern of active operations."""
+"""The plan of an S1–S5 cell: the operations it computes together, for a pattern of active operations."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Group:
         name: the operation.
         first: the first edge's end, counted from the first node that the source reaches.
         norms: for each of its batch norms in turn, where they lie in the cell's bank.
-        kernels: likewise for its convolutions.
+        kernels: the same for its convolutions.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Group:
 
 @dataclass(frozen=True)
 class SourcePlan:
-    """What is computed from one node, which `targets` later nodes may read."""
+    """The work on one node, which `targets` later nodes may read."""
 
     targets: int
     groups: tuple[Group, ...]
@@ -74,7 +74,7 @@ class Plan:
 
 
 def norms_and_convolutions(module: nn.Module) -> tuple[list[Any], list[nn.Module]]:
-    """What of one operation's module is computed together with that of other edges."""
+    """The parts of one operation's module that are computed together with those of other edges."""
     if isinstance(module, SepConv | DilConv):
         layers = list(module.op)
         return layers[3::4], [layer for layer in layers if isinstance(layer, nn.Conv2d)]

@@ -73,7 +73,7 @@ class FactorizedReduce(nn.Module):
 
     @staticmethod
     def shifted(inputs: Tensor) -> Tensor:
-        """What the second convolution sees: the input from its second row and column on.
+        """The input of the second convolution: the maps from their second row and column on.
 
         A map of odd size has one row and column less after the shift; the original fails there, here it is padded by 0.
         """
@@ -118,7 +118,7 @@ class Zero(nn.Module):
 
 
 class Noise(nn.Module):
-    """N(0, 1) of the output's shape, drawn anew at each call; the input has no influence (S4).
+    """N(0, 1) of the output's shape, drawn at each call; the input has no influence (S4).
 
     The numbers come from `generator`, which whoever runs the network sets; it must be on the input's device. With a
     `share`, the input is a part of a batch, and it is drawn for all of it.

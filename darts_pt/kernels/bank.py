@@ -102,7 +102,7 @@ class Statistics(NamedTuple):
 
     Attributes:
         mean, variance: the running statistics of all in one dimension; None leaves them alone.
-        counters: the calls of each; None likewise.
+        counters: the calls of each; None leaves them alone.
     """
 
     mean: Tensor | None

@@ -48,7 +48,7 @@ def frozen_statistics(supernet: nn.Module) -> Iterator[None]:
 
 
 def channels_through(channels: int, one_in: int) -> int:
-    """How many channels pass through the operations if one in so many does (PC-DARTS).
+    """The channels that pass through the operations if one in `one_in` does (PC-DARTS).
 
     Raises:
         ArgumentError: the channels cannot be divided so.

@@ -74,7 +74,7 @@ class Replayed:
         return met.outputs
 
     def _key(self, name: str, tensors: Sequence[Tensor], mixing: MixingWeights) -> Any:
-        """Whatever decides which operations a pass consists of."""
+        """Everything that decides which operations a pass consists of."""
         mode = (self._supernet.training, self._norm.momentum == 0.0)
         return name, mode, tuple(mixing.active.items()), tuple((tensor.shape, tensor.dtype) for tensor in tensors)
 

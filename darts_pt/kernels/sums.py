@@ -1,4 +1,4 @@
-"""What one node of a cell sends to all later nodes, kept stacked: [batch, H, W, targets, C].
+"""The maps that one node of a cell sends to all later nodes, kept stacked: [batch, H, W, targets, C].
 
 A later node is the sum of what all earlier ones send it. Handled target by target, that is a kernel for every term of
 every edge; stacked, one kernel adds a term for all targets.
@@ -129,7 +129,7 @@ def _sum_of_targets(gradients: Tensor, weight: Tensor) -> Tensor:
 
 
 def is_product(targets: int, channels: int, like: Tensor) -> bool:
-    """Whether one map of so many channels, of the type and device of `like`, reaches several targets faster by a matrix
+    """Whether one map of `channels` channels, of the type and device of `like`, reaches several targets faster by a matrix
     product.
 
     On the CPU it does where the channels of a pixel are too few for its vector instructions.

@@ -60,7 +60,7 @@ def run_as_ranks(module: str, argv: Sequence[str], processes: int, max_restarts:
 
 
 def first_failure(failures: Iterable[ProcessFailure]) -> tuple[str, int]:
-    """What to say of processes that failed, and the exit code; nothing is said where a process left a traceback."""
+    """The message about processes that failed, and the exit code; nothing is said where a process left a traceback."""
     # A process that lost another has nothing to say where that other one does.
     failure = min(failures, key=lambda failure: (failure.message == LOST, failure.timestamp))
     if failure.exitcode < 0:

@@ -30,11 +30,11 @@ LOST = (
     "says; resumed, the run goes on from its last checkpoint"
 )
 _CONNECTION_LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "remote process exited")
-"""What gloo and NCCL say when the other side is gone."""
+"""Messages of gloo and NCCL when the other side is gone."""
 
 
 class Launch(NamedTuple):
-    """What torchrun says of this process.
+    """The place of this process among those of torchrun.
 
     Attributes:
         rank, count: which of all processes it is.
@@ -167,7 +167,7 @@ class Ranks:
         return numbers
 
     def gather(self, value: Value) -> list[Value]:
-        """What each rank has, by rank; plain data."""
+        """The values of all ranks, by rank; plain data."""
         if self.count == 1:
             return [value]
         from torch import distributed
@@ -187,7 +187,7 @@ class Ranks:
                 tensor.detach().copy_(whole)
 
     def from_first(self, work: Callable[[], Value]) -> Value:
-        """What `work` gives (plain data and CPU tensors) on the first rank, which alone does it.
+        """The result of `work` (plain data and CPU tensors) on the first rank, which alone does it.
 
         Raises:
             UserError: on all ranks, if the first meets one.
@@ -208,7 +208,7 @@ class Ranks:
         return answer[0]
 
     def on_first(self, work: Callable[[], Value]) -> Value | None:
-        """What `work` gives on the first rank, which alone does and has it; None on the others.
+        """The result of `work` on the first rank, which alone does and has it; None on the others.
 
         Raises:
             UserError: on all ranks, if the first meets one.
@@ -218,7 +218,7 @@ class Ranks:
         return done[0] if self.is_first else None
 
     def together(self, work: Callable[[], Value]) -> Value:
-        """What `work` gives, which every rank does.
+        """The result of `work`, which every rank does.
 
         Raises:
             UserError: on all ranks the same, if any meets one.
