@@ -53,6 +53,7 @@ class SearchSpace(ABC, Generic[Search, Selection]):
         title: its name in reports.
         commands: search, selection and, if architectures can be trained from scratch, training.
         search_presets, training_presets: data set -> values of the options that the user leaves open.
+        size_presets: name of another size of the search -> values that differ from its data set's preset.
         paper_training: options of the paper's training from scratch besides the command's defaults.
         paper_epochs: epochs of the paper's search; the original's checkpoints come without options.
         evaluates_test: a search evaluates the test set after each epoch.
@@ -66,6 +67,7 @@ class SearchSpace(ABC, Generic[Search, Selection]):
     commands: ClassVar[Mapping[Kind, Command]]
     search_presets: ClassVar[Mapping[str, Preset]]
     training_presets: ClassVar[Mapping[str, Preset]] = {}
+    size_presets: ClassVar[Mapping[str, Preset]] = {}
     paper_training: ClassVar[Preset] = {}
     paper_epochs: int
     evaluates_test = False
@@ -107,7 +109,7 @@ class SearchSpace(ABC, Generic[Search, Selection]):
         """The experiment folder of a search."""
         parts = ["search", METHODS[options.method].script_name, self.label, str(options.seed)]
         parts += [] if self.folder_per_dataset or options.dataset == USUAL_DATASET else [options.dataset]
-        parts += [options.expid_tag] if options.expid_tag else []
+        parts += [part for part in (options.size, options.expid_tag) if part]
         return self.experiments(options) / "-".join(parts)
 
     def training_folder(self, options: Any) -> Path | None:
@@ -127,9 +129,10 @@ class SearchSpace(ABC, Generic[Search, Selection]):
     # Options ---------------------------------------------------------------------------------------------------------
 
     def preset(self, options: Any) -> Preset:
-        """Values for the options that neither the user nor the search has set, by data set."""
+        """Values for the options that neither the user nor the search has set, by data set and size."""
         presets = self.training_presets if hasattr(options, "arch") else self.search_presets
-        return presets.get(options.dataset or USUAL_DATASET, presets[USUAL_DATASET])
+        preset = presets.get(options.dataset or USUAL_DATASET, presets[USUAL_DATASET])
+        return {**preset, **self.size_presets[options.size]} if options.size else preset
 
     def training_options(self, dataset: str) -> Preset:
         """Options of plans and paper.sh for a training on a data set, besides the command's defaults."""

@@ -37,6 +37,12 @@ PRESETS = {
 }
 """Data set -> search. Smaller on digits, which has 8 pixels a side and 1,197 training images."""
 
+SIZES: dict[str, dict[str, Any]] = {
+    "laptop": {"epochs": 50, "init_channels": 8, "image_size": 16, "ckpt_interval": 10},
+}
+"""Smaller searches on CIFAR-10 by name (--size), as they differ from the paper's. `laptop`: two CPU cores finish a search
+and a selection by PT within three hours; how it was chosen is in docs/results.md."""
+
 PROTOCOL: dict[str, Any] = {
     "epochs": 200, "batch_size": 256, "learning_rate": 0.1, "weight_decay": 5e-4, "grad_clip": 0.0,
     "init_channels": 16, "cells_per_stage": 5, "ckpt_interval": 20,
@@ -70,6 +76,22 @@ class SizeOptions(RunOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SupernetSizeOptions(SizeOptions):
+    """The size of a supernet, and of the images and the time it is trained on."""
+
+    size: Literal["laptop"] | None = None
+    """A smaller search, for CIFAR-10 on two CPU cores: laptop (8 channels, images of 16 pixels, 50 epochs). A selection
+    takes it from its search."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.size and self.dataset == "digits":
+            raise UserError(
+                f"--size {self.size} is for images as large as CIFAR-10's; a search on digits is small by itself"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class TableOptions(RunOptions):
     """The data set of the benchmark table."""
 
@@ -86,16 +108,17 @@ class TableOptions(RunOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NasBench201SearchOptions(SearchOptions, SizeOptions, TableOptions):
+class NasBench201SearchOptions(SearchOptions, SupernetSizeOptions, TableOptions):
     """Train a supernet in the NAS-Bench-201 space: the first step of DARTS, and of DARTS-PT.
 
-    The paper's supernet has 16 channels and 5 cells per stage and trains for 100 epochs (digits: 8, 1 and 50).
+    The paper's supernet has 16 channels and 5 cells per stage and trains for 100 epochs (digits: 8, 1 and 50); --size
+    laptop trains a smaller one on images of 16 pixels, for two CPU cores.
     Next: nasbench201.projection selects an architecture from the supernet.
     """
 
 
 @dataclass(frozen=True, kw_only=True)
-class NasBench201SelectionOptions(SelectionOptions, SizeOptions, TableOptions):
+class NasBench201SelectionOptions(SelectionOptions, SupernetSizeOptions, TableOptions):
     """Select a NAS-Bench-201 architecture from a supernet trained by nasbench201.train_search.
 
     Next: nasbench201.train trains the architecture from scratch.
@@ -142,6 +165,7 @@ class NasBench201Space(SearchSpace[NasBench201SearchOptions, NasBench201Selectio
     }
     search_presets = PRESETS
     training_presets = TRAINING_PRESETS
+    size_presets = SIZES
     paper_epochs = PAPER["epochs"]
     scripts = "201"
     drawings = ("svg",)

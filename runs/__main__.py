@@ -15,6 +15,7 @@ from typing import Any, get_args
 
 from darts_pt.commands import stages
 from darts_pt.commands.command_line import USER_ERROR_CODE, run_command
+from darts_pt.commands.scripts import options_of_images
 from darts_pt.run.provenance import PROJECT_ROOT
 from darts_pt.space import SPACES, Kind, SearchSpace
 from runs.reading import read_object
@@ -69,7 +70,7 @@ def usual_training(space: Space, arguments: Sequence[str]) -> list[str]:
     for folder in (Path(arch), *(parent / arch for parent in (experiments, *sorted(experiments.glob("*/"))))):
         options = (read_object(folder / "config.json") or {}).get("options")
         if isinstance(options, dict):
-            inherited = {name: options.get(name) for name in ("dataset", "data", "image_size")}
+            inherited = {name: options.get(name) for name in options_of_images(options)}
             return words + [word for name, value in inherited.items() if value for word in (f"--{name}", str(value))]
     return words
 

@@ -146,8 +146,13 @@ class Recorded:
 
     @property
     def size(self) -> str:
-        """The network's size in words, such as `8 channels, 3 layers`."""
-        names = {"init_channels": "channel{}", "layers": "layer{}", "cells_per_stage": "cell{} per stage"}
+        """The size of network and images in words, such as `8 channels, 3 layers`."""
+        names = {
+            "init_channels": "channel{}",
+            "layers": "layer{}",
+            "cells_per_stage": "cell{} per stage",
+            "image_size": "pixel{} a side",
+        }
         known = [(self.options[key], name) for key, name in names.items() if self.options.get(key)]
         return ", ".join(f"{count} {name.format('' if count == 1 else 's')}" for count, name in known)
 

@@ -51,6 +51,10 @@ def _presets(kind: Kind) -> Iterator[str]:
                 values = ", ".join(f"{name} {value}" for name, value in sorted(preset.items()))
                 yield f"Preset of {space.family} on {dataset}: {values}."
                 yield ""
+        for size, preset in space.size_presets.items() if kind == "search" else ():
+            values = ", ".join(f"{name} {value}" for name, value in sorted(preset.items()))
+            yield f"Of {space.family} with `--size {size}`, the rest as above: {values}."
+            yield ""
 
 
 def main() -> None:

@@ -90,7 +90,8 @@ class RunOptions(Checked):
     data_root: Annotated[Path, tyro.conf.arg(metavar="DIR")] = PROJECT_ROOT / "data"
     """Folder of the data sets and benchmark files, also for downloads."""
     image_size: Annotated[int | None, tyro.conf.arg(metavar="PIXELS")] = None
-    """For --dataset folder: resize all images to squares of this side; by default they must all have the same size."""
+    """Resize all images to squares of this side; by default they stay as they are, and those of --dataset folder must all
+    have the same size."""
     cutout: bool = False
     """Cut a random square out of every training image."""
     cutout_length: Annotated[int, tyro.conf.arg(metavar="PIXELS")] = 16
@@ -114,7 +115,8 @@ class RunOptions(Checked):
     report_freq: Annotated[int, tyro.conf.arg(metavar="STEPS")] = 50
     """Steps between log lines with the running loss and accuracy."""
 
-    table_dataset = None  # Not a field: spaces with benchmark tables have such an option.
+    table_dataset = None  # Not a field: spaces with benchmark tables have such an option,
+    size = None  # and spaces with other sizes of their search have this one.
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import os.path
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from darts_pt.commands.options import RunOptions
 from darts_pt.methods import METHODS
@@ -22,13 +24,22 @@ def selection_script(method: str, family: str) -> list[str]:
     return [script] if (SCRIPTS / script).is_file() else [f"darts-proj-{family}.sh", "--method", method]
 
 
+def options_of_images(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """The options that tell the next command which images a run had.
+
+    The side of the images is one unless --size chose it: a selection has that from its search, and what is selected is
+    trained on images of full size.
+    """
+    return ("dataset", "data") if options.get("size") else ("dataset", "data", "image_size")
+
+
 def say_next(folder: Path, script: str, *words: str) -> None:
     """Print the command that follows the run in `folder`, as it can be typed where the run was started."""
     place = launch()
     if place is not None and place.rank > 0:
         return
     options, usual = options_of(folder), as_json(dataclasses.asdict(RunOptions()))
-    for name in ("dataset", "data", "image_size", "data_root", "experiments"):
+    for name in (*options_of_images(options), "data_root", "experiments"):
         value = options.get(name)
         if value is not None and str(value) != str(usual[name]):
             words += (f"--{name}", str(value))

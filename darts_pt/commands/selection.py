@@ -226,12 +226,13 @@ def _find_search(space: SearchSpace[Any, Any], options: SelectionOptions) -> Pat
 
 
 def _check_agrees(options: SelectionOptions, began: dict[str, Any], searched: Path) -> None:
-    """Raises UserError if the selection has another data set or space than the search."""
-    for name in ("dataset", "space"):
+    """Raises UserError if the selection has another data set, space or size than the search."""
+    for name in ("dataset", "space", "size"):
         asked = getattr(options, name, None)
-        if asked is not None and began.get(name, asked) != asked:
+        there = began.get(name, None if name == "size" else asked)
+        if asked is not None and there != asked:
             raise UserError(
-                f"--{name} {asked}: the supernet of {searched.name} was searched with {began[name]}; "
+                f"--{name} {asked}: the supernet of {searched.name} was searched with {there or 'none'}; "
                 f"leave --{name} out, or give another --resume_expid"
             )
 

@@ -53,8 +53,7 @@ def read_image_folder(folder: Path, image_size: int | None = None, seed: int = 0
         ArgumentError: the size is too small, too large, or missing.
     """
     folder = existing_folder(folder, "one that holds train/CLASS/ and test/CLASS/")
-    if image_size is not None and image_size < SMALLEST_SIDE:
-        raise ArgumentError("image_size", f"expected at least {SMALLEST_SIDE} pixels, got {image_size}")
+    check_size(image_size)
     if _subfolders(folder / "train"):
         train, test = list_train_and_test(folder, ("test", "val"))
         pixels, cut = _decode([*train.paths, *test.paths], image_size), len(train.paths)
@@ -70,6 +69,20 @@ def read_image_folder(folder: Path, image_size: int | None = None, seed: int = 0
     cut = int(TRAIN_PORTION * len(order))
     # Both parts stay sorted by class, as if they were in separate folders.
     return Source(images[order[:cut].sort().values], images[order[cut:].sort().values], names)
+
+
+def check_size(image_size: int | None) -> None:
+    """Raises ArgumentError if images would be too small."""
+    if image_size is not None and image_size < SMALLEST_SIDE:
+        raise ArgumentError("image_size", f"expected at least {SMALLEST_SIDE} pixels, got {image_size}")
+
+
+def fit(image: Image, side: int) -> np.ndarray:
+    """The image with its shorter side resized to `side` and the rest cropped: uint8 [side, side, 3]."""
+    from PIL import ImageOps
+    from PIL.Image import Resampling
+
+    return np.asarray(ImageOps.fit(in_colour(image), (side, side), Resampling.BICUBIC))
 
 
 def existing_folder(folder: Path, expected: str) -> Path:
@@ -166,7 +179,7 @@ def _check_memory(needed: int) -> None:
 
 def _read(path: str, size: tuple[int, int] | None, image_size: int | None) -> np.ndarray:
     """Decode an image to uint8 [height, width, 3]; `size` (width, height) is the one expected, None for any."""
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     if not os.path.isfile(path):  # Opening a pipe would wait for ever.
         raise UserError(f"{path} is not a regular file: fix or remove it")
@@ -177,7 +190,7 @@ def _read(path: str, size: tuple[int, int] | None, image_size: int | None) -> np
             if image_size is not None:
                 # A JPEG is decoded at a fraction of its size, which saves most of the work.
                 image.draft("RGB", (2 * image_size, 2 * image_size))
-                return np.asarray(ImageOps.fit(in_colour(image), (image_size, image_size), Image.Resampling.BICUBIC))
+                return fit(image, image_size)
             if size is not None and image.size != size:
                 raise ArgumentError(
                     "image_size",

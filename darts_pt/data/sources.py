@@ -19,7 +19,7 @@ import torch
 from darts_pt.data.augmentation import Augmentation
 from darts_pt.data.data_set import DataSet, Images, Source, channel_statistics
 from darts_pt.data.halves import stratified_order
-from darts_pt.data.image_folder import read_image_folder
+from darts_pt.data.image_folder import check_size, fit, read_image_folder
 from darts_pt.run.errors import ArgumentError, UserError
 
 DATA_ROOT = Path(__file__).resolve().parents[2] / "data"
@@ -60,7 +60,7 @@ def load(
     Args:
         name: one of :data:`DATA_SETS`.
         root: folder of the built-in data sets, also for downloads.
-        image_size: for 'folder' only: the side to which its images are resized; None keeps their size.
+        image_size: the side to which all images are resized, as those of a folder are; None keeps their size.
         data: for 'folder' only: the folder of images (see :mod:`darts_pt.data.image_folder`).
         seed: for 'folder' only: of the test set that is split off if the folder has none. It must be the same from search
             to evaluation, so not the run's seed: the test set must stay unseen.
@@ -76,12 +76,15 @@ def load(
             raise ArgumentError("data", "needed for 'folder': a folder that holds train/CLASS/ and test/CLASS/")
         source = read_image_folder(Path(data), image_size, seed)
         # The crop's padding is an eighth of the shorter side, as on CIFAR.
-        known = _BuiltIn(lambda root: source, None, None, Augmentation(min(source.train.pixels.shape[2:]) // 8, True))
+        known = _BuiltIn(lambda root: source, None, None, flip=True)
     else:
-        if image_size is not None:
-            raise ArgumentError("image_size", f"only for 'folder': the images of {name} have their own size")
+        check_size(image_size)
         known = _BUILT_IN[name]
         source = known.read(Path(root))
+        if image_size is not None:
+            source = source._replace(train=_resized(source.train, image_size), test=_resized(source.test, image_size))
+    # The crop's padding is 4 pixels on CIFAR's 32, and as much in proportion on other images.
+    augmentation = Augmentation(crop_padding=min(source.train.pixels.shape[2:]) // 8, flip=known.flip)
     mean, std = known.mean, known.std
     if mean is None or std is None:
         mean, std = channel_statistics(source.train.pixels)
@@ -92,10 +95,17 @@ def load(
         test=source.test.to(device),
         mean=mean,
         std=std,
-        augmentation=known.augmentation,
+        augmentation=augmentation,
         class_names=source.class_names,
         sorted_by_class=name == "folder",
     )
+
+
+def _resized(images: Images, side: int) -> Images:
+    from PIL import Image
+
+    pixels = np.stack([fit(Image.fromarray(pixels), side) for pixels in images.pixels.permute(0, 2, 3, 1).numpy()])
+    return Images(torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(), images.labels)
 
 
 def read_cifar(name: str, root: Path) -> Source:
@@ -196,12 +206,12 @@ def read_digits() -> Source:
 
 @dataclass(frozen=True)
 class _BuiltIn:
-    """How a published data set is read, normalised (None: by its own statistics) and augmented."""
+    """How a published data set is read, normalised (None: by its own statistics) and flipped."""
 
     read: Callable[[Path], Source]
     mean: tuple[float, ...] | None
     std: tuple[float, ...] | None
-    augmentation: Augmentation
+    flip: bool
 
 
 _BUILT_IN = {
@@ -209,28 +219,28 @@ _BUILT_IN = {
         lambda root: read_cifar("cifar10", root),
         (0.49139968, 0.48215827, 0.44653124),
         (0.24703233, 0.24348505, 0.26158768),
-        Augmentation(crop_padding=4, flip=True),
+        flip=True,
     ),
     "cifar100": _BuiltIn(
         lambda root: read_cifar("cifar100", root),
         (0.5071, 0.4865, 0.4409),
         (0.2673, 0.2564, 0.2762),
-        Augmentation(crop_padding=4, flip=True),
+        flip=True,
     ),
     "svhn": _BuiltIn(
         read_svhn,
         (0.4377, 0.4438, 0.4728),
         (0.1980, 0.2010, 0.1970),
-        Augmentation(crop_padding=4, flip=True),  # Mirrored digits are odd, but the original trains so.
+        flip=True,  # Mirrored digits are odd, but the original trains so.
     ),
     "imagenet16-120": _BuiltIn(
         read_imagenet16_120,
         (122.68 / 255, 116.66 / 255, 104.01 / 255),
         (63.22 / 255, 61.26 / 255, 65.09 / 255),
-        Augmentation(crop_padding=2, flip=True),
+        flip=True,
     ),
-    # A shift of 1 pixel in 8 is as large as 4 in 32; a mirrored digit is no digit or another one.
-    "digits": _BuiltIn(lambda root: read_digits(), None, None, Augmentation(crop_padding=1, flip=False)),
+    # A mirrored digit is no digit or another one.
+    "digits": _BuiltIn(lambda root: read_digits(), None, None, flip=False),
 }
 DATA_SETS = (*_BUILT_IN, "folder")
 """The names that :func:`load` knows."""

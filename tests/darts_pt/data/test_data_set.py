@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from darts_pt.data.augmentation import Augmentation, augment, cut_out
 from darts_pt.data.data_set import DataSet, channel_statistics, normalise
+from darts_pt.data.sources import load
 from darts_pt.run.device import Generators
 
 
@@ -54,6 +57,21 @@ def test_a_training_batch_is_augmented_and_its_holes_are_0_after_normalisation(d
     assert torch.equal(images, expected)
     assert torch.equal(labels, digits.train.labels[:16])
     assert (images == 0).flatten(1).sum(dim=1).ge(3 * 4).all()
+
+
+def test_a_data_set_is_resized_as_its_images_in_a_folder_are(digits: DataSet, tmp_path: Path) -> None:
+    small = load("digits", image_size=5)
+    assert (small.train.pixels.shape[1:], small.augmentation.crop_padding) == ((3, 5, 5), 0)
+    for part in ("train", "test"):
+        for place in range(40):
+            folder = tmp_path / part / f"{place % 2}"
+            folder.mkdir(parents=True, exist_ok=True)
+            pixels = getattr(digits, part).pixels[place].permute(1, 2, 0).numpy()
+            Image.fromarray(pixels).save(folder / f"{place:02}.png")
+    as_files = load("folder", data=tmp_path, image_size=5)
+    order = [*range(0, 40, 2), *range(1, 40, 2)]  # Sorted by class.
+    assert torch.equal(as_files.train.pixels, small.train.pixels[order])
+    assert torch.equal(as_files.test.pixels, small.test.pixels[order])
 
 
 def test_the_data_set_is_not_changed_by_its_batches(digits: DataSet) -> None:

@@ -255,8 +255,13 @@ def test_published_normalisations_are_those_of_the_original() -> None:
     assert known["svhn"].std == (0.1980, 0.2010, 0.1970)
     assert known["imagenet16-120"].mean == pytest.approx((0.48109804, 0.45749020, 0.40788235))
     assert known["imagenet16-120"].std == pytest.approx((0.24792157, 0.24023529, 0.25525490))
-    paddings = {name: builtin.augmentation.crop_padding for name, builtin in known.items()}
-    assert paddings == {"cifar10": 4, "cifar100": 4, "svhn": 4, "imagenet16-120": 2, "digits": 1}
+
+
+def test_crops_move_by_an_eighth_of_the_side_and_digits_are_not_mirrored(published: Published) -> None:
+    names = ("cifar10", "cifar100", "svhn", "imagenet16-120", "digits")
+    found = {name: load(name, published.root).augmentation for name in names}
+    assert {name: known.crop_padding for name, known in found.items()} == dict(zip(names, (4, 4, 4, 2, 1), strict=True))
+    assert [name for name, known in found.items() if not known.flip] == ["digits"]
 
 
 def test_digits_are_scikit_learns(digits: DataSet) -> None:
@@ -287,7 +292,7 @@ def test_digits_are_always_the_same(digits: DataSet) -> None:
 def test_unknown_data_sets_and_stray_options_are_refused(tmp_path_factory: pytest.TempPathFactory) -> None:
     with pytest.raises(UserError, match=r"dataset: expected one of cifar10, .*folder, got 'mnist'"):
         load("mnist")
-    with pytest.raises(UserError, match="image_size: only for 'folder'"):
-        load("digits", image_size=8)
+    with pytest.raises(UserError, match="image_size: expected at least 4 pixels, got 3"):
+        load("digits", image_size=3)
     with pytest.raises(UserError, match="data: needed for 'folder'"):
         load("folder")
