@@ -124,10 +124,11 @@ class Contest:
         from darts_pt.architect import Architect
         from darts_pt.data.halves import halves
         from darts_pt.hyperparameters import WeightOptions
+        from darts_pt.image_training import Halves, ImageTraining
         from darts_pt.kernels.passes import replayed
         from darts_pt.run.device import Generators
         from darts_pt.supernet import initial_alpha
-        from darts_pt.training import Halves, SupernetTraining, sgd
+        from darts_pt.training import sgd
 
         self.size = size_of(options)
         self.device = torch.device(options.device)
@@ -144,13 +145,9 @@ class Contest:
         alpha = initial_alpha(supernet.cell_types, generators["alpha"], self.device)
         weight_options = WeightOptions(batch_size=self.size.batch_size)
         self.halves = Halves(*halves(data, 0.5, 0))
-        self.training = SupernetTraining(
-            Architect(supernet, alpha),
-            data,
-            self.halves,
-            generators,
-            weight_options,
-            sgd(supernet, weight_options),
+        optimizer = sgd(supernet, weight_options)
+        self.training = ImageTraining(
+            Architect(supernet, alpha), data, self.halves, generators, weight_options, optimizer
         )
 
         self.alpha = {name: rows.detach().clone().requires_grad_() for name, rows in alpha.items()}

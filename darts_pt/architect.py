@@ -11,15 +11,14 @@ from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from darts_pt.hyperparameters import AlphaOptions
 from darts_pt.run.device import Generators
 from darts_pt.run.epoch import FiniteGuard, StepResult
 from darts_pt.supernet import Alpha, CellType, Decisions, MixingWeights, Supernet, fixed_by
 
-Batch = tuple[Tensor, Tensor]
-"""Normalised images [batch, 3, height, width] and class labels [batch] (int64)."""
+Batch = tuple[Any, Any]
+"""Inputs and targets; in the spaces normalised images [batch, 3, height, width] and class labels [batch] (int64)."""
 
 
 class WeightStep(NamedTuple):
@@ -174,7 +173,7 @@ def gradient_by_mixing(supernet: Supernet, mixing: MixingWeights, batch: Batch) 
         leaves = [tensor.detach().requires_grad_() for tensor in tensors]
         # Views, since torch's operation counters cannot watch a leaf whose gradient is asked for.
         views = [leaf.view_as(leaf) for leaf in leaves]
-        loss = F.cross_entropy(supernet(images, mixing.with_tensors(views)), labels)
+        loss = supernet.loss(supernet(images, mixing.with_tensors(views)), labels)
         return torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
 
     return supernet.run_pass("gradient by mixing", gradients, batch, mixing)
@@ -182,17 +181,18 @@ def gradient_by_mixing(supernet: Supernet, mixing: MixingWeights, batch: Batch) 
 
 def gradient_by_weights(supernet: Supernet, mixing: MixingWeights, batch: Batch) -> StepResult:
     """Set the gradient of every weight to that of the loss on `batch`; None if the loss does not depend on it."""
-    weights = list(supernet.parameters())
+    weights = supernet.weights()
 
     def gradients(images: Tensor, labels: Tensor, *tensors: Tensor) -> tuple[Tensor | None, ...]:
         logits = supernet(images, mixing.with_tensors(tensors))
-        loss = F.cross_entropy(logits, labels)
+        loss = supernet.loss(logits, labels)
         # loss.backward() would copy gradients that are parts of a stack.
         found = torch.autograd.grad(loss, weights, allow_unused=True)
-        correct = (logits.detach().argmax(dim=1) == labels).sum()
+        with torch.no_grad():
+            correct = supernet.correct(logits, labels)
         return loss.detach(), correct, *found
 
     loss, correct, *found = supernet.run_pass("gradient by weights", gradients, batch, mixing)
     for weight, gradient in zip(weights, found, strict=True):
         weight.grad = gradient
-    return StepResult(loss, correct, len(batch[1]))
+    return StepResult(loss, correct, supernet.size(batch[1]))

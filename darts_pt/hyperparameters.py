@@ -5,6 +5,7 @@ A value out of range raises :class:`darts_pt.run.errors.ArgumentError`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,8 +13,8 @@ from darts_pt.run.errors import in_range, positive
 
 Precision = Literal["torch", "fp32", "tf32", "bf16", "fp64"]
 """Arithmetic of networks; :func:`darts_pt.run.device.use_precision` explains each."""
-Criterion = Literal["acc", "loss"]
-"""Compare accuracy or loss on the valid half."""
+Criterion = Literal["acc", "loss"] | Callable[[Any, Any], Any]
+"""Compare accuracy, loss, or a function of outputs and targets (the higher the better) on the valid half."""
 EdgeOrder = Literal["random", "order", "reverse"]
 """The order in which selection decides edges."""
 OnNan = Literal["stop", "skip"]

@@ -1,15 +1,16 @@
 """Algorithm 1 of the paper (section 4.1): make the supernet discrete edge by edge, and tune it in between.
 
-At an *event* every cell type decides the operation of one undecided edge, in random order; the supernet is then tuned for
-some epochs. In spaces whose nodes keep only some incoming edges, topology events follow, which decide those. A
+At an *event* every cell type, or one of a group, decides the operation of one undecided edge, in random order; the supernet
+is then tuned for some epochs. Where nodes keep only some incoming edges, topology events follow, which decide those. A
 :class:`SelectionRule` chooses: in the paper by perturbation (:mod:`darts_pt.selections.pt`).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby, islice
 from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
@@ -23,6 +24,7 @@ from darts_pt.supernet import CellType, Decisions
 from darts_pt.training import SupernetTraining
 
 # Choosing --------------------------------------------------------------------------------------------------------
+
 
 Scores = Sequence[Any]
 """One named tuple of numbers per candidate, such as :class:`darts_pt.run.epoch.Metrics`."""
@@ -90,8 +92,7 @@ def drop_least_important(
         score_without: edges -> the scores of the supernet without each.
         least: scores -> the position of the least important edge.
     """
-    remaining = cell_type.incoming[node]
-    rounds = []
+    remaining, rounds = cell_type.incoming[node], []
     while len(remaining) > (cell_type.inputs_kept or len(remaining)):
         scores = score_without(remaining)
         dropped = remaining[least(scores)]
@@ -119,8 +120,9 @@ def schedule(cell_types: tuple[CellType, ...], interval: int) -> tuple[list[Even
     more (S1–S5: 81, with events at 0, 5, … 75 and 80), as in the original. With an interval of 1 the first formula puts
     the last two events on one epoch; both are carried out, where the original leaves an edge undecided.
     """
-    operation_events = max(len(cell.edges) for cell in cell_types)
-    topology_events = max(len(cell.choosing_nodes) for cell in cell_types)
+    turns = groups(cell_types)
+    operation_events = max(sum(len(cell.choosing_edges) for cell in group) for group in turns)
+    topology_events = max(sum(len(cell.choosing_nodes) for cell in group) for group in turns)
     count = operation_events + topology_events
     epochs = max(1, interval * (count - 1) + (1 if topology_events else 0))
     events = [
@@ -130,7 +132,12 @@ def schedule(cell_types: tuple[CellType, ...], interval: int) -> tuple[list[Even
     return events[:-1] + [events[-1]._replace(epoch=epochs - 1)], epochs
 
 
-def pick(undecided: list[int], order: EdgeOrder, generator: torch.Generator) -> int:
+def groups(cell_types: tuple[CellType, ...]) -> list[list[CellType]]:
+    """The cell types that take turns at events, together; usually each is alone."""
+    return [list(group) for _, group in groupby(cell_types, key=lambda cell: cell.group or cell.name)]
+
+
+def pick(undecided: Sequence[Any], order: EdgeOrder, generator: torch.Generator) -> Any:
     """The undecided edge (or node) that is decided next."""
     if order == "order":
         return undecided[0]
@@ -148,7 +155,7 @@ def select(
     saver: Saver,
     interval: int = 5,
     order: EdgeOrder = "random",
-    describe: Callable[[SupernetTraining], dict[str, Any]] = lambda training: {},
+    describe: Callable[[Any], dict[str, Any]] = lambda training: {},
 ) -> Decisions:
     """Decide every edge and tune in between, from the training's present epoch on.
 
@@ -193,16 +200,16 @@ def select_at_once(
 def _carry_out(
     due: list[Event], count: int, training: SupernetTraining, rule: SelectionRule, saver: Saver, order: EdgeOrder
 ) -> None:
-    """Carry out the due events, out of `count`: at each, every cell type decides one edge or node, if any is left."""
-    turns = [(event, cell_type) for event in due for cell_type in training.supernet.cell_types]
-    for event, cell_type in turns[training.begin_epoch().decisions :]:
-        if event.kind == "operation":
-            undecided, decide = training.decisions.undecided_edges(cell_type), _decide_operation
-        else:
-            undecided, decide = training.decisions.undecided_nodes(cell_type), _decide_edges
+    """Carry out the due events, out of `count`: at each, every group decides one edge or node, if any is left."""
+    turns = [(event, group) for event in due for group in groups(training.supernet.cell_types)]
+    for event, group in turns[training.begin_epoch().decisions :]:
+        is_operation = event.kind == "operation"
+        find = training.decisions.undecided_edges if is_operation else training.decisions.undecided_nodes
+        decide = _decide_operation if is_operation else _decide_edges
+        undecided = [(cell_type, each) for cell_type in group for each in find(cell_type)]
         if undecided:
             training.synchronise()
-            chosen = pick(undecided, order, training.generators["order"])
+            cell_type, chosen = pick(undecided, order, training.generators["order"])
             saver.experiment.log.info("event %d/%d", event.index + 1, count)
             decide(event, training, rule, saver.experiment, cell_type, chosen)
         training.begin_epoch().decisions += 1
@@ -220,7 +227,7 @@ def _decide_operation(
     choice = rule.operation(training.architect, training.decisions, cell_type, edge)
     training.decisions = training.decisions.with_operation(cell_type.name, edge, choice.operation)
     names = cell_type.operations[edge]
-    label, kept = edge_label(cell_type, edge), names[choice.operation]
+    label, kept = cell_type.edge_label(edge), names[choice.operation]
     _log_scores(experiment, f"{label}: {choice.measured}", names, choice.scores)
     experiment.log.info("%s keeps %s", label, kept)
     if kept == "none":
@@ -242,12 +249,12 @@ def _decide_edges(
     training.decisions = training.decisions.with_edges(cell_type.name, node, choice.kept)
     rounds = []
     for edges, scores, dropped in choice.rounds or []:
-        labels = [edge_label(cell_type, edge) for edge in edges]
-        _log_scores(experiment, f"{cell_type.name} node {node}: supernet without …", labels, scores)
-        experiment.log.info("%s node %d drops %s", cell_type.name, node, edge_label(cell_type, dropped))
+        labels = [cell_type.edge_label(edge) for edge in edges]
+        _log_scores(experiment, f"{cell_type.node_label(node)}: supernet without …", labels, scores)
+        experiment.log.info("%s drops %s", cell_type.node_label(node), cell_type.edge_label(dropped))
         rounds.append({"edges": list(edges), "dropped": dropped, **_columns(scores)})
-    kept = ", ".join(edge_label(cell_type, edge) for edge in choice.kept)
-    experiment.log.info("%s node %d keeps %s", cell_type.name, node, kept)
+    kept = ", ".join(cell_type.edge_label(edge) for edge in choice.kept)
+    experiment.log.info("%s keeps %s", cell_type.node_label(node), kept)
     values = {"event": event.index, "cell_type": cell_type.name, "node": node, "kept": list(choice.kept)}
     experiment.record("topology_event", values | {"rounds": rounds}, epoch=training.epoch)
 
@@ -284,29 +291,24 @@ def _drop_surplus(training: SupernetTraining, experiment: Experiment, cell_type:
     kept = tuple(edge for edge in cell_type.incoming[node] if edge in decided)
     if len(kept) == cell_type.inputs_kept:
         training.decisions = training.decisions.with_edges(cell_type.name, node, kept)
-        labels = ", ".join(edge_label(cell_type, edge) for edge in kept)
-        experiment.log.info("%s node %d keeps %s", cell_type.name, node, labels)
+        labels = ", ".join(cell_type.edge_label(edge) for edge in kept)
+        experiment.log.info("%s keeps %s", cell_type.node_label(node), labels)
 
 
 # The log ---------------------------------------------------------------------------------------------------------
 
 
-def edge_label(cell_type: CellType, edge: int) -> str:
-    """For example 'normal edge 5 (3<-1)'."""
-    return f"{cell_type.name} edge {edge} ({cell_type.edges[edge].target}<-{cell_type.edges[edge].source})"
-
-
 def _log_scores(experiment: Experiment, title: str, labels: Sequence[str], scores: Scores | None) -> None:
     if scores is None:
         return
-    width = max(len(label) for label in labels)
+    width, columns = max(len(label) for label in labels), _columns(scores)
     experiment.log.info("%s", title)
-    experiment.log.info("  %-*s%s", width, "", "".join(f"  {name:>10}" for name in scores[0]._fields))
-    for label, measured in zip(labels, scores, strict=True):
+    experiment.log.info("  %-*s%s", width, "", "".join(f"  {name:>10}" for name in columns))
+    for label, measured in zip(labels, zip(*columns.values(), strict=True), strict=True):
         experiment.log.info("  %-*s%s", width, label, "".join(f"  {value:10.5f}" for value in measured))
 
 
 def _columns(scores: Scores | None) -> dict[str, list[float]]:
-    if scores is None:
-        return {}
-    return {name: [getattr(measured, name) for measured in scores] for name in scores[0]._fields}
+    """The scores by quantity, without those that are not measured (NaN)."""
+    columns = {name: [getattr(one, name) for one in scores] for name in scores[0]._fields} if scores else {}
+    return {name: values for name, values in columns.items() if not all(map(math.isnan, values))}

@@ -4,58 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from sys import intern
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from darts_pt.cell_type import CellType, Edge
 from darts_pt.hyperparameters import Precision
 from darts_pt.run.device import autocast
 
+__all__ = [
+    "ActiveOperations",
+    "Alpha",
+    "CellType",
+    "Decisions",
+    "Edge",
+    "MixingWeights",
+    "Supernet",
+    "direct",
+    "fixed_by",
+    "initial_alpha",
+]
+
 Alpha = dict[str, Tensor]
 """Architecture parameters: cell type name -> float tensor [edges, operations]."""
-
-
-@dataclass(frozen=True)
-class Edge:
-    """A directed edge of a cell's graph; nodes are numbered from the cell's first input on."""
-
-    source: int
-    target: int
-
-
-@dataclass(frozen=True)
-class CellType:
-    """One kind of cell: its graph and the candidate operations of every edge. Cells of one type share alpha.
-
-    Attributes:
-        name: the key of this type in alpha, mixing weights and decisions.
-        edges: the edges, grouped by target, in the order of alpha's rows.
-        operations: for every edge, the candidate operations in the order of alpha's columns.
-        inputs_kept: how many incoming edges a node keeps in the final architecture; None keeps all.
-    """
-
-    name: str
-    edges: tuple[Edge, ...]
-    operations: tuple[tuple[str, ...], ...]
-    inputs_kept: int | None = None
-
-    @cached_property
-    def incoming(self) -> dict[int, tuple[int, ...]]:
-        """Node -> the indices of the edges that enter it."""
-        nodes: dict[int, tuple[int, ...]] = {}
-        for index, edge in enumerate(self.edges):
-            nodes[edge.target] = (*nodes.get(edge.target, ()), index)
-        return nodes
-
-    @cached_property
-    def choosing_nodes(self) -> tuple[int, ...]:
-        """The nodes that have more incoming edges than they may keep: those a topology event decides."""
-        if self.inputs_kept is None:
-            return ()
-        return tuple(node for node, edges in self.incoming.items() if len(edges) > self.inputs_kept)
 
 
 @dataclass(frozen=True)
@@ -83,7 +57,7 @@ class Decisions:
     def undecided_edges(self, cell_type: CellType) -> list[int]:
         """The edges that have no operation yet and were not dropped, ascending."""
         decided = self.operations.get(cell_type.name, {}).keys() | self.dropped_edges(cell_type)
-        return [edge for edge in range(len(cell_type.edges)) if edge not in decided]
+        return [edge for edge in cell_type.choosing_edges if edge not in decided]
 
     def undecided_nodes(self, cell_type: CellType) -> list[int]:
         """The nodes whose incoming edges are still to be chosen, ascending."""
@@ -283,6 +257,22 @@ class Supernet(nn.Module):
     def forward(self, images: Tensor, mixing: MixingWeights) -> Tensor:
         """Class logits [batch, classes] of normalised images [batch, 3, height, width]."""
         raise NotImplementedError
+
+    def weights(self) -> list[nn.Parameter]:
+        """The parameters that training steps: not those that are frozen."""
+        return [weight for weight in self.parameters() if weight.requires_grad]
+
+    def loss(self, outputs: Any, targets: Any) -> Tensor:
+        """The mean loss of a batch, which weights and alpha minimise."""
+        return F.cross_entropy(outputs, targets)
+
+    def correct(self, outputs: Any, targets: Any) -> Tensor:
+        """The number of correct predictions in a batch; NaN where predictions are neither right nor wrong."""
+        return (outputs.argmax(dim=1) == targets).sum()
+
+    def size(self, targets: Any) -> int:
+        """The number of samples in a batch."""
+        return len(targets)
 
     def generators(self) -> tuple[torch.Generator, ...]:
         """Where :meth:`forward` draws random numbers from."""

@@ -1,33 +1,28 @@
-"""The training of a supernet: the halves of the data, bilevel steps, evaluations, and the state for checkpoints."""
+"""The training of a supernet: bilevel steps, evaluations, and the state for checkpoints.
+
+Where its batches come from is said by a class derived from :class:`SupernetTraining`.
+"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from darts_pt.architect import Architect, Batch, bilevel_step
-from darts_pt.data.batches import in_batches, random_batch_indices, shuffled
-from darts_pt.data.data_set import DataSet
-from darts_pt.hyperparameters import WeightOptions
+from darts_pt.hyperparameters import Criterion, WeightOptions
 from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.device import Generators
-from darts_pt.run.epoch import EpochProgress, FiniteGuard, Metrics, StepResult
-from darts_pt.run.errors import ArgumentError, UserError
+from darts_pt.run.epoch import EpochProgress, FiniteGuard, Judged, Metrics, StepResult
+from darts_pt.run.errors import UserError
 from darts_pt.run.processes import SINGLE_PROCESS
 from darts_pt.supernet import Decisions, MixingWeights, Supernet
 
-
-class Halves(NamedTuple):
-    """Indices [n] (int64, on the device) of the two halves of the training set."""
-
-    train: Tensor
-    valid: Tensor
+TUNING_FRACTION = 0.1
+"""The constant learning rate of tuning, as a fraction of the search's initial one."""
 
 
 def sgd(supernet: Supernet, options: WeightOptions, learning_rate: float | None = None) -> torch.optim.SGD:
@@ -39,13 +34,15 @@ def sgd(supernet: Supernet, options: WeightOptions, learning_rate: float | None 
     )
 
 
-def cosine(optimizer: torch.optim.SGD, options: WeightOptions, epochs: int) -> torch.optim.lr_scheduler.LRScheduler:
+def cosine(
+    optimizer: torch.optim.Optimizer, options: WeightOptions, epochs: int
+) -> torch.optim.lr_scheduler.LRScheduler:
     """Cosine annealing per epoch from the initial learning rate to the minimum."""
     return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, float(epochs), eta_min=options.learning_rate_min)  # type: ignore[arg-type]
 
 
 class SupernetTraining:
-    """A supernet, its alpha, its data and everything else that changes from step to step.
+    """A supernet, its alpha, its batches and everything else that changes from step to step.
 
     Attributes:
         decisions: the decisions of the selection so far.
@@ -55,45 +52,27 @@ class SupernetTraining:
 
     Args:
         scheduler: None for tuning at a constant learning rate.
-        fast: one batch per epoch and evaluation, for a quick trial.
-
-    Raises:
-        ArgumentError: a batch is larger than a half.
     """
 
     def __init__(
         self,
         architect: Architect,
-        data: DataSet,
-        halves: Halves,
         generators: Generators,
         options: WeightOptions,
-        weight_optimizer: torch.optim.SGD,
+        weight_optimizer: torch.optim.Optimizer,
         scheduler: torch.optim.lr_scheduler.LRScheduler | None = None,
-        fast: bool = False,
     ) -> None:
-        smallest = min(len(halves.train), len(halves.valid))
-        if options.batch_size > smallest:
-            raise ArgumentError(
-                "batch_size",
-                f"expected at most {smallest}, the images in a half of the training set, got {options.batch_size}; or use "
-                "another train_portion",
-            )
         self.architect = architect
         self.supernet = architect.supernet
-        self.data = data
-        self.halves = halves
         self.generators = generators
         self.options = options
         self.weight_optimizer = weight_optimizer
         self.scheduler = scheduler
-        self.fast = fast
         self.decisions = Decisions()
         self.epoch = 0
         self.progress: EpochProgress | None = None
         self.between_batches: Callable[[], None] = lambda: None
         self.ranks = SINGLE_PROCESS
-        self.dtype = next(self.supernet.parameters()).dtype
 
     @property
     def guard(self) -> FiniteGuard:
@@ -101,49 +80,41 @@ class SupernetTraining:
 
     # Batches -----------------------------------------------------------------------------------------------------
 
-    def batch(self, indices: Tensor) -> Batch:
-        """The training images `indices`, augmented and normalised."""
-        return self.data.batch(self.data.train, indices, self.data.augmentation, self.generators, self.dtype)
+    def batch(self, chosen: Any) -> Batch:
+        """The batch that a step gets for what :meth:`search_batches` or :meth:`tuning_batches` yields."""
+        raise NotImplementedError
 
-    def search_batches(self) -> tuple[int, Iterator[Tensor]]:
-        """The number of steps in an epoch of search, and the indices of the remaining batches.
+    def search_batches(self) -> tuple[int | None, Iterator[Any]]:
+        """The number of steps in an epoch of search (None if unknown), and the remaining batches."""
+        raise NotImplementedError
 
-        There are as many steps as in a pass over the train half, but each batch is drawn from all of it, as in the
-        original.
-        """
-        steps = 1 if self.fast else math.ceil(len(self.halves.train) / self.options.batch_size)
-        half, size, stream = self.halves.train, self.options.batch_size, self.generators["batches"]
-        done = self.begin_epoch().steps
-        return steps, (random_batch_indices(half, size, stream) for _ in range(steps - done))
+    def tuning_batches(self) -> tuple[int | None, Iterator[Any]]:
+        """The number of steps in a tuning epoch, a pass over the train half, and the remaining batches."""
+        raise NotImplementedError
 
-    def tuning_batches(self) -> tuple[int, Iterator[Tensor]]:
-        """The number of steps in a tuning epoch, a pass over the train half, and the indices of the remaining batches."""
-        progress = self.begin_epoch()
-        if progress.order is None:
-            progress.order = shuffled(self.halves.train, self.generators["batches"])
-        batches = self._in_batches(progress.order)
-        return len(batches), iter(batches[progress.steps :])
+    def random_train_batch(self) -> Batch:
+        """A batch of the train half."""
+        raise NotImplementedError
+
+    def random_valid_batch(self) -> Batch:
+        """A batch of the valid half, for alpha's step."""
+        raise NotImplementedError
+
+    def tuning_pass(self) -> Iterable[Any]:
+        """A pass over the train half that does not count as an epoch."""
+        raise NotImplementedError
 
     def valid_batches(self) -> Iterator[Batch]:
-        """A pass over the valid half in random order, with the training augmentation, as in the original."""
-        return self._pass(self.halves.valid)
+        """A pass over the valid half."""
+        raise NotImplementedError
 
     def train_batches(self) -> Iterator[Batch]:
-        """A pass over the train half, like that over the valid half."""
-        return self._pass(self.halves.train)
+        """A pass over the train half."""
+        raise NotImplementedError
 
     def test_batches(self) -> Iterator[Batch]:
-        """A pass over the test set, without augmentation."""
-        images = self.data.test
-        chunks = self._in_batches(torch.arange(len(images.labels), device=images.labels.device))
-        return self._checked(self.data.batch(images, chunk, None, self.generators, self.dtype) for chunk in chunks)
-
-    def _pass(self, half: Tensor) -> Iterator[Batch]:
-        chunks = self._in_batches(shuffled(half, self.generators["batches"]))
-        return self._checked(self.batch(chunk) for chunk in chunks)
-
-    def _in_batches(self, order: Tensor) -> list[Tensor]:
-        return in_batches(order, self.options.batch_size)[: 1 if self.fast else None]
+        """A pass over the test set."""
+        raise NotImplementedError
 
     def _checked(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         for batch in batches:
@@ -157,16 +128,13 @@ class SupernetTraining:
         self.progress = self.progress or EpochProgress()
         return self.progress
 
-    def step(self, indices: Tensor) -> StepResult | None:
-        """One bilevel step on the training images `indices` and a random batch of the valid half."""
-        valid_batch = None
-        if self.architect.uses_valid_batches:
-            drawn = random_batch_indices(self.halves.valid, self.options.batch_size, self.generators["batches"])
-            valid_batch = self.batch(drawn)
+    def step(self, chosen: Any) -> StepResult | None:
+        """One bilevel step on a batch of the train half and a random one of the valid half."""
+        valid_batch = self.random_valid_batch() if self.architect.uses_valid_batches else None
         return bilevel_step(
             self.architect,
             self.weight_optimizer,
-            self.batch(indices),
+            self.batch(chosen),
             valid_batch,
             self.decisions,
             self.options.grad_clip,
@@ -174,8 +142,8 @@ class SupernetTraining:
 
     def tune(self) -> None:
         """One pass of bilevel steps over the train half, without logging or saving."""
-        for indices in self._in_batches(shuffled(self.halves.train, self.generators["batches"])):
-            self.step(indices)
+        for chosen in self.tuning_pass():
+            self.step(chosen)
 
     def end_epoch(self) -> None:
         """Step the learning rate and count the epoch; call it after the evaluations."""
@@ -191,7 +159,7 @@ class SupernetTraining:
     def evaluate(self, batches: Iterable[Batch]) -> Metrics:
         """Accuracy and loss of the supernet in eval mode under its present mixing weights."""
         self.supernet.eval()
-        return evaluate(self.supernet, self.architect.mixing(self.decisions), batches)
+        return evaluate(self.supernet, self.architect.mixing(self.decisions), batches)  # type: ignore[return-value]
 
     # Saving ------------------------------------------------------------------------------------------------------
 
@@ -218,7 +186,7 @@ class SupernetTraining:
         if self.scheduler and checkpoint.get("scheduler") is not None:
             checkpoints.load_scheduler(self.scheduler, checkpoint["scheduler"], path)
         self.epoch = checkpoints.epoch_of(checkpoint, path)
-        self.progress = EpochProgress.in_checkpoint(checkpoint, path, self.halves.train.device)
+        self.progress = EpochProgress.in_checkpoint(checkpoint, path, self.generators.device)
         self.guard.skipped = int(checkpoints.number_in(checkpoint, "skipped", path))
         if "generators" in checkpoint:
             self.generators.restore(checkpoint["generators"])
@@ -262,24 +230,32 @@ class SupernetTraining:
 
 
 @torch.no_grad()
-def evaluate(supernet: Supernet, mixing: MixingWeights, batches: Iterable[Batch]) -> Metrics:
-    """Accuracy and loss over all images of `batches`, in the mode (train or eval) that the supernet is in.
+def evaluate(
+    supernet: Supernet, mixing: MixingWeights, batches: Iterable[Batch], criterion: Criterion = "acc"
+) -> Metrics | Judged:
+    """Means over all samples of `batches`, in the mode (train or eval) that the supernet is in.
+
+    Args:
+        criterion: if a function, its mean is measured too.
 
     Raises:
         ValueError: `batches` is empty.
     """
 
-    def forward(images: Tensor, *tensors: Tensor) -> tuple[Tensor]:
-        return (supernet(images, mixing.with_tensors(tensors)),)
+    def forward(inputs: Any, *tensors: Tensor) -> tuple[Any]:
+        return (supernet(inputs, mixing.with_tensors(tensors)),)
 
-    total, correct, loss = 0, None, None
-    for images, labels in batches:
-        (logits,) = supernet.run_pass("forward", forward, [images], mixing)
-        batch_loss = F.cross_entropy(logits, labels).double() * len(labels)
-        batch_correct = (logits.argmax(dim=1) == labels).sum()
-        loss = batch_loss if loss is None else loss + batch_loss
-        correct = batch_correct if correct is None else correct + batch_correct
-        total += len(labels)
-    if loss is None or correct is None:
+    total, sums = 0, None
+    for inputs, targets in batches:
+        (outputs,) = supernet.run_pass("forward", forward, [inputs], mixing)
+        size = supernet.size(targets)
+        measured = [supernet.correct(outputs, targets).double(), supernet.loss(outputs, targets).double() * size]
+        if callable(criterion):
+            measured.append(torch.as_tensor(criterion(outputs, targets)).double() * size)
+        sums = measured if sums is None else [one + other for one, other in zip(sums, measured, strict=True)]
+        total += size
+    if sums is None:
         raise ValueError("there is no batch to evaluate")
-    return Metrics(100.0 * correct.item() / total, loss.item() / total)
+    correct, *means = (value.item() for value in sums)
+    kind = Judged if callable(criterion) else Metrics
+    return kind(100.0 * correct / total, *(value / total for value in means))

@@ -21,7 +21,7 @@ from darts_pt.methods import METHODS
 from darts_pt.run.device import Generators, pick_device
 from darts_pt.run.experiment import Experiment
 from darts_pt.run.processes import one_process
-from darts_pt.search import search
+from darts_pt.search_loop import search
 from darts_pt.selection import decide_during_search, first_decision
 from darts_pt.selections.magnitude import MagnitudeRule
 from darts_pt.space import Search, SearchSpace

@@ -22,6 +22,7 @@ from darts_pt.commands.supernets import (
     saver_of,
     supernet_training,
 )
+from darts_pt.image_training import ImageTraining
 from darts_pt.methods import METHODS
 from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.config import options_of
@@ -29,14 +30,11 @@ from darts_pt.run.device import Generators, pick_device
 from darts_pt.run.errors import UserError, listed
 from darts_pt.run.processes import joined
 from darts_pt.run.saver import Saver
-from darts_pt.search import search
+from darts_pt.search_loop import search
 from darts_pt.selection import Criteria, decide_during_search, select, select_at_once
 from darts_pt.selections import SELECTIONS
 from darts_pt.space import SPACES, SearchSpace, Selection
-from darts_pt.training import SupernetTraining, cosine, sgd
-
-TUNING_FRACTION = 0.1
-"""The constant learning rate of tuning, as a fraction of the search's initial one."""
+from darts_pt.training import TUNING_FRACTION, cosine, sgd
 
 
 class Searched(NamedTuple):
@@ -50,7 +48,7 @@ class Searched(NamedTuple):
         epochs: of the whole search; None if unknown (the original's checkpoints).
     """
 
-    training: SupernetTraining
+    training: ImageTraining
     options: Any
     folder: Path
     path: Path

@@ -19,6 +19,7 @@ from darts_pt.data.data_set import DataSet
 from darts_pt.data.halves import halves
 from darts_pt.data.sources import load
 from darts_pt.hyperparameters import Precision
+from darts_pt.image_training import Halves, ImageTraining
 from darts_pt.kernels.passes import replayed
 from darts_pt.methods import METHODS
 from darts_pt.run import checkpoint as checkpoints
@@ -34,7 +35,7 @@ from darts_pt.run.saver import Saveable, Saver
 from darts_pt.run.silent import SilentExperiment
 from darts_pt.space import SearchSpace
 from darts_pt.supernet import Decisions, initial_alpha
-from darts_pt.training import Halves, SupernetTraining, sgd
+from darts_pt.training import sgd
 
 CUTOUT_IMAGE = 32
 """Side of images for which --cutout_length holds; in proportion for others, or 16 pixels would wipe out digits."""
@@ -50,7 +51,7 @@ class Selected(NamedTuple):
 
 def supernet_training(
     space: SearchSpace[Any, Any], options: SupernetOptions, data: DataSet, generators: Generators, halves_seed: int
-) -> SupernetTraining:
+) -> ImageTraining:
     """A training of a fresh supernet of the space."""
     precision: Precision = not_none(options.precision)
     use_precision(precision)
@@ -70,7 +71,7 @@ def supernet_training(
         supernet.run_pass = replayed(supernet, generators.device, method.not_replayable)
     alpha = initial_alpha(supernet.cell_types, generators["alpha"], generators.device, dtype_of(precision))
     architect: Architect = method.load()(supernet, alpha, options, settings, generators)
-    return SupernetTraining(
+    return ImageTraining(
         architect,
         data,
         Halves(*halves(data, not_none(options.train_portion), halves_seed)),
@@ -81,7 +82,7 @@ def supernet_training(
     )
 
 
-def describe(space: SearchSpace[Any, Any], experiment: Experiment, training: SupernetTraining) -> dict[str, Any]:
+def describe(space: SearchSpace[Any, Any], experiment: Experiment, training: ImageTraining) -> dict[str, Any]:
     """The record after each epoch: genotype, mixing weights, true accuracies."""
     mixing = training.architect.mixing(training.decisions)
     genotype = training.supernet.genotype(mixing)
@@ -105,7 +106,7 @@ def _in_words(known: dict[str, Any]) -> str:
 
 
 def finish(
-    space: SearchSpace[Any, Any], training: SupernetTraining, experiment: Experiment, valid: Metrics | None
+    space: SearchSpace[Any, Any], training: ImageTraining, experiment: Experiment, valid: Metrics | None
 ) -> Selected:
     """Write and log the genotype."""
     genotype = training.supernet.genotype(training.architect.mixing(training.decisions))

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 
 from darts_pt.run.errors import ArgumentError
 
@@ -25,22 +26,24 @@ class BatchNorm2d(nn.BatchNorm2d):
 
 @contextmanager
 def frozen_statistics(supernet: nn.Module) -> Iterator[None]:
-    """Train mode (batch statistics) that leaves the running statistics as they are.
+    """Norms in train mode (batch statistics) that leave their running statistics as they are; the rest in eval mode, so
+    that nothing is dropped out.
 
     The original scores in train mode too, but its running statistics move while it does. Decisions do not depend on
     them; the accuracies logged in eval mode do, so here they are left alone.
     """
     was_training = supernet.training
-    norms = [module for module in supernet.modules() if isinstance(module, nn.BatchNorm2d)]
-    momenta = [norm.momentum for norm in norms]
-    supernet.train()
+    norms = [module for module in supernet.modules() if isinstance(module, _NormBase)]
+    before = [(norm.momentum, norm.track_running_stats) for norm in norms]
+    supernet.eval()
     for norm in norms:
-        norm.momentum = 0.0
+        norm.train()
+        norm.momentum, norm.track_running_stats = 0.0, False  # The second is for the norms of torch.
     try:
         yield
     finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
+        for norm, (momentum, tracks) in zip(norms, before, strict=True):
+            norm.momentum, norm.track_running_stats = momentum, tracks
         supernet.train(was_training)
 
 

@@ -17,7 +17,6 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from darts_pt.architect import Architect, Batch, WeightStep
 from darts_pt.kernels.mixed import frozen_statistics
@@ -49,7 +48,7 @@ class SecondOrder(Architect):
 
     def unrolled_gradient(self, batch: Batch, decisions: Decisions, weight_step: WeightStep) -> list[Tensor]:
         """The gradient by alpha of the valid loss after the coming weight step."""
-        weights: list[Tensor] = list(self.supernet.parameters())
+        weights: list[Tensor] = [*self.supernet.weights()]
         learning_rate = weight_step.optimizer.param_groups[0]["lr"]
         with frozen_statistics(self.supernet), _kept(weights):
             update = self._update(weight_step, decisions, weights)
@@ -84,7 +83,7 @@ class SecondOrder(Architect):
 
     def _gradients(self, batch: Batch, decisions: Decisions, by: list[Tensor]) -> Sequence[Tensor]:
         images, labels = batch
-        loss = F.cross_entropy(self.supernet(images, self.alpha_weights(decisions)), labels)
+        loss = self.supernet.loss(self.supernet(images, self.alpha_weights(decisions)), labels)
         return torch.autograd.grad(loss, by, allow_unused=True, materialize_grads=True)
 
 

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from darts_pt.architect import Batch
 from darts_pt.methods import Method, Option
@@ -65,7 +64,7 @@ class Adversarial(RandomSmoothing):
         images, labels = batch
         with torch.no_grad():
             mixing = fixed_by(decisions, self.supernet.cell_types, values).computed()
-            return F.cross_entropy(self.supernet(images, mixing), labels)
+            return self.supernet.loss(self.supernet(images, mixing), labels)
 
     def _gradients(self, values: Mapping[str, Tensor], batch: Batch, decisions: Decisions) -> dict[str, Tensor]:
 

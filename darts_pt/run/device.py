@@ -130,6 +130,10 @@ class Generators:
             self._streams[name] = torch.Generator(device).manual_seed(stream_seed(self.seed, name))
         return self._streams[name]
 
+    def adopt(self, name: str, generator: torch.Generator) -> None:
+        """Let a generator that belongs to someone else be the stream of this name."""
+        self._streams[name] = generator
+
     def state(self) -> dict[str, Tensor]:
         """Name -> state (uint8 tensor on the CPU) of every stream used so far, for a checkpoint."""
         return {name: self._streams[name].get_state() for name in sorted(self._streams)}

@@ -16,10 +16,30 @@ from darts_pt.run.checkpoint import one_line_error
 
 
 class Metrics(NamedTuple):
-    """Means over images: accuracy in percent, cross-entropy loss in nats."""
+    """Means over images: accuracy in percent (NaN where it is not measured), cross-entropy loss in nats."""
 
     accuracy: float
     loss: float
+
+    def measured(self) -> dict[str, float]:
+        """The numbers by name, without an accuracy that is not measured."""
+        only_loss = math.isnan(self.accuracy) and not math.isnan(self.loss)
+        return {"loss": self.loss} if only_loss else self._asdict()
+
+    def __str__(self) -> str:
+        return (
+            f"{self.accuracy:.2f} % (loss {self.loss:.4f})"
+            if "accuracy" in self.measured()
+            else f"loss {self.loss:.4f}"
+        )
+
+
+class Judged(NamedTuple):
+    """The same, and the mean of a criterion that the user gave."""
+
+    accuracy: float
+    loss: float
+    criterion: float
 
 
 class StepResult(NamedTuple):

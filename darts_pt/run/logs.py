@@ -32,15 +32,15 @@ class Logs:
     does not stop it.
     """
 
-    def __init__(self, path: Path, logger: logging.Logger) -> None:
+    def __init__(self, path: Path | None, logger: logging.Logger, screen: bool = True) -> None:
         """`logger`: its handlers show whether another open log already writes to the screen."""
-        file = _LogFile(path, encoding="utf-8")
-        file.setFormatter(_Formatter("%(asctime)s %(message)s"))
-        self._handlers: list[logging.Handler] = [file]
-        screen = _ScreenHandler()
-        screen.setFormatter(_Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-        if not any(isinstance(other, _ScreenHandler) for other in logger.handlers):
-            self._handlers.append(screen)
+        self._handlers: list[logging.Handler] = []
+        if path is not None:
+            self._handlers.append(_LogFile(path, encoding="utf-8"))
+            self._handlers[0].setFormatter(_Formatter("%(asctime)s %(message)s"))
+        if screen and not any(isinstance(other, _ScreenHandler) for other in logger.handlers):
+            self._handlers.append(_ScreenHandler())
+            self._handlers[-1].setFormatter(_Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
         for handler in self._handlers:
             for name in PACKAGES:
                 package = logging.getLogger(name)

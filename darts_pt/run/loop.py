@@ -15,29 +15,30 @@ class Trainable(Saveable, Protocol):
         ...
 
 
-def train_epoch(training: Trainable, steps: int, batches: Iterable[Any], saver: Saver, description: str) -> Metrics:
-    """Train on the remaining batches of an epoch of `steps` steps; after each the run can be saved and stopped."""
+def train_epoch(
+    training: Trainable, steps: int | None, batches: Iterable[Any], saver: Saver, description: str
+) -> Metrics:
+    """Train on the remaining batches of an epoch of `steps` steps (None: unknown); after each the run can stop."""
     progress, log = training.begin_epoch(), saver.experiment.log
     with saver.dump_at_nan():
-        for batch in saver.experiment.progress(batches, description, steps - progress.steps):
+        for batch in saver.experiment.progress(batches, description, steps and steps - progress.steps):
             skipped = training.guard.skipped
             progress.add(training.step(batch))
             if training.guard.skipped > skipped:
                 log.warning("skipped a step with a NaN or infinite loss or gradient; %d so far", training.guard.skipped)
             if progress.steps % saver.report_freq == 0:
-                so_far = progress.metrics()
-                log.info(
-                    "%s step %d/%d: train loss %.4f accuracy %.2f %%",
-                    description, progress.steps, steps, so_far.loss, so_far.accuracy,
-                )  # fmt: skip
+                so_far = progress.metrics().measured()
+                accuracy = f" accuracy {so_far['accuracy']:.2f} %" if "accuracy" in so_far else ""
+                step = f"{progress.steps}/{steps}" if steps else str(progress.steps)
+                log.info("%s step %s: train loss %.4f%s", description, step, so_far["loss"], accuracy)
             saver.safe_point()
     return progress.metrics()
 
 
 def log_metrics(saver: Saver, description: str, measured: Mapping[str, Metrics]) -> dict[str, float]:
     """Log accuracies and losses in one line; returns their entries in metrics.jsonl."""
-    parts = [f"{name} {accuracy:.2f} % (loss {loss:.4f})" for name, (accuracy, loss) in measured.items()]
+    parts = [f"{name} {metrics}" for name, metrics in measured.items()]
     saver.experiment.log.info("%s: %s", description, ", ".join(parts))
     return {
-        f"{name}_{field}": value for name, metrics in measured.items() for field, value in metrics._asdict().items()
+        f"{name}_{field}": value for name, metrics in measured.items() for field, value in metrics.measured().items()
     }

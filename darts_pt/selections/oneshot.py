@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from darts_pt.architect import Architect
-from darts_pt.run.epoch import Metrics
+from darts_pt.hyperparameters import Criterion
+from darts_pt.run.epoch import Judged, Metrics
 from darts_pt.selection import Criteria, OperationChoice
 from darts_pt.selections import Option, Selection
 from darts_pt.selections.pt import PerturbationRule, least_important, score
@@ -46,26 +47,30 @@ class DiscretisationRule(PerturbationRule):
     def operation(self, architect: Architect, decisions: Decisions, cell_type: CellType, edge: int) -> OperationChoice:
         """Keep the operation that alone gives the best supernet; on ties the first."""
         operations = range(len(cell_type.operations[edge]))
-        scores = self._strengths([decisions.with_operation(cell_type.name, edge, kept) for kept in operations])
+        criterion = self.criteria.operations[cell_type.name]
+        scores = self._strengths(
+            [decisions.with_operation(cell_type.name, edge, kept) for kept in operations], criterion
+        )
         reverse = scores[::-1]  # least_important takes the last on ties.
-        best = len(scores) - 1 - least_important(reverse, self.criteria.operations[cell_type.name])
+        best = len(scores) - 1 - least_important(reverse, criterion)
         return OperationChoice(best, scores, "supernet with nothing but …")
 
-    def _strengths(self, candidates: list[Decisions]) -> list[Metrics]:
+    def _strengths(self, candidates: list[Decisions], criterion: Criterion) -> list[Metrics | Judged]:
         """Accuracy and loss of the supernet under each of `candidates`, after tuning."""
         supernet, architect, batches = self.training.supernet, self.training.architect, self.batch_source()
         if self.epochs == 0:
-            return score(supernet, map(architect.mixing, candidates), batches, self.ranks)
+            return score(supernet, map(architect.mixing, candidates), batches, self.ranks, criterion)
 
         def tuned(decisions: Decisions) -> tuple[float, ...]:
             with restored(self.training) as training:
                 training.decisions = decisions
                 for _ in range(self.epochs):
                     training.tune()
-                return tuple(score(supernet, [architect.mixing(decisions)], batches)[0])
+                return tuple(score(supernet, [architect.mixing(decisions)], batches, criterion=criterion)[0])
 
         # The random streams are restored too, so there is nothing to skip for candidates of other processes.
-        return [Metrics(*numbers) for numbers in self.ranks.spread(candidates, tuned)]
+        kind = Judged if callable(criterion) else Metrics
+        return [kind(*numbers) for numbers in self.ranks.spread(candidates, tuned)]
 
 
 @contextmanager

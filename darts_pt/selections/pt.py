@@ -6,14 +6,16 @@ The loop that decides edge by edge and tunes in between is Algorithm 1 in :mod:`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from darts_pt.architect import Architect, Batch
 from darts_pt.hyperparameters import Criterion
 from darts_pt.kernels.mixed import frozen_statistics
-from darts_pt.run.epoch import Metrics
+from darts_pt.run.epoch import Judged, Metrics
+from darts_pt.run.errors import UserError
 from darts_pt.run.processes import SINGLE_PROCESS, Ranks
 from darts_pt.selection import Criteria, EdgesChoice, OperationChoice, drop_least_important
 from darts_pt.selections import Selection
@@ -27,9 +29,13 @@ BatchSource = Callable[[], Iterable[Batch]]
 
 
 def score(
-    supernet: Supernet, candidates: Iterable[MixingWeights], batches: BatchSource, ranks: Ranks = SINGLE_PROCESS
-) -> list[Metrics]:
-    """The supernet's accuracy and loss on the valid half under each of `candidates`, with batch statistics.
+    supernet: Supernet,
+    candidates: Iterable[MixingWeights],
+    batches: BatchSource,
+    ranks: Ranks = SINGLE_PROCESS,
+    criterion: Criterion = "acc",
+) -> list[Metrics | Judged]:
+    """The supernet's accuracy, loss and criterion on the valid half under each of `candidates`, with batch statistics.
 
     With several processes each scores some of the candidates, with the same bits as one process: it also draws the batches
     of the other candidates, without computing on them.
@@ -40,8 +46,10 @@ def score(
             supernet.skip(images, candidate)
 
     with frozen_statistics(supernet):
-        measured = ranks.spread(candidates, lambda candidate: tuple(evaluate(supernet, candidate, batches())), skip)
-    return [Metrics(*numbers) for numbers in measured]
+        measured = ranks.spread(
+            candidates, lambda candidate: tuple(evaluate(supernet, candidate, batches(), criterion)), skip
+        )
+    return [(Judged if callable(criterion) else Metrics)(*numbers) for numbers in measured]
 
 
 def score_operations(
@@ -51,11 +59,12 @@ def score_operations(
     edge: int,
     batches: BatchSource,
     ranks: Ranks = SINGLE_PROCESS,
-) -> list[Metrics]:
+    criterion: Criterion = "acc",
+) -> list[Metrics | Judged]:
     """For each operation of `edge`: the supernet without it (Algorithm 1, the inner loop)."""
     operations = range(len(cell_type.operations[edge]))
     removals = [mixing.without_operation(cell_type.name, edge, operation) for operation in operations]
-    return score(supernet, removals, batches, ranks)
+    return score(supernet, removals, batches, ranks, criterion)
 
 
 def score_edges(
@@ -65,23 +74,30 @@ def score_edges(
     edges: Iterable[int],
     batches: BatchSource,
     ranks: Ranks = SINGLE_PROCESS,
-) -> list[Metrics]:
+    criterion: Criterion = "acc",
+) -> list[Metrics | Judged]:
     """For each of `edges`: the supernet without it."""
-    return score(supernet, [mixing.without_edge(cell_type.name, edge) for edge in edges], batches, ranks)
+    return score(supernet, [mixing.without_edge(cell_type.name, edge) for edge in edges], batches, ranks, criterion)
 
 
-def most_important(scores: list[Metrics], criterion: Criterion) -> int:
+def most_important(scores: Sequence[Metrics | Judged], criterion: Criterion) -> int:
     """The candidate whose removal hurts most: lowest accuracy or highest loss; on ties the first."""
     return min(range(len(scores)), key=lambda candidate: _quality(scores[candidate], criterion))
 
 
-def least_important(scores: list[Metrics], criterion: Criterion) -> int:
+def least_important(scores: Sequence[Metrics | Judged], criterion: Criterion) -> int:
     """The candidate whose removal hurts least: highest accuracy or lowest loss; on ties the last, as in the original."""
     return max(range(len(scores)), key=lambda candidate: (_quality(scores[candidate], criterion), candidate))
 
 
-def _quality(metrics: Metrics, criterion: Criterion) -> float:
-    return metrics.accuracy if criterion == "acc" else -metrics.loss
+def _quality(metrics: Metrics | Judged, criterion: Criterion) -> float:
+    quality = metrics[-1] if callable(criterion) else metrics.accuracy if criterion == "acc" else -metrics.loss
+    if math.isnan(quality):
+        raise UserError(
+            "the criterion is NaN on the valid half, so candidates cannot be compared: use another criterion, "
+            "or a supernet whose outputs are finite"
+        )
+    return quality
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,21 +125,22 @@ class PerturbationRule:
     def operation(self, architect: Architect, decisions: Decisions, cell_type: CellType, edge: int) -> OperationChoice:
         """Keep the operation whose removal hurts most."""
         mixing, batches = architect.mixing(decisions), self.batch_source()
-        scores = score_operations(architect.supernet, mixing, cell_type, edge, batches, self.ranks)
-        return OperationChoice(most_important(scores, self.criteria.operations[cell_type.name]), scores)
+        criterion = self.criteria.operations[cell_type.name]
+        scores = score_operations(architect.supernet, mixing, cell_type, edge, batches, self.ranks, criterion)
+        return OperationChoice(most_important(scores, criterion), scores)
 
     def edges(self, architect: Architect, decisions: Decisions, cell_type: CellType, node: int) -> EdgesChoice:
         """Drop the edge whose removal hurts least until as many remain as the node keeps.
 
         As in the original, an edge that was dropped in an earlier round is present again while the next is scored.
         """
-        mixing = architect.mixing(decisions)
+        mixing, criterion = architect.mixing(decisions), self.criteria.edges[cell_type.name]
 
-        def score_without(edges: tuple[int, ...]) -> list[Metrics]:
-            return score_edges(architect.supernet, mixing, cell_type, edges, self.batch_source(), self.ranks)
+        def score_without(edges: tuple[int, ...]) -> list[Metrics | Judged]:
+            return score_edges(architect.supernet, mixing, cell_type, edges, self.batch_source(), self.ranks, criterion)
 
-        def least(scores: list[Metrics]) -> int:
-            return least_important(scores, self.criteria.edges[cell_type.name])
+        def least(scores: Sequence[Metrics | Judged]) -> int:
+            return least_important(scores, criterion)
 
         return drop_least_important(cell_type, node, score_without, least)
 

@@ -14,11 +14,12 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from darts_pt.architect import Architect
-from darts_pt.data.batches import random_batch_indices
 from darts_pt.kernels.mixed import frozen_statistics
+from darts_pt.run.errors import UserError
 from darts_pt.run.processes import SINGLE_PROCESS, Ranks
 from darts_pt.selection import Criteria, EdgesChoice, OperationChoice, drop_least_important
 from darts_pt.selections import Option, Selection
@@ -84,8 +85,9 @@ class ZeroCostRule:
 
 def by_zero_cost(training: SupernetTraining, criteria: Criteria, settings: Mapping[str, Any]) -> ZeroCostRule:
     """The rule, with scores on one batch of the train half."""
-    indices = random_batch_indices(training.halves.train, training.options.batch_size, training.generators["batches"])
-    images, _ = training.batch(indices)
+    images, _ = training.random_train_batch()
+    if not isinstance(images, Tensor):
+        raise UserError(f"zero-cost-pt scores networks with one tensor as their input, not a {type(images).__name__}")
     score, seen = {"synflow": (synflow, images[:1]), "nwot": (nwot, images)}[settings["zero_cost_score"]]
     return ZeroCostRule(
         lambda supernet, mixing: score(supernet, mixing, seen),
@@ -112,8 +114,9 @@ def synflow(supernet: Supernet, mixing: MixingWeights, images: Tensor) -> float:
         weights = [
             weight
             for module in supernet.modules()
-            if not isinstance(module, nn.BatchNorm2d)
+            if not isinstance(module, _BatchNorm)
             for weight in module.parameters(recurse=False)
+            if weight.requires_grad
         ]
         total = supernet(ones, mixing).sum()
         gradients = torch.autograd.grad(total, weights, allow_unused=True)
@@ -136,7 +139,7 @@ def _linear(supernet: nn.Module) -> Iterator[None]:
             for weight in supernet.parameters():
                 weight.abs_()
             for norm in supernet.modules():
-                if isinstance(norm, nn.BatchNorm2d):
+                if isinstance(norm, _BatchNorm):
                     assert norm.running_mean is not None and norm.running_var is not None  # noqa: PT018
                     norm.running_mean.zero_()
                     norm.running_var.fill_(1.0 - norm.eps)

@@ -19,15 +19,15 @@ from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.errors import UserError
 from darts_pt.run.experiment import Experiment
 from darts_pt.run.saver import Saver
-from darts_pt.search import search
+from darts_pt.search_loop import search
 from darts_pt.supernet import Decisions, initial_alpha
-from darts_pt.training import SupernetTraining, evaluate
+from darts_pt.training import evaluate
 from nasbench201.supernet import NasBench201Supernet
 from sota.supernet import SotaSupernet
 from tests.helpers.toy import EVERY_EDGE, TWO_EDGES_EACH, toy_architect, toy_training, train_epoch
 
 
-def run(training: SupernetTraining, folder: Path, epochs: int, resume: bool = False, **arguments: Any) -> Path:
+def run(training: Any, folder: Path, epochs: int, resume: bool = False, **arguments: Any) -> Path:
     """Search in an experiment folder; the folder."""
     with (
         Experiment(folder, {"seed": 0}, resume=resume, tensorboard=False) as experiment,

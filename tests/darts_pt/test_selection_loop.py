@@ -14,7 +14,7 @@ from darts_pt.methods.blank import FixedAlpha
 from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.experiment import Experiment
 from darts_pt.run.saver import Saver
-from darts_pt.selection import EdgesChoice, OperationChoice, edge_label, select, select_at_once
+from darts_pt.selection import EdgesChoice, OperationChoice, select, select_at_once
 from darts_pt.selections.magnitude import MagnitudeRule
 from darts_pt.selections.pt import PerturbationRule
 from darts_pt.supernet import Decisions
@@ -206,7 +206,7 @@ def test_magnitude_at_once_decides_everything_without_training(
 def test_the_log_tells_every_score(few_digits: DataSet, tmp_path: Path) -> None:
     select_all(training_of(few_digits, TWO_EDGES_EACH), tmp_path / "run")
     log = (tmp_path / "run" / "log.txt").read_text()
-    assert edge_label(TWO_EDGES_EACH[0], 3) == "normal edge 3 (3<-1)"
+    assert TWO_EDGES_EACH[0].edge_label(3) == "normal edge 3 (3<-1)"
     assert "normal edge 3 (3<-1): supernet without …" in log
     assert "event 11/11" in log
     assert "normal node 4 drops" in log

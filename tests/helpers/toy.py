@@ -11,12 +11,13 @@ from darts_pt.architect import Architect
 from darts_pt.data.data_set import DataSet
 from darts_pt.data.halves import halves
 from darts_pt.hyperparameters import Criterion, WeightOptions
+from darts_pt.image_training import Halves, ImageTraining
 from darts_pt.kernels.mixed import BatchNorm2d
 from darts_pt.run.device import Generators, seeded
 from darts_pt.run.epoch import StepResult
 from darts_pt.selection import Criteria
 from darts_pt.supernet import ActiveOperations, CellType, Edge, MixingWeights, Supernet, initial_alpha
-from darts_pt.training import Halves, SupernetTraining, cosine, sgd
+from darts_pt.training import cosine, sgd
 
 EVERY_EDGE = (
     CellType("cell", (Edge(0, 1), Edge(0, 2), Edge(1, 2)), (("none", "skip_connect", "conv"),) * 3, inputs_kept=None),
@@ -108,12 +109,12 @@ def toy_training(
     epochs: int | None = 4,
     batch_size: int = 16,
     fast: bool = False,
-) -> SupernetTraining:
+) -> ImageTraining:
     """A toy supernet ready for a search of `epochs` epochs, or, with None, for tuning at a constant learning rate."""
     architect = toy_architect(cell_types, method, seed)
     options = WeightOptions(batch_size=batch_size)
     optimizer = sgd(architect.supernet, options)
-    return SupernetTraining(
+    return ImageTraining(
         architect,
         data,
         Halves(*halves(data, 0.5, seed)),
@@ -125,12 +126,12 @@ def toy_training(
     )
 
 
-def search_steps(training: SupernetTraining) -> Iterator[StepResult | None]:
+def search_steps(training: ImageTraining) -> Iterator[StepResult | None]:
     """The steps of an epoch of search; with recorded passes each result is good until the next."""
     return map(training.step, training.search_batches()[1])
 
 
-def train_epoch(training: SupernetTraining) -> list[StepResult | None]:
+def train_epoch(training: ImageTraining) -> list[StepResult | None]:
     """All steps of an epoch of search."""
     return list(search_steps(training))
 

@@ -20,6 +20,7 @@ from darts_pt.data.halves import halves
 from darts_pt.data.sources import load
 from darts_pt.evaluation import CHECKPOINT_KEYS, NetworkTraining, train_network
 from darts_pt.hyperparameters import TrainingOptions, WeightOptions
+from darts_pt.image_training import Halves, ImageTraining
 from darts_pt.kernels.synchronised import synchronise
 from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.device import Generators, seeded
@@ -33,7 +34,7 @@ from darts_pt.selections.oneshot import DiscretisationRule
 from darts_pt.selections.pt import PerturbationRule, score_operations
 from darts_pt.selections.zero_cost_pt import ZeroCostRule, nwot
 from darts_pt.supernet import Decisions, initial_alpha
-from darts_pt.training import Halves, SupernetTraining, sgd
+from darts_pt.training import sgd
 from tests.helpers.toy import EVERY_EDGE, TWO_EDGES_EACH, criteria, toy_training
 
 Scenario = Callable[[Ranks, Path], Any]
@@ -219,7 +220,7 @@ def noise(ranks: Ranks, folder: Path) -> Any:
         architect = Architect(supernet, initial_alpha(supernet.cell_types, generators["alpha"]), generators=generators)
         options = WeightOptions(batch_size=20)
         split = Halves(*halves(data, 0.5, 0))
-        training = SupernetTraining(architect, data, split, generators, options, sgd(supernet, options))
+        training = ImageTraining(architect, data, split, generators, options, sgd(supernet, options))
         mixing = architect.mixing(Decisions())
         if cell is not Cell:
             edges = {kind.name: torch.ones(len(kind.edges)) for kind in supernet.cell_types}

@@ -13,13 +13,14 @@ from torch import Tensor
 from darts_pt.data.data_set import DataSet
 from darts_pt.data.halves import halves
 from darts_pt.hyperparameters import WeightOptions
+from darts_pt.image_training import Halves, ImageTraining
 from darts_pt.kernels.passes import DIRECT_RUNS, MOST_RECORDINGS, Outputs, Pass, Recording, Replayed, replayed
 from darts_pt.methods import METHODS
 from darts_pt.run.device import Generators, seeded
 from darts_pt.run.errors import UserError
 from darts_pt.selections.pt import score_operations
 from darts_pt.supernet import Decisions, MixingWeights, Supernet, initial_alpha
-from darts_pt.training import Halves, SupernetTraining, sgd
+from darts_pt.training import sgd
 from tests.helpers.toy import search_steps
 
 
@@ -71,7 +72,7 @@ def train_and_score(
     architect = METHODS[method].load()(supernet, alpha, None, None, generators)
     options = WeightOptions(batch_size=12)
     split = Halves(*halves(data, 0.5, 0))
-    training = SupernetTraining(architect, data, split, generators, options, sgd(supernet, options))
+    training = ImageTraining(architect, data, split, generators, options, sgd(supernet, options))
     losses = []
     for epoch in range(2):
         architect.start_epoch(epoch, 2)

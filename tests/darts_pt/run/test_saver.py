@@ -16,7 +16,7 @@ from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.errors import UserError
 from darts_pt.run.experiment import Experiment
 from darts_pt.run.saver import Saver
-from darts_pt.search import search
+from darts_pt.search_loop import search
 from darts_pt.selection import select
 from darts_pt.selections.pt import PerturbationRule
 from darts_pt.training import SupernetTraining

@@ -9,8 +9,8 @@ from darts_pt.run.loop import log_metrics, train_epoch
 from darts_pt.run.saver import Saver
 from darts_pt.training import SupernetTraining
 
-Describe = Callable[[SupernetTraining], dict[str, Any]]
-"""Called after each epoch; returns further values to record, such as the genotype and its true accuracy."""
+Describe = Callable[[Any], dict[str, Any]]
+"""Called with the training after each epoch; returns further values to record, such as the genotype and its true accuracy."""
 
 
 def search(
