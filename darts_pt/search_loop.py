@@ -10,7 +10,7 @@ from darts_pt.run.saver import Saver
 from darts_pt.training import SupernetTraining
 
 Describe = Callable[[Any], dict[str, Any]]
-"""Called with the training after each epoch; returns further values to record, such as the genotype and its true accuracy."""
+"""Called with the training after each epoch; returns values to record, such as the genotype and its true accuracy."""
 
 
 def search(
