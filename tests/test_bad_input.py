@@ -16,17 +16,13 @@ from typing import Any
 import pytest
 import torch
 
-import sota.visualize
 from darts_pt.commands.command_line import run_command
 from darts_pt.data.data_set import DataSet
 from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.errors import UserError
-from nasbench201 import projection, train
+from nasbench201 import projection
 from nasbench201.space import NasBench201SelectionOptions
-from nasbench201.table import __main__ as table
-from sota.genotypes import published
-from tests.helpers.hostile import PICKLES, SEARCH, Harmful, Refuse, count, saved, search
-from tests.helpers.nasbench201 import ARCHITECTURE
+from tests.helpers.hostile import PICKLES, Harmful, Refuse, count, saved, search
 from tests.helpers.toy import toy_training
 
 pytestmark = pytest.mark.hostile
@@ -168,56 +164,3 @@ def test_configurations_that_are_broken(experiment: Path, name: str, refuse: Ref
     (experiment / checkpoints.name(2)).unlink()
     for command in (select, search) if name != "no options" else (select,):
         refuse(command, "--resume_epoch", "-1")
-
-
-# Genotypes and architectures -------------------------------------------------------------------------------------
-
-GENOTYPE = str(published("darts_pt_s5_0"))
-GENOTYPES: dict[str, str] = {
-    "empty": "",
-    "cut": GENOTYPE[: len(GENOTYPE) // 2],
-    "without a bracket": GENOTYPE[:-1],
-    "code": "__import__('os').mkdir('harmed')",
-    "code inside": GENOTYPE.replace("'sep_conv_3x3'", "__import__('os').mkdir('harmed')", 1),
-    "a comprehension": "Genotype(normal=[x for x in ()], normal_concat=[], reduce=[], reduce_concat=[])",
-    "an unknown operation": GENOTYPE.replace("sep_conv_3x3", "sep_conv_9x9", 1),
-    "an edge from the future": GENOTYPE.replace(", 0)", ", 7)", 1),
-    "an edge from before": GENOTYPE.replace(", 0)", ", -1)", 1),
-    "an edge from half a node": GENOTYPE.replace(", 0)", ", 0.5)", 1),
-    "two reductions": GENOTYPE.replace("normal=", "reduce=", 1),
-    "nothing in it": "Genotype()",
-    "another class": GENOTYPE.replace("Genotype", "Architecture"),
-    "JSON of something else": "[1, 2, 3]",
-    "JSON without cells": '{"normal": []}',
-    "JSON that is cut": '{"normal": [["sep_conv_3x3", 0]',
-    "JSON with null": '{"normal": null, "normal_concat": null, "reduce": null, "reduce_concat": null}',
-    "an architecture of the other space": ARCHITECTURE,
-    "deep": "Genotype(" + "[" * 20_000,
-    "long": "Genotype(normal=" + "1+" * 100_000 + "1)",
-    "noise": "".join(chr(33 + number * 7 % 90) for number in range(3000)),
-    "a null byte": "Genotype(\0)",
-}
-
-
-@pytest.mark.parametrize("name", GENOTYPES)
-def test_files_that_are_not_genotypes(tmp_path: Path, name: str, refuse: Refuse) -> None:
-    (tmp_path / "genotype.txt").write_text(GENOTYPES[name])
-    arguments = ["genotype.txt", "-o", "cells.svg", "--experiments", "none"]
-    refuse(run_command, sota.visualize.VisualizeOptions, sota.visualize.main, arguments)
-
-
-ARCHITECTURES = [
-    "", " ", "none", "|none~0|", "|none~0|+|none~0|none~1|", ARCHITECTURE[:-1], ARCHITECTURE[1:], ARCHITECTURE * 2,
-    ARCHITECTURE.replace("none", "noone"), ARCHITECTURE.replace("~0", "~1"), ARCHITECTURE.replace("+", "-"),
-    ARCHITECTURE.replace("|", "/"), ARCHITECTURE.upper(), ARCHITECTURE + "|", ARCHITECTURE + "+|none~0|",
-    ARCHITECTURE.replace("none~1", "none~-1"), ARCHITECTURE.replace("none~1", "none~1.0"),
-    "|" * 1000, "+" * 1000, "~" * 1000,
-    "../../etc/passwd", "\x1b[31m", "π" * 50, "__import__('os')", GENOTYPE,
-]  # fmt: skip
-
-
-def test_texts_that_are_not_architectures(refuse: Refuse) -> None:
-    for text in ARCHITECTURES:
-        refuse(table.main, ["query", text])
-        arguments = [*SEARCH, "--arch", text, "--experiments", "."]
-        refuse(run_command, train.NasBench201TrainOptions, train.main, arguments)

@@ -10,7 +10,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from darts_pt.commands.command_line import run_command
 from darts_pt.run.errors import UserError
+from sota import visualize
 from sota.genotypes import (
     CHOICES,
     CONCAT,
@@ -25,6 +27,7 @@ from sota.genotypes import (
     to_plain,
 )
 from sota.spaces import cell_types
+from tests.helpers.hostile import Refuse
 
 
 @st.composite
@@ -76,34 +79,28 @@ def test_an_unknown_name_is_met_with_those_that_are_close() -> None:
     assert len(str(error.value).splitlines()) == 1
 
 
+TEXT = str(published("darts_pt_s5_0"))
+NOT_GENOTYPES = [
+    "", "\0", "\udcff", "".join(chr(33 + number * 7 % 90) for number in range(3000)), TEXT[: len(TEXT) // 2], TEXT[:-1],
+    TEXT.replace("Genotype", "Architecture"), TEXT.replace("normal=", "reduce=", 1), TEXT.replace(", 0)", ", 0.5)", 1),
+    "|nor_conv_3x3~0|+|nor_conv_3x3~0|skip_connect~1|+|skip_connect~0|none~1|avg_pool_3x3~2|",
+    "__import__('os').mkdir('harmed')", TEXT.replace("'sep_conv_3x3'", "__import__('os').mkdir('harmed')", 1),
+    *(f"Genotype({arguments})" for arguments in (
+        "", "1, 2, 3, 4, 5", "1, normal=2", "**{}", "*[]", "normal=range(10**9)", "normal=range(0.5)", "normal={[]: 1}",
+        "normal=[x for x in ()], normal_concat=[], reduce=[], reduce_concat=[]", "[" * 20_000,
+        "normal=" + "-" * 50_000 + "1", "normal=1" + "+1" * 50_000, "normal=" + "1+" * 100_000 + "1",
+    )),
+    "{", "{}", "[]", "[1, 2, 3]", "[" * 100_000, '{"normal": []}', '{"normal": NaN}', '{"normal": [["sep_conv_3x3", 0]',
+    '{"normal": null, "normal_concat": null, "reduce": null, "reduce_concat": null}',
+]  # fmt: skip
+
+
 @pytest.mark.hostile
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "Genotype(",
-        "__import__('os').getcwd()",
-        "Genotype(normal=__import__('os').getcwd(), normal_concat=[], reduce=[], reduce_concat=[])",
-        "Genotype(normal=[x for x in ()], normal_concat=[], reduce=[], reduce_concat=[])",
-        "Genotype(1, 2, 3, 4, 5)",
-        "Genotype(1, normal=2)",
-        "Genotype(**{})",
-        "Genotype(*[])",
-        "Genotype(normal=range(10**9))",
-        "Genotype(normal=range(1000000000000000000000000))",
-        "Genotype(normal=range(0.5))",
-        "Genotype(normal={[]: 1})",
-        "Genotype(" + "[" * 5000,
-        "Genotype(normal=" + "-" * 50000 + "1)",
-        "Genotype(normal=1" + "+1" * 50000 + ")",
-        "\0",
-    ],
-)
-def test_a_text_that_is_no_genotype_is_refused_in_one_line(text: str) -> None:
-    with pytest.raises(UserError) as error:
-        parse(text)
-    assert len(str(error.value).splitlines()) == 1
-    assert len(str(error.value)) < 500
+def test_a_file_without_a_genotype_is_refused_by_its_name(tmp_path: Path, refuse: Refuse) -> None:
+    for content in NOT_GENOTYPES:
+        (tmp_path / "genotype.txt").write_text(content, errors="surrogateescape")
+        arguments = ["genotype.txt", "-o", "cells.svg", "--experiments", "none"]
+        assert "genotype.txt" in refuse(run_command, visualize.VisualizeOptions, visualize.main, arguments)
 
 
 @given(st.text() | st.text().map(lambda text: f"Genotype({text})"))
@@ -159,18 +156,6 @@ def test_files_may_be_json_or_text(tmp_path: Path) -> None:
     (tmp_path / "genotype.json").write_text(json.dumps(to_plain(expected) | {"decisions": {}}))
     (tmp_path / "genotype.txt").write_text(f"{expected}\n")
     assert read(tmp_path / "genotype.json") == read(tmp_path / "genotype.txt") == expected
-
-
-@pytest.mark.hostile
-@pytest.mark.parametrize(
-    "content", [b"", b"{", b"[]", b"{}", b"\xff\xfe", b"[" * 100_000, b"x" * 200_000, b'{"normal": NaN}']
-)
-def test_a_broken_file_is_refused_in_one_line_that_names_it(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "genotype.json"
-    path.write_bytes(content)
-    with pytest.raises(UserError, match=r"genotype\.json") as error:
-        read(path)
-    assert len(str(error.value).splitlines()) == 1
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
