@@ -23,7 +23,7 @@ from darts_pt.data import sources
 from darts_pt.data.data_set import DataSet, Images
 from darts_pt.data.sources import IMAGENET16_MD5, load
 from darts_pt.run.errors import UserError
-from tests.helpers.hostile import Harmful
+from tests.helpers.hostile import PICKLES
 
 
 def random_pixels(count: int, side: int, seed: int) -> np.ndarray:
@@ -238,7 +238,8 @@ def test_hostile_pickles_are_not_executed(
     published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    refused_with(published, file, pickle.dumps({"data": Harmful(), "labels": [0]}))
+    for pickled in PICKLES.values():
+        refused_with(published, file, pickled)
     assert not (tmp_path / "harmed").exists()
 
 

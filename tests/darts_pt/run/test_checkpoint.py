@@ -110,16 +110,9 @@ def test_a_missing_or_empty_file_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.hostile
-@pytest.mark.parametrize("share", [0.001, 0.1, 0.5, 0.9, 0.999])
-def test_a_truncated_file_is_refused(saved: Path, share: float) -> None:
-    content = saved.read_bytes()
-    saved.write_bytes(content[: max(1, int(share * len(content)))])
-    refused(saved)
-
-
 @settings(max_examples=300)
 @given(st.data())
-def test_a_flipped_bit_is_found_or_without_effect(
+def test_a_cut_is_found_and_a_flipped_bit_is_or_has_no_effect(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "flipped.pth.tar"
@@ -128,6 +121,8 @@ def test_a_flipped_bit_is_found_or_without_effect(
     content = bytearray(stream.getvalue())
     bit = data.draw(st.integers(0, 8 * len(content) - 1))
     content[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(content[: max(1, bit // 8)])
+    refused(path)
     path.write_bytes(content)
     found = outcome(path)
     if isinstance(found, UserError):
@@ -154,22 +149,6 @@ def test_any_bytes_are_refused(tmp_path_factory: pytest.TempPathFactory, content
     path = tmp_path_factory.getbasetemp() / "bytes.pth.tar"
     path.write_bytes(content)
     refused(path)
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"epoch 7\n",
-        b"PK\x03\x04 and then nothing",
-        b"\x80\x02}q\x00.",
-        pickle.dumps({"epoch": 7}),
-        pickle.dumps(list(range(1000)), protocol=0),
-        b"\x1f\x8b" + bytes(100),
-    ],
-)
-def test_foreign_files_are_refused(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "checkpoint_1.pth.tar").write_bytes(content)
-    refused(tmp_path / "checkpoint_1.pth.tar")
 
 
 @pytest.mark.parametrize(
@@ -223,21 +202,3 @@ def test_weights_that_fit_are_loaded() -> None:
     theirs, ours = ToySupernet(), ToySupernet()
     checkpoints.load_weights(ours, theirs.state_dict(), Path("x"))
     assert all(torch.equal(ours.state_dict()[key], tensor) for key, tensor in theirs.state_dict().items())
-
-
-@pytest.mark.hostile
-@pytest.mark.parametrize(
-    ("change", "complaint"),
-    [
-        ({"classifier.bias": None}, "has no weights classifier.bias"),
-        ({"classifier.bias": torch.zeros(7)}, r"classifier.bias has shape \(7,\), expected \(10,\)"),
-        ({"classifier.bias": "zeros"}, "classifier.bias has shape str"),
-        ({"auxiliary.weight": torch.zeros(1)}, "auxiliary.weight that this network lacks"),
-        ({"classifier.bias": torch.zeros(10).to_sparse()}, "do not fit|expected"),
-    ],
-)
-def test_weights_that_do_not_fit_are_refused(change: dict[str, Any], complaint: str) -> None:
-    state = dict(ToySupernet().state_dict()) | change
-    state = {key: value for key, value in state.items() if value is not None}
-    with pytest.raises(UserError, match=complaint):
-        checkpoints.load_weights(ToySupernet(), state, Path("checkpoint_1.pth.tar"))
