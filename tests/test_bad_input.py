@@ -60,6 +60,7 @@ def experiment(searched: Path, tmp_path: Path) -> Path:
 NOT_CHECKPOINTS: dict[str, bytes | Callable[[bytes], bytes]] = {
     **PICKLES,
     "harmful among the weights": saved({"epoch": 1, "state_dict": {"stem": Harmful()}}),
+    "empty": b"",
     "cut": lambda whole: whole[: len(whole) // 2],
     "doubled": lambda whole: whole[: len(whole) // 2] + whole,
     "an empty archive": b"PK\x05\x06" + bytes(18),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import hashlib
 import io
 import pickle
@@ -147,6 +148,18 @@ def test_memory_does_not_grow_with_the_file() -> None:
         StreamingUnpickler(stream, lambda value: "accuracies" in value, memo).load()
         kept.append(dict.__len__(memo))
     assert kept[1] - kept[0] == 18  # the name of each; not its 50 keys and its dicts
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize("name", ["cut.pth", "cut.pickle.pbz2"])
+def test_a_cut_file_leaves_nothing_behind(nas_bench_201: dict[str, Any], tmp_path: Path, name: str) -> None:
+    torch.save(nas_bench_201, tmp_path / name, _use_new_zipfile_serialization=False)
+    whole = (tmp_path / name).read_bytes()
+    packed = bz2.compress(whole) if name.endswith("bz2") else whole
+    (tmp_path / name).write_bytes(packed[: len(packed) * 9 // 10])
+    with pytest.raises(UserError, match=f"{name} cannot be read"):
+        import_file(tmp_path / name, tmp_path / "table.npz")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_a_checksum_that_is_given_is_compared(nas_bench_201: dict[str, Any], tmp_path: Path) -> None:
