@@ -203,13 +203,22 @@ class SearchSpace(ABC, Generic[Search, Selection]):
 
     # Drawings --------------------------------------------------------------------------------------------------------
 
+    def cells(self, genotype: Any) -> Mapping[str, Sequence[tuple[int, int, str]]]:
+        """Title of each cell -> its edges (source, target, operation), of a genotype or its text; empty if unknown."""
+        return {}
+
     def draw(self, genotype: Any, path: Path) -> None:
         """Draw a genotype, or its text, into `path` (SVG, PNG or PDF).
 
         Raises:
             UserError: it cannot be drawn.
         """
-        raise UserError(f"{self.title}: its genotypes cannot be drawn")
+        from darts_pt.drawing import save_drawing
+
+        cells = self.cells(genotype)
+        if not cells:
+            raise UserError(f"{self.title}: its genotypes cannot be drawn")
+        save_drawing({title: self.cell(edges) for title, edges in cells.items()}, path, description=str(genotype))
 
     def cell(self, edges: Sequence[tuple[int, int, str]]) -> Cell:
         """A cell to draw, of (source, target, operation)."""

@@ -21,7 +21,7 @@ from nasbench201.train import NasBench201TrainOptions
 from nasbench201.train import main as train
 
 if TYPE_CHECKING:
-    from darts_pt.commands.supernets import Selected
+    from darts_pt.commands.outcome import Selected
 
 TAG = "demo"
 COMPARED = ("magnitude", "pt")

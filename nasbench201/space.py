@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -254,12 +254,9 @@ class NasBench201Space(SearchSpace[NasBench201SearchOptions, NasBench201Selectio
     def has_table(self, dataset: str) -> bool:
         return _table(self._data_root, dataset) is not None
 
-    def draw(self, genotype: str, path: Path) -> None:
-        from darts_pt.drawing import save_drawing
-
+    def cells(self, genotype: str) -> Mapping[str, Sequence[tuple[int, int, str]]]:
         pairs = [(source, target) for target, sources in enumerate(SOURCES, start=1) for source in sources]
-        edges = [(*pair, name) for pair, name in zip(pairs, operations_of(genotype), strict=True)]
-        save_drawing({"Cell": self.cell(edges)}, path, description=genotype)
+        return {"Cell": [(*pair, name) for pair, name in zip(pairs, operations_of(genotype), strict=True)]}
 
 
 @cache

@@ -193,16 +193,21 @@ class SotaSpace(SearchSpace[SotaSearchOptions, SotaSelectionOptions]):
 
         return {"genotype": str(genotype), **to_plain(genotype)}
 
-    def draw(self, genotype: Genotype | str, path: Path) -> None:
+    def cells(self, genotype: Genotype | str) -> Mapping[str, Sequence[tuple[int, int, str]]]:
         from sota.genotypes import parse
-        from sota.visualize import draw
+        from sota.spaces import INPUTS, INPUTS_KEPT
 
-        draw(parse(genotype) if isinstance(genotype, str) else genotype, path)
+        plain = parse(genotype) if isinstance(genotype, str) else genotype
+        return {
+            title: [(source, INPUTS + place // INPUTS_KEPT, name) for place, (name, source) in enumerate(genes)]
+            for title, genes in (("Normal cell", plain.normal), ("Reduction cell", plain.reduce))
+        }
 
     def cell(self, edges: Sequence[tuple[int, int, str]]) -> Cell:
-        from sota.visualize import cell
+        from darts_pt.drawing import Cell
+        from sota.genotypes import CONCAT
 
-        return cell(edges)
+        return Cell(edges, {0: "$c_{k-2}$", 1: "$c_{k-1}$"}, CONCAT, "$c_k$")
 
 
 SPACES = {name: SotaSpace(name) for name in CANDIDATES}

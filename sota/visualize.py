@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import tyro
 
 from darts_pt.commands.command_line import run_command
-from darts_pt.drawing import Cell, save_drawing
 from darts_pt.run.provenance import PROJECT_ROOT
-
-if TYPE_CHECKING:
-    from sota.genotypes import Genotype
+from sota.space import SotaSpace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,28 +25,11 @@ class VisualizeOptions:
     """The folder that holds the experiments."""
 
 
-def cell(edges: Sequence[tuple[int, int, str]]) -> Cell:
-    """The cell to draw; an edge is (source, target, operation)."""
-    from sota.genotypes import CONCAT
-
-    return Cell(edges, {0: "$c_{k-2}$", 1: "$c_{k-1}$"}, CONCAT, "$c_k$")
-
-
-def draw(genotype: Genotype, path: Path) -> None:
-    """Draw both cells into `path`, a .svg, .png or .pdf; raises UserError at another ending."""
-    from sota.spaces import INPUTS, INPUTS_KEPT
-
-    cells = {
-        title: cell([(source, INPUTS + place // INPUTS_KEPT, name) for place, (name, source) in enumerate(genes)])
-        for title, genes in (("Normal cell", genotype.normal), ("Reduction cell", genotype.reduce))
-    }
-    save_drawing(cells, path, description=str(genotype))
-
-
 def main(options: VisualizeOptions) -> None:
     from sota.choice import find
 
-    draw(find(options.arch, options.experiments / "sota", dataset="cifar10").genotype, options.output)
+    genotype = find(options.arch, options.experiments / "sota", dataset="cifar10").genotype
+    SotaSpace().draw(genotype, options.output)
     print(options.output)
 
 

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from darts_pt.commands.options import SearchOptions, not_none, with_preset
+from darts_pt.commands.outcome import Selected, describe, finish
 from darts_pt.commands.own_options import check_settings
 from darts_pt.commands.resume import find_experiment, find_start
-from darts_pt.commands.supernets import (
-    Selected,
-    begin,
-    data_on,
-    describe,
-    finish,
-    saver_of,
-    supernet_training,
-)
+from darts_pt.commands.supernets import begin, data_on, saver_of, supernet_training
 from darts_pt.methods import METHODS
 from darts_pt.run.device import Generators, pick_device
 from darts_pt.run.experiment import Experiment
@@ -59,11 +51,11 @@ def run_search(space: SearchSpace[Search, Any], options: Search) -> Selected:
             training,
             saver,
             epochs,
-            partial(describe, space, experiment),
+            describe(space, experiment),
             evaluate=evaluated(space, options),
             decide=lambda: decide_during_search(training, decide_edges, saver, epochs),
         )
-        return finish(space, training, experiment, None)
+        return finish(space, training, experiment)
 
 
 def evaluated(space: SearchSpace[Any, Any], options: SearchOptions) -> tuple[str, ...]:

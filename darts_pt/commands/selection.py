@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
 from darts_pt.commands.options import SelectionOptions, not_none, with_preset
+from darts_pt.commands.outcome import Selected, by_magnitude, by_search, describe, finish
 from darts_pt.commands.own_options import SETTINGS, check_selection, check_settings, settings_of
 from darts_pt.commands.resume import find_experiment, find_start
 from darts_pt.commands.scripts import selection_script
-from darts_pt.commands.supernets import (
-    Selected,
-    begin,
-    data_on,
-    describe,
-    finish,
-    open_experiment,
-    saver_of,
-    supernet_training,
-)
+from darts_pt.commands.supernets import begin, data_on, open_experiment, saver_of, supernet_training
 from darts_pt.image_training import ImageTraining
 from darts_pt.methods import METHODS
 from darts_pt.run import checkpoint as checkpoints
@@ -46,6 +37,7 @@ class Searched(NamedTuple):
         folder: the search's experiment.
         path: its checkpoint, after `epoch` epochs of search.
         epochs: of the whole search; None if unknown (the original's checkpoints).
+        method: of the search.
     """
 
     training: ImageTraining
@@ -54,6 +46,15 @@ class Searched(NamedTuple):
     path: Path
     epoch: int
     epochs: int | None
+    method: str
+
+    def baseline(self, space: SearchSpace[Any, Any]) -> dict[str, Any] | None:
+        """What the selection is compared with: magnitude's choice from the supernet, which must not be tuned yet."""
+        if self.options.selection == "magnitude":
+            return None
+        if _continues_search(self.options):
+            return by_search(space, self.folder, self.method)
+        return by_magnitude(space, self.training, self.method, SELECTIONS[self.options.selection].trained)
 
 
 def open_search(space: SearchSpace[Any, Selection], options: Selection, device: torch.device | None = None) -> Searched:
@@ -91,9 +92,10 @@ def open_search(space: SearchSpace[Any, Selection], options: Selection, device: 
     training = supernet_training(
         space, options, data, Generators(options.seed, device), int(began.get("seed", options.seed))
     )
+    searched_by = began.get("method") or not_none(options.method)
     epochs = int(began["epochs"]) if began.get("epochs") else None
     if not selection.trained:
-        return Searched(training, options, folder, path, 0, epochs)
+        return Searched(training, options, folder, path, 0, epochs, searched_by)
     if _continues_search(options):
         assert epochs is not None
         training.scheduler = cosine(training.weight_optimizer, options, epochs)
@@ -101,7 +103,7 @@ def open_search(space: SearchSpace[Any, Selection], options: Selection, device: 
     else:
         training.restore_supernet(checkpoint, path)
         training.weight_optimizer = sgd(training.supernet, options, options.learning_rate * TUNING_FRACTION)
-    return Searched(training, options, folder, path, int(checkpoint["epoch"]), epochs)
+    return Searched(training, options, folder, path, int(checkpoint["epoch"]), epochs, searched_by)
 
 
 def run_selection(space: SearchSpace[Any, Selection], options: Selection) -> Selected:
@@ -114,6 +116,7 @@ def run_selection(space: SearchSpace[Any, Selection], options: Selection) -> Sel
         searched = open_search(space, options, device)
         training, options = searched.training, searched.options
         training.ranks = ranks
+        baseline = searched.baseline(space)
         name = selection_name(options, searched.epoch)
         if options.dev_resume_log is not None:
             name = options.dev_resume_log.removesuffix(".txt").rstrip("/").rsplit("/", 1)[-1]
@@ -131,7 +134,8 @@ def run_selection(space: SearchSpace[Any, Selection], options: Selection) -> Sel
             if SELECTIONS[options.selection].trained:
                 experiment.log.info("selecting from %s", searched.path)
             _select(space, searched, saver)
-            return finish(space, training, experiment, training.evaluate(training.valid_batches()))
+            valid = training.evaluate(training.valid_batches())
+            return finish(space, training, experiment, valid, options.selection, baseline)
 
 
 def _select(space: SearchSpace[Any, Any], searched: Searched, saver: Saver) -> None:
@@ -140,7 +144,7 @@ def _select(space: SearchSpace[Any, Any], searched: Searched, saver: Saver) -> N
     selection = SELECTIONS[options.selection]
     criteria = Criteria(*space.criteria(options), same_batches=options.proj_batches == "cached")
     rule = selection.load()(training, criteria, settings_of(options, selection))
-    described = partial(describe, space, saver.experiment)
+    described = describe(space, saver.experiment)
     if _continues_search(options):
         epochs = not_none(searched.epochs)
         saver.save_only_last()

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import json
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
@@ -23,30 +22,18 @@ from darts_pt.image_training import Halves, ImageTraining
 from darts_pt.kernels.passes import replayed
 from darts_pt.methods import METHODS
 from darts_pt.run import checkpoint as checkpoints
-from darts_pt.run.config import as_json
 from darts_pt.run.device import Generators, dtype_of, seeded, use_precision
-from darts_pt.run.epoch import Metrics
 from darts_pt.run.errors import ArgumentError, listed
 from darts_pt.run.experiment import Experiment
-from darts_pt.run.files import atomic_write
 from darts_pt.run.processes import Ranks
-from darts_pt.run.results import GENOTYPE_FILE
 from darts_pt.run.saver import Saveable, Saver
 from darts_pt.run.silent import SilentExperiment
 from darts_pt.space import SearchSpace
-from darts_pt.supernet import Decisions, initial_alpha
+from darts_pt.supernet import initial_alpha
 from darts_pt.training import sgd
 
 CUTOUT_IMAGE = 32
 """Side of images for which --cutout_length holds; in proportion for others, or 16 pixels would wipe out digits."""
-
-
-class Selected(NamedTuple):
-    """The result of a search or a selection: the genotype, the supernet's valid metrics with it, the folder."""
-
-    genotype: Any
-    valid: Metrics | None
-    folder: Path
 
 
 def supernet_training(
@@ -80,51 +67,6 @@ def supernet_training(
         sgd(supernet, options),
         fast=options.fast,
     )
-
-
-def describe(space: SearchSpace[Any, Any], experiment: Experiment, training: ImageTraining) -> dict[str, Any]:
-    """The record after each epoch: genotype, mixing weights, true accuracies."""
-    mixing = training.architect.mixing(training.decisions)
-    genotype = training.supernet.genotype(mixing)
-    known = space.look_up(genotype, training.data.name)
-    experiment.log.info("genotype: %s%s", genotype, _in_words(known))
-    weights = {
-        cell.name: {
-            f"{number}:{edge.target}<-{edge.source}": dict(zip(cell.operations[number], row, strict=True))
-            for number, (edge, row) in enumerate(zip(cell.edges, mixing.values[cell.name].tolist(), strict=True))
-        }
-        for cell in training.supernet.cell_types
-    }
-    return {"genotype": str(genotype), "mixing_weights": weights} | ({"table": known} if known else {})
-
-
-def _in_words(known: dict[str, Any]) -> str:
-    numbers = (
-        f"{name} {value:.2f}" if isinstance(value, float) else f"{name} {value}" for name, value in known.items()
-    )
-    return f" ({', '.join(numbers)})" if known else ""
-
-
-def finish(
-    space: SearchSpace[Any, Any], training: ImageTraining, experiment: Experiment, valid: Metrics | None
-) -> Selected:
-    """Write and log the genotype."""
-    genotype = training.supernet.genotype(training.architect.mixing(training.decisions))
-    content = space.plain(genotype)
-    known = space.look_up(genotype, training.data.name)
-    if training.decisions != Decisions():
-        content |= {"decisions": training.decisions.to_dict()}
-    if valid:
-        content |= {"supernet_valid_accuracy": valid.accuracy, "supernet_valid_loss": valid.loss}
-        experiment.log.info("supernet with it: valid accuracy %.2f %%, loss %.4f", valid.accuracy, valid.loss)
-    if known:
-        content |= {"table": known}
-    experiment.log.info("genotype: %s%s", genotype, _in_words(known))
-    if training.ranks.is_first:
-        atomic_write(experiment.folder / GENOTYPE_FILE, json.dumps(as_json(content), indent=2) + "\n")
-        space.finish(genotype, experiment.folder)
-    experiment.log.info("files: %s", experiment.folder)
-    return Selected(genotype, valid, experiment.folder)
 
 
 def data_on(options: RunOptions, device: torch.device) -> DataSet:

@@ -24,6 +24,7 @@ class Method(Declaration):
         exclusive: the reason why no other method can tune its supernets, nor it theirs; empty if they can.
         not_replayable: the reason why its passes cannot be recorded as CUDA graphs; empty if they can.
         decides_during_search: True if it decides edges during the search.
+        trains_alpha: False if alpha stays random, so that magnitude has nothing to select from.
     """
 
     passes: float = 6
@@ -32,6 +33,7 @@ class Method(Declaration):
     exclusive: str = ""
     not_replayable: str = ""
     decides_during_search: bool = False
+    trains_alpha: bool = True
 
     @property
     def script_name(self) -> str:

@@ -11,6 +11,7 @@ METHOD = Method(
     summary="alpha stays as it was initialised",
     implementation="FixedAlpha",
     passes=3,
+    trains_alpha=False,
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,6 +48,50 @@ def read_genotype(path: Path, space: str) -> Any:
         return plain["genotype"] if plain.get("space") == space else None
     except (OSError, ValueError, AttributeError, KeyError):
         return None
+
+
+Edges = Mapping[str, Sequence[tuple[int, int, str]]]
+"""Title of each cell -> its edges (source, target, operation)."""
+
+
+def comparison(
+    title: str, content: Mapping[str, Any], other: Mapping[str, Any] | None, cells: Callable[[str], Edges]
+) -> list[list[str]]:
+    """The closing table of a selection, a header and rows: true accuracies and operations beside those of another choice.
+
+    Args:
+        title: the name of the selection.
+        content: genotype.json, with `genotype` and perhaps `table`.
+        other: the entry `baseline` of genotype.json: the same of the other choice, with its name `by`; without a genotype
+            the table has one column less.
+        cells: genotype -> its edges.
+    """
+    contents, header = [content], ["", title]
+    if other and other.get("genotype"):
+        contents, header = [content, other], [*header, str(other["by"]), "difference"]
+    known = [each.get("table") or {} for each in contents]
+    rows = [[name, *_numbers([table.get(name) for table in known])] for name in known[0]]
+    found = [
+        {(cell, target, source): name for cell, edges in each.items() for source, target, name in edges}
+        for each in (cells(each["genotype"]) for each in contents)
+    ]
+    several = len({cell for cell, _, _ in found[0]}) > 1
+    for place in sorted({place for each in found for place in each}):
+        names = [each.get(place, "–") for each in found]
+        cell, target, source = place
+        label = f"{cell.lower()}, {target} ← {source}" if several else f"edge {target} ← {source}"
+        rows.append([label, *names, *([("differs" if len({*names}) > 1 else "")] if len(names) > 1 else [])])
+    return [header, *rows]
+
+
+def _numbers(values: Sequence[Any]) -> list[str]:
+    """The values, and of two their difference."""
+    whole = all(isinstance(value, int) for value in values)
+    words = ["" if value is None else f"{value:,}" if whole else f"{value:.2f}" for value in values]
+    if len(values) > 1:
+        difference = values[0] - values[1] if None not in values else None
+        words.append("" if difference is None else f"{difference:+,}" if whole else f"{difference:+.2f}")
+    return words
 
 
 def _in_experiment(experiment: Path) -> Path:
