@@ -254,6 +254,10 @@ class Supernet(nn.Module):
             logits = super().__call__(images, mixing)
         return logits.to(images.dtype)
 
+    def train(self, mode: bool = True) -> Supernet:
+        # Every step calls this, and going through the modules takes as long as a cell.
+        return self if mode == self.training else super().train(mode)
+
     def forward(self, images: Tensor, mixing: MixingWeights) -> Tensor:
         """Class logits [batch, classes] of normalised images [batch, 3, height, width]."""
         raise NotImplementedError

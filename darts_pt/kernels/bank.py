@@ -94,9 +94,6 @@ class Bank:
                 member.copy_(part.view(member.shape))
 
 
-native_batch_norm = torch.ops.aten.native_batch_norm.out
-
-
 class Statistics(NamedTuple):
     """How stacked batch norms normalise.
 
@@ -123,9 +120,8 @@ class Statistics(NamedTuple):
         running = self.running(run, maps.shape[1] // run[1])
         # The statistics of the batch, which nobody asks for, have the type of these.
         like = scale if scale is not None else maps if running[0] is None else running[0]
-        unused, arguments = like.new_empty(0), (maps, scale, None, *running, *self[3:])
-        native_batch_norm(*arguments, out=maps, save_mean=unused, save_invstd=unused.new_empty(0))
-        return maps
+        unused = like.new_empty(0), like.new_empty(0)
+        return torch.native_batch_norm(maps, scale, None, *running, *self[3:], out=(maps, *unused))[0]  # type: ignore[call-overload]
 
     def normalise_once(self, maps: Tensor, run: Run) -> Tensor:
         """In train mode: the one output [batch, C, H, W] that all batch norms of a run have for the same input."""

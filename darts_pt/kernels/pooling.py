@@ -1,8 +1,8 @@
 """3x3 average pooling of stride 1 that does not count the padding, forwards and backwards; maps are [batch, H, W, C].
 
-On the CPU a pooling of all but the smallest maps is a depthwise convolution with ones, which is several times faster there
-than torch's pooling, divided by the number of pixels in each window. That division is left to whoever multiplies the
-result by a mixing weight anyway. The window sum is its own transpose.
+On the CPU torch's pooling is slow. Small maps are multiplied there by a matrix [pixels, pixels]. Larger ones go through a
+depthwise convolution with ones, divided by the number of pixels in each window; that division is left to whoever multiplies
+the result by a mixing weight anyway. The window sum is its own transpose.
 """
 
 from __future__ import annotations
@@ -14,18 +14,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-FEW_PIXELS = 2048
-"""Pixels in all maps of a batch up to which torch's average pooling is faster on the CPU than a convolution."""
+SMALL_MAP, FEW_VALUES = 64, 65_536
+"""Pixels of a map and values of all maps up to which a matrix product is faster than a convolution."""
 
 aten = torch.ops.aten
 
 
 def average_pool(maps: Tensor) -> tuple[Tensor, Tensor | None]:
     """(sums, shares [H, W, C] or None for 1): the averages are sums · shares."""
-    if _is_convolution(maps):
-        kernel, shares = _window(*maps.shape[1:], maps.dtype)
-        return _window_sums(maps, kernel), shares
-    return F.avg_pool2d(maps.permute(0, 3, 1, 2), 3, 1, 1, count_include_pad=False).permute(0, 2, 3, 1), None
+    if maps.device.type != "cpu":
+        return F.avg_pool2d(maps.permute(0, 3, 1, 2), 3, 1, 1, count_include_pad=False).permute(0, 2, 3, 1), None
+    if _is_small(maps):
+        return _product(_averaging(maps.shape[1], maps.shape[2], maps.dtype), maps), None
+    kernel, shares = _window(*maps.shape[1:], maps.dtype)
+    return _window_sums(maps, kernel), shares
 
 
 def averaged(maps: Tensor) -> Tensor:
@@ -50,16 +52,31 @@ class _Averaged(torch.autograd.Function):
 
 def average_pool_backward(gradient: Tensor) -> Tensor:
     """The gradient by the maps, given that by the averages."""
-    if _is_convolution(gradient):
-        kernel, shares = _window(*gradient.shape[1:], gradient.dtype)
-        return _window_sums(gradient * shares, kernel)
-    by_averages = gradient.permute(0, 3, 1, 2)
-    by_maps = aten.avg_pool2d_backward(by_averages, by_averages, [3, 3], [1, 1], [1, 1], False, False, None)
-    return by_maps.permute(0, 2, 3, 1)
+    if gradient.device.type != "cpu":
+        by_averages = gradient.permute(0, 3, 1, 2)
+        by_maps = aten.avg_pool2d_backward(by_averages, by_averages, [3, 3], [1, 1], [1, 1], False, False, None)
+        return by_maps.permute(0, 2, 3, 1)
+    if _is_small(gradient):
+        return _product(_averaging(gradient.shape[1], gradient.shape[2], gradient.dtype).t(), gradient)
+    kernel, shares = _window(*gradient.shape[1:], gradient.dtype)
+    return _window_sums(gradient * shares, kernel)
 
 
-def _is_convolution(maps: Tensor) -> bool:
-    return maps.device.type == "cpu" and maps.numel() // maps.shape[3] > FEW_PIXELS
+def _is_small(maps: Tensor) -> bool:
+    return maps.shape[1] * maps.shape[2] <= SMALL_MAP and maps.numel() <= FEW_VALUES
+
+
+def _product(matrix: Tensor, maps: Tensor) -> Tensor:
+    return (matrix @ maps.flatten(1, 2)).view(maps.shape)
+
+
+@lru_cache(maxsize=64)
+def _averaging(height: int, width: int, dtype: torch.dtype) -> Tensor:
+    """The pooling as a matrix [pixels, pixels]."""
+    with torch.inference_mode(False):
+        pixels = torch.eye(height * width, dtype=torch.float64).view(-1, 1, height, width)
+        averages = F.avg_pool2d(pixels, 3, stride=1, padding=1, count_include_pad=False)
+        return averages.flatten(1).t().to(dtype).contiguous()
 
 
 def _window_sums(maps: Tensor, kernel: Tensor) -> Tensor:
