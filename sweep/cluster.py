@@ -85,6 +85,14 @@ def nodes(ray: Any) -> list[Node]:
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
+def lost(ray: Any) -> list[str]:
+    """The names of the nodes that were lost and are not back."""
+    names: dict[bool, set[str]] = {True: set(), False: set()}
+    for node in ray.nodes():
+        names[node["Alive"]].add(node["NodeManagerHostname"])
+    return sorted(names[False] - names[True])
+
+
 def granted(job: Job, nodes: Sequence[Node], cpus: float | None, gpus: float | None) -> Resources:
     """The resources of a job: by the command's options, else by the plan, else a CPU and, where there are any, a GPU."""
     asked = job.resources
@@ -102,6 +110,12 @@ def check_possible(jobs: Sequence[tuple[Job, Resources]], nodes: Sequence[Node],
     Raises:
         UserError: naming the first, what it asks for, and what the nodes have.
     """
+    for job, wanted in impossible(jobs, nodes):
+        raise plan.refused(job.place, f"{job.name} {wanted}")
+
+
+def impossible(jobs: Sequence[tuple[Job, Resources]], nodes: Sequence[Node]) -> Iterator[tuple[Job, str]]:
+    """The jobs that no node has the resources for, with what they ask for and what the nodes have."""
     amounts = [
         Resources(node.get("CPU", 0.0), node.get("GPU", 0.0), round(node.get("memory", 0.0) / GIB, 1)) for node in nodes
     ]
@@ -109,8 +123,7 @@ def check_possible(jobs: Sequence[tuple[Job, Resources]], nodes: Sequence[Node],
         if not any(_fits(asked, node) for node in amounts):
             kinds = Counter(map(_spell, amounts))
             there = ", ".join(f"{count} × {kind}" for kind, count in kinds.items()) or "none"
-            wanted = f"{job.name} asks for {_spell(asked)}"
-            raise plan.refused(job.place, f"{wanted}, which no node of the cluster has: there are {there}")
+            yield job, f"asks for {_spell(asked)}, which no node of the cluster has: there are {there}"
 
 
 def _fits(asked: Resources, node: Resources) -> bool:

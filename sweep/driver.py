@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import platform
 import signal
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +18,7 @@ from darts_pt.run.errors import Stopped
 from sweep import cluster
 from sweep.jobs import Graph, Job
 from sweep.status import Status
-from sweep.worker import GRACE_SECONDS, Interrupted, Outcome, run_job
+from sweep.worker import GRACE_SECONDS, REMINDER_SECONDS, Interrupted, Outcome, run_job
 
 TICK_SECONDS = 0.5
 
@@ -82,7 +83,13 @@ def run(
         log, share = graph.output / "logs" / f"{job.name}.log", (resources.num_cpus or 1.0, resources.num_gpus or 0.0)
         results[job.name] = ray.remote(task).options(**options).remote(job, log, *share, news, *needed)
     waiting = {results[job.name]: job for job, _ in left}
+    reminder = time.monotonic()
     while waiting and not stop:
+        if time.monotonic() >= reminder:
+            reminder += REMINDER_SECONDS
+            startable = [pair for pair in left if pair[0] in waiting.values() and outcomes.keys() >= set(pair[0].needs)]
+            for job, wanted in cluster.impossible(startable, cluster.nodes(ray)):
+                status.said(job.name, "", f"{wanted}; lost: {', '.join(cluster.lost(ray)) or 'none'}")
         ray.wait(list(waiting), num_returns=1, timeout=TICK_SECONDS)
         ready, _ = ray.wait(list(waiting), num_returns=len(waiting), timeout=0)
         with suppress(ray.exceptions.RayError):  # News only informs: a sweep goes on without.

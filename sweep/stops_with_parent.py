@@ -1,4 +1,4 @@
-"""`python -m sweep.guarded PARENT COMMAND …`: becomes COMMAND, and is asked to stop (SIGTERM) when its parent dies.
+"""`python -m sweep.stops_with_parent PARENT COMMAND …`: becomes COMMAND; SIGTERM asks it to stop when PARENT dies.
 
 A run whose worker is gone saves itself and ends, so that the job can be taken up elsewhere. Linux only; elsewhere it goes
 on to its end, and who takes the job up waits for its experiment and finds it done.

@@ -28,6 +28,8 @@ from sweep.jobs import Job
 POLL_SECONDS = 0.2
 GRACE_SECONDS = 60.0
 """How long a run that is asked to stop may take to save itself."""
+REMINDER_SECONDS = 60.0
+"""A job that waits says so again after this time."""
 
 State = Literal["done", "failed", "skipped"]
 Say = Callable[[str], None]
@@ -75,13 +77,14 @@ def run_job(job: Job, log: Path, cpus: float, gpus: float, needed: Sequence[Outc
     def ended(state: State, reason: str = "") -> Outcome:
         return Outcome(job.name, state, job.folder, reason, time.monotonic() - start)
 
-    said = ""
+    said, at = "", start
     while not job.is_done:
         holder = _holder(job.folder)
         if holder:  # Another job or run is at the same experiment, or the lost attempt is still saving itself.
-            if holder != said:
-                say(holder)
-                said = holder
+            now = time.monotonic()
+            if holder != said or now >= at + REMINDER_SECONDS:
+                say(f"{holder}, {(now - start) / 60:.0f} min so far" if holder == said else holder)
+                said, at = holder, now
             time.sleep(5 * POLL_SECONDS)
             continue
         code = _run(job.command(gpus > 0, list(dict.fromkeys(made))), log, cpus)

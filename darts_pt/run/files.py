@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import platform
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -134,7 +135,7 @@ class Lock:
     """An exclusive lock on a file; it ends with the process that holds it, however that ends.
 
     Raises:
-        UserError: another process holds it; the message names `what` and that process.
+        UserError: another process holds it; the message names `what`, that process and its machine.
     """
 
     def __init__(self, path: Path, what: str) -> None:
@@ -143,7 +144,7 @@ class Lock:
             try:
                 fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                holder = os.read(self._handle, 32).decode("ascii", "replace").strip() or "unknown"
+                holder = os.read(self._handle, 300).decode("ascii", "replace").strip() or "unknown"
                 self.release()
                 raise UserError(
                     f"{what} is in use by another run (process {holder}); wait until it ends, or stop it"
@@ -152,7 +153,7 @@ class Lock:
                 break
             self.release()  # Its former holder removed the file after it was opened here.
         os.ftruncate(self._handle, 0)
-        os.write(self._handle, f"{os.getpid()}\n".encode())
+        os.write(self._handle, f"{os.getpid()} on {platform.node()}\n".encode())
 
     def release(self) -> None:
         """Lets others in. The file may be removed before, while the lock is held, but not after."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -128,14 +130,16 @@ def test_a_job_waits_for_the_experiments_lock(tmp_path: Path, monkeypatch: pytes
 
     def say(text: str) -> None:
         said.append(text)
-        lock.release()
+        if len(said) == 3:
+            lock.release()
 
     monkeypatch.setattr(worker, "_run", lambda command, log, cpus: -signal.SIGKILL)
     monkeypatch.setattr(worker, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(worker, "REMINDER_SECONDS", 0.02)
     with pytest.raises(Interrupted, match="SIGKILL"):
         run_job(job, tmp_path / "log", 1, 0, [], say)
-    assert len(said) == 1
-    assert f"in use by another run (process {os.getpid()})" in said[0]
+    holder = f"the experiment {folder} is in use by another run (process {os.getpid()} on {platform.node()})"
+    assert said == [holder, f"{holder}, 0 min so far", f"{holder}, 0 min so far"]
 
 
 def test_a_command_whose_worker_dies_is_asked_to_stop() -> None:
@@ -164,6 +168,17 @@ def test_resources_that_no_node_has_are_named(tmp_path: Path) -> None:
             UserError, match=f"plan.toml: methods.0.: {job.name} asks for {said}, which no node .* 1 × 4 CPU, 8 GB"
         ):
             cluster.check_possible([(job, resources)], nodes, graph.plan)
+
+
+def test_a_job_whose_only_node_is_lost_is_named_with_that_node(tmp_path: Path) -> None:
+    job = graph_of(tmp_path, ONE).jobs[0]
+    there = [("a", True, 0.0), ("b", False, 1.0), ("c", False, 0.0), ("c", True, 0.0)]
+    nodes = [{"NodeManagerHostname": n, "Alive": a, "Resources": {"CPU": 2.0, "GPU": g}} for n, a, g in there]
+    ray = SimpleNamespace(nodes=lambda: nodes)
+    assert cluster.lost(ray) == ["b"], "c is back"
+    ((found, wanted),) = cluster.impossible([(job, Resources(1, 1))], cluster.nodes(ray))
+    assert found is job
+    assert wanted == "asks for 1 CPU, 1 GPU, which no node of the cluster has: there are 2 × 2 CPU"
 
 
 def test_a_job_gets_a_gpu_where_there_are_any(tmp_path: Path) -> None:

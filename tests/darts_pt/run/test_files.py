@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import stat
 import subprocess
@@ -14,6 +15,8 @@ import pytest
 from darts_pt.run import files
 from darts_pt.run.errors import UserError
 from darts_pt.run.files import Lock, atomic_path, atomic_write
+
+ME = f"{os.getpid()} on {platform.node()}"
 
 
 def test_text_and_bytes_are_written_whole(tmp_path: Path) -> None:
@@ -75,7 +78,7 @@ def test_permissions_are_the_usual_ones(tmp_path: Path) -> None:
 
 def test_a_lock_keeps_others_out_and_names_its_holder(tmp_path: Path) -> None:
     with Lock(tmp_path / "lock", "the experiment x"):
-        with pytest.raises(UserError, match=rf"the experiment x is in use by another run \(process {os.getpid()}\)"):
+        with pytest.raises(UserError, match=rf"the experiment x is in use by another run \(process {ME}\)"):
             Lock(tmp_path / "lock", "the experiment x")
     with Lock(tmp_path / "lock", "the experiment x"):
         pass
@@ -103,7 +106,7 @@ def test_a_dead_process_holds_no_lock(tmp_path: Path) -> None:
             Lock(tmp_path / "lock", "it")
         process.kill()
     with Lock(tmp_path / "lock", "it"):
-        assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"
+        assert (tmp_path / "lock").read_text() == f"{ME}\n"
 
 
 def test_a_lock_is_on_the_file_that_has_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
