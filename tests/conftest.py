@@ -1,4 +1,4 @@
-"""What the tests share: real data of a size that costs nothing, and an experiment to run in."""
+"""Fixtures of all tests: real data of a size that costs nothing, and an experiment to run in."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ USABLE = {
     ("scheduler", "None"), ("scheduler", "{}"), ("generators", "{}"), ("decisions", "None"), ("progress", "None"),
     ("progress", "{}"), ("skipped", "-1"), ("skipped", "1.5"), ("skipped", "True"),
 }  # fmt: skip
-"""What stands for a beginning, or is a number where a number is expected."""
+"""Values that stand for a beginning, or numbers where a number is expected."""
 
 
 @pytest.mark.filterwarnings("ignore:Using a non-tuple sequence")

@@ -33,7 +33,7 @@ def record(records: Path) -> dict[str, Any]:
 
 
 def code(*arguments: object) -> int:
-    """What the command exits with."""
+    """The exit code of the command."""
     try:
         run_command(parity.ParityOptions, parity.main, [str(argument) for argument in arguments])
     except SystemExit as end:

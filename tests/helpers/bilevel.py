@@ -1,4 +1,4 @@
-"""What the tests of bilevel steps share: a random batch, a toy architect in float64, and looks at weights."""
+"""For tests of bilevel steps: a random batch, a toy architect in float64, and looks at weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tests of commands share."""
+"""Checking that a command refuses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of hostile input share: files that do harm where they are unpickled, and the check of a refusal."""
+"""Hostile input: files that do harm where they are unpickled, and the check of a refusal."""
 
 from __future__ import annotations
 

@@ -47,6 +47,6 @@ def run(training: SupernetTraining, folder: Path, loop: Loop, stop_after: int | 
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """What must not depend on interruptions: the checkpoints of epochs, and the metrics."""
+    """The files that interruptions must not change: the checkpoints of epochs, and the metrics."""
     names = [checkpoints.name(epoch) for epoch in checkpoints.epochs_in(folder)]
     return {name: (folder / name).read_bytes() for name in [*names, "metrics.jsonl"]}

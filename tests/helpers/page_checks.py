@@ -1,4 +1,4 @@
-"""What must hold of a page: read as a browser reads it, by its tags."""
+"""Checks of a page, read as a browser reads it, by its tags."""
 
 from __future__ import annotations
 

@@ -235,7 +235,7 @@ def noise(ranks: Ranks, folder: Path) -> Any:
 
 
 def complaints(ranks: Ranks, folder: Path) -> Any:
-    """What one rank finds wrong, all say."""
+    """All ranks say what one of them finds wrong."""
 
     def find_fault(rank: int) -> int:
         if ranks.rank == min(rank, ranks.count - 1):
@@ -260,12 +260,12 @@ SCENARIOS: dict[str, Scenario] = {
 
 
 def alone(folder: Path) -> dict[str, Any]:
-    """What every scenario comes to in one process."""
+    """The results of every scenario in one process."""
     return {name: scenario(SINGLE_PROCESS, folder / name) for name, scenario in SCENARIOS.items()}
 
 
 def work(rank: int, folder: Path) -> None:
-    """What one of two processes does; its results go into a file."""
+    """The work of one of two processes; its results go into a file."""
     torch.set_num_threads(1)
     os.environ.update(RANK=str(rank), WORLD_SIZE="2", LOCAL_RANK=str(rank), LOCAL_WORLD_SIZE="2")
     os.environ.update(MASTER_ADDR="localhost", MASTER_PORT="0")
@@ -279,6 +279,6 @@ def work(rank: int, folder: Path) -> None:
 
 
 def by_two(folder: Path) -> list[dict[str, Any]]:
-    """What every scenario comes to on each of two ranks."""
+    """The results of every scenario on each of two ranks."""
     torch.multiprocessing.spawn(work, (folder,), nprocs=2)
     return [torch.load(folder / f"rank{rank}.pt", weights_only=False) for rank in range(2)]

@@ -178,7 +178,7 @@ def test_the_whole_set_is_drawn_of_what_there_is_and_its_cost_told(
 def test_every_command_of_the_papers_preset_is_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], dataset: str
 ) -> None:
-    """What --dry_run prints is taken by the commands' own options, and nothing is run or written."""
+    """The commands take the options that --dry_run prints, and nothing is run or written."""
     places = ["--experiments", str(tmp_path / "none"), "-o", str(tmp_path / "out")]
     run_command(PaperOptions, paper.main, ["--all", "--preset", "paper", "--dataset", dataset, "--dry_run", *places])
     lines = capsys.readouterr().out.splitlines()

@@ -1,4 +1,4 @@
-"""What --arch may be."""
+"""The values of --arch: published names, files, experiments."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ NODE = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": F
 
 
 def _started(start: Callable[[], Any]) -> Any:
-    """What `start` starts. Ray's processes give each other 15 seconds for it, which a busy machine may not have."""
+    """Call `start`, with retries: Ray's processes give each other 15 seconds for it, which a busy machine may not have."""
     for _ in range(3):
         try:
             return start()

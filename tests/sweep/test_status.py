@@ -1,4 +1,4 @@
-"""What a sweep shows on a terminal."""
+"""The status of a sweep on a terminal."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ COMMANDS = sorted(
 
 
 def run(options: type, *argv: str) -> Any:
-    """What a command gets from `argv`."""
+    """The options that a command gets from `argv`."""
     got: list[Any] = []
     run_command(options, got.append, argv, "a command")
     return got[0]
@@ -110,7 +110,7 @@ WRONG = {
         ))
     ],
 }  # fmt: skip
-"""What each of some options does not take; separated by spaces."""
+"""Commands -> arguments that they refuse, separated by spaces."""
 NOT_NUMBERS = {int: ("", "one", "1.5", "nan"), float: ("", "high", "nan", "inf")}
 
 
@@ -229,7 +229,7 @@ class WithAlias(RunOptions):
     """A command with a second name for an option."""
 
     proj_crit: Annotated[str, tyro.conf.arg(aliases=["--crit"])] = "acc"
-    """What is compared."""
+    """The thing that is compared."""
 
 
 def test_aliases_are_options_too() -> None:

@@ -1,4 +1,4 @@
-"""What one node sends to all later ones: the same with and without gradients, as a product or not."""
+"""The sums that one node sends to all later ones: the same with and without gradients, as a product or not."""
 
 from __future__ import annotations
 

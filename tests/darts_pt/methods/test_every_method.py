@@ -1,4 +1,4 @@
-"""What holds for every search method, whatever it changes."""
+"""Facts that hold for every search method, whatever it changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is written down of a run so that it can be repeated."""
+"""The facts of a run that are written down so that it can be repeated."""
 
 from __future__ import annotations
 
