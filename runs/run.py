@@ -89,11 +89,11 @@ class Run:
         Raises:
             UserError: naming the first option that differs, and the advice.
         """
-        from darts_pt.commands.resume import other_options
-
         folder = self.folder
         if folder is None or not (self.is_begun or self.is_done):
             return
+        from darts_pt.commands.resume import other_options
+
         ignored = {"arch"} | ({"proj_intv"} if self.kind == "search" else set())
         options = {name: value for name, value in dataclasses.asdict(self.resolved).items() if name not in ignored}
         known = {name: value for name, value in options.items() if value is not None}
@@ -112,7 +112,7 @@ def search(space: SearchSpace[Any, Any], options: Any) -> Run:
 
 def selection(searched: Run, options: Any, epoch: int | None = None) -> Run:
     """A selection from a search, from its last checkpoint or that of an epoch."""
-    from darts_pt.commands.selection import selection_pattern
+    from darts_pt.commands.selection_names import selection_pattern
 
     assert searched.pattern is not None
     options = dataclasses.replace(options, resume_expid=searched.pattern.name, resume_epoch=epoch)

@@ -88,8 +88,9 @@ def run(
         if time.monotonic() >= reminder:
             reminder += REMINDER_SECONDS
             startable = [pair for pair in left if pair[0] in waiting.values() and outcomes.keys() >= set(pair[0].needs)]
+            lost = ", ".join(cluster.lost(ray))
             for job, wanted in cluster.impossible(startable, cluster.nodes(ray)):
-                status.said(job.name, "", f"{wanted}; lost: {', '.join(cluster.lost(ray)) or 'none'}")
+                status.said(job.name, "", f"{wanted}; lost: {lost}" if lost else wanted)
         ray.wait(list(waiting), num_returns=1, timeout=TICK_SECONDS)
         ready, _ = ray.wait(list(waiting), num_returns=len(waiting), timeout=0)
         with suppress(ray.exceptions.RayError):  # News only informs: a sweep goes on without.

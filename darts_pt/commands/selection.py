@@ -12,6 +12,7 @@ from darts_pt.commands.outcome import Selected, by_magnitude, by_search, describ
 from darts_pt.commands.own_options import SETTINGS, check_selection, check_settings, settings_of
 from darts_pt.commands.resume import find_experiment, find_start
 from darts_pt.commands.scripts import selection_script
+from darts_pt.commands.selection_names import continues_search, selection_name
 from darts_pt.commands.supernets import begin, data_on, open_experiment, saver_of, supernet_training
 from darts_pt.image_training import ImageTraining
 from darts_pt.methods import METHODS
@@ -52,7 +53,7 @@ class Searched(NamedTuple):
         """What the selection is compared with: magnitude's choice from the supernet, which must not be tuned yet."""
         if self.options.selection == "magnitude":
             return None
-        if _continues_search(self.options):
+        if continues_search(self.options):
             return by_search(space, self.folder, self.method)
         return by_magnitude(space, self.training, self.method, SELECTIONS[self.options.selection].trained)
 
@@ -80,7 +81,7 @@ def open_search(space: SearchSpace[Any, Selection], options: Selection, device: 
         ) from None
     options = with_preset(options, {"dataset": "cifar10", "method": "darts", "precision": "torch"})
     wanted = asked.resume_epoch
-    if wanted is None and not _continues_search(options):
+    if wanted is None and not continues_search(options):
         wanted = int(options.epochs or began.get("epochs") or space.paper_epochs)
     path, checkpoint = _start_of_selection(options, folder, wanted)
     options = with_preset(options, space.sizes(checkpoint["state_dict"], path))
@@ -96,7 +97,7 @@ def open_search(space: SearchSpace[Any, Selection], options: Selection, device: 
     epochs = int(began["epochs"]) if began.get("epochs") else None
     if not selection.trained:
         return Searched(training, options, folder, path, 0, epochs, searched_by)
-    if _continues_search(options):
+    if continues_search(options):
         assert epochs is not None
         training.scheduler = cosine(training.weight_optimizer, options, epochs)
         training.restore({name: value for name, value in checkpoint.items() if name != "generators"}, path)
@@ -145,7 +146,7 @@ def _select(space: SearchSpace[Any, Any], searched: Searched, saver: Saver) -> N
     criteria = Criteria(*space.criteria(options), same_batches=options.proj_batches == "cached")
     rule = selection.load()(training, criteria, settings_of(options, selection))
     described = describe(space, saver.experiment)
-    if _continues_search(options):
+    if continues_search(options):
         epochs = not_none(searched.epochs)
         saver.save_only_last()
         search(
@@ -162,14 +163,9 @@ def _select(space: SearchSpace[Any, Any], searched: Searched, saver: Saver) -> N
         select_at_once(training, rule, saver, options.edge_decision)
 
 
-def _continues_search(options: SelectionOptions) -> bool:
-    """True if the selection continues a search from before its first decision (SGAS)."""
-    return METHODS[not_none(options.method)].decides_during_search and SELECTIONS[options.selection].tunes
-
-
 def _start_of_selection(options: SelectionOptions, searched: Path, wanted: int | None) -> tuple[Path, dict[str, Any]]:
     """The checkpoint to select from: that of the epoch `wanted`, or to continue a search the last one without decisions."""
-    if not _continues_search(options):
+    if not continues_search(options):
         return checkpoints.load(searched, not_none(wanted), within_epochs=False)
     epochs = [wanted] if wanted not in (None, -1) else checkpoints.epochs_in(searched)[::-1]
     for epoch in epochs:
@@ -186,31 +182,6 @@ def _start_of_selection(options: SelectionOptions, searched: Path, wanted: int |
 
 _SELECTIONS_OWN = ("resume_epoch", "resume_expid", "epochs", "ckpt_interval", "keep")
 """Options of a selection that mean something else in a search."""
-
-
-def selection_name(options: SelectionOptions, epoch: int) -> str:
-    """The name of a selection's folder and log: all options in which selections of one supernet may differ."""
-    selection = SELECTIONS[options.selection]
-    parts = [f"log_resume-{epoch}", options.selection]
-    parts += options.criterion_names() if selection.compares else []
-    parts += [option.in_name.format(getattr(options, option.name)) for option in selection.options if option.in_name]
-    parts += [f"seed-{options.seed}"]
-    if options.selection != "magnitude":
-        parts += [f"intv-{options.proj_intv}"] if selection.tunes and options.proj_intv != 5 else []
-        parts += [options.edge_decision] if options.edge_decision != "random" else []
-        parts += [options.proj_batches] if options.proj_batches != "fresh" else []
-    parts += [f"as-{options.method}"] if options.change_method else []
-    return "-".join(parts + ([options.log_tag] if options.log_tag else []))
-
-
-def selection_pattern(options: SelectionOptions, epochs: int) -> str:
-    """The folder name of a selection from a search of `epochs` epochs that need not have been run yet.
-
-    A `*` stands for the epoch if the selection continues the search (SGAS). `options.method` must not be open.
-    """
-    if _continues_search(options):
-        return "log_resume-*" + selection_name(options, 0).removeprefix("log_resume-0")
-    return selection_name(options, epochs if SELECTIONS[options.selection].trained else 0)
 
 
 def _find_search(space: SearchSpace[Any, Any], options: SelectionOptions) -> Path:
