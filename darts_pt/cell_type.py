@@ -55,11 +55,13 @@ class CellType:
             return ()
         return tuple(node for node, edges in self.incoming.items() if len(edges) > self.inputs_kept)
 
+    def edge_name(self, edge: int) -> str:
+        """For example '3<-1'."""
+        return self.edge_names[edge] if self.edge_names else f"{self.edges[edge].target}<-{self.edges[edge].source}"
+
     def edge_label(self, edge: int) -> str:
         """For example 'normal edge 5 (3<-1)'."""
-        if self.edge_names:
-            return self.edge_names[edge]
-        return f"{self.name} edge {edge} ({self.edges[edge].target}<-{self.edges[edge].source})"
+        return self.edge_names[edge] if self.edge_names else f"{self.name} edge {edge} ({self.edge_name(edge)})"
 
     def node_label(self, node: int) -> str:
         """For example 'normal node 3'."""

@@ -43,3 +43,16 @@ def search(
         record = {"learning_rate": learning_rate, **log_metrics(saver, f"epoch {epoch + 1}/{epochs}", measured)}
         saver.experiment.record("epoch", record | describe(training), epoch=training.epoch)
         saver.epoch_ended(last=training.epoch == epochs)
+
+
+def architecture(training: SupernetTraining) -> dict[str, Any]:
+    """The genotype and the mixing weights now, as an epoch's record has them."""
+    supernet, mixing = training.supernet, training.architect.mixing(training.decisions)
+    weights = {
+        cell.name: {
+            f"{number}:{cell.edge_name(number)}": dict(zip(names, row, strict=True))
+            for number, (names, row) in enumerate(zip(cell.operations, mixing.values[cell.name].tolist(), strict=True))
+        }
+        for cell in supernet.cell_types
+    }
+    return {"genotype": str(supernet.genotype(mixing)), "mixing_weights": weights}

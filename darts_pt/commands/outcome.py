@@ -16,6 +16,7 @@ from darts_pt.run.experiment import Experiment
 from darts_pt.run.files import atomic_write, read_json
 from darts_pt.run.logs import aligned
 from darts_pt.run.results import GENOTYPE_FILE, comparison
+from darts_pt.search_loop import architecture
 from darts_pt.selections import SELECTIONS
 from darts_pt.space import SearchSpace
 from darts_pt.supernet import Decisions
@@ -38,20 +39,12 @@ def describe(space: SearchSpace[Any, Any], experiment: Experiment) -> Callable[[
 
     def record(training: ImageTraining) -> dict[str, Any]:
         nonlocal before
-        mixing = training.architect.mixing(training.decisions)
-        genotype = training.supernet.genotype(mixing)
+        genotype = training.supernet.genotype(training.architect.mixing(training.decisions))
         known = space.look_up(genotype, training.data.name)
         if genotype != before:
             _log_genotype(experiment, genotype, known)
             before = genotype
-        weights = {
-            cell.name: {
-                f"{number}:{edge.target}<-{edge.source}": dict(zip(cell.operations[number], row, strict=True))
-                for number, (edge, row) in enumerate(zip(cell.edges, mixing.values[cell.name].tolist(), strict=True))
-            }
-            for cell in training.supernet.cell_types
-        }
-        return {"genotype": str(genotype), "mixing_weights": weights} | ({"table": known} if known else {})
+        return architecture(training) | ({"table": known} if known else {})
 
     return record
 

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from darts_pt.run.config import PROJECT, as_json, is_experiment
 from darts_pt.run.errors import ArgumentError, UserError
 from darts_pt.run.files import Lock, UnbufferedFile, atomic_write, read_json
-from darts_pt.run.logs import Logs, Progress
+from darts_pt.run.logs import Logs, Progress, SilentProgress
 from darts_pt.run.provenance import copy_code, describe_run
 from darts_pt.run.tensorboard import TensorBoardWriter
 
@@ -48,6 +48,7 @@ _OURS = (
     "checkpoint_*.pth.tar",
     "log_resume-*",
     "genotype*",
+    "result.json",
     "summary*",
     "selection*",
     "cells*",
@@ -81,6 +82,7 @@ class Experiment:
         overwrite: bool = False,
         log_file: Path | None = None,
         tensorboard: bool = True,
+        quiet: bool = False,
     ) -> None:
         """Make the folder, or open it again. Check all options before: from here on there is a folder.
 
@@ -91,6 +93,7 @@ class Experiment:
             overwrite: replace an existing experiment.
             log_file: by default log.txt in the folder.
             tensorboard: also write runs/.
+            quiet: write nothing to the screen.
 
         Raises:
             UserError: the folder exists (without `resume` or `overwrite`), does not exist (with `resume`), holds files that
@@ -98,7 +101,7 @@ class Experiment:
         """
         self.folder = folder
         self.log = logger
-        self.progress = Progress(logger)
+        self.progress = SilentProgress(logger) if quiet else Progress(logger)
         self._log_file = log_file or folder / "log.txt"
         self._board: TensorBoardWriter | None = None
         self._tensorboard = tensorboard
@@ -107,7 +110,7 @@ class Experiment:
         try:
             self._configure(options, device, resume)
             self._metrics = UnbufferedFile(folder / "metrics.jsonl")
-            self._logs = Logs(self._log_file, logger)
+            self._logs = Logs(self._log_file, logger, screen=not quiet)
         except BaseException:
             self._lock.release()
             raise
@@ -206,6 +209,10 @@ class Experiment:
             cost["gpu_memory_mib"] = round(torch.cuda.max_memory_allocated(self._device) / 2**20, 1)
         with contextlib.closing(UnbufferedFile(self.folder / "timing.jsonl")) as file:
             file.write(json.dumps(cost).encode() + b"\n")
+
+    def records(self) -> list[dict[str, Any]]:
+        """The lines of metrics.jsonl so far."""
+        return [json.loads(line) for line in (self.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
 
     @property
     def metrics_size(self) -> int:

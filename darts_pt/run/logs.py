@@ -173,3 +173,10 @@ class Progress:
                 last = now
                 share = f"{count}/{total} ({100 * count // total} %)" if total else str(count)
                 self._logger.info("%s: %s after %.0f s", description, share, now - begin)
+
+
+class SilentProgress(Progress):
+    """Shows nothing."""
+
+    def __call__(self, iterable: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
+        return iter(iterable)

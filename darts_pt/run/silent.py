@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from darts_pt.run.experiment import Experiment
-from darts_pt.run.logs import Item, Progress
+from darts_pt.run.logs import SilentProgress
 
 
 class SilentExperiment(Experiment):
@@ -17,7 +17,7 @@ class SilentExperiment(Experiment):
         self.folder = folder
         self.log = logging.getLogger("darts_pt.silent")
         self.log.disabled = True
-        self.progress = _NoProgress(self.log)
+        self.progress = SilentProgress(self.log)
 
     def record(self, kind: str, values: Mapping[str, Any], *, epoch: int, step: int | None = None) -> None: ...
 
@@ -34,8 +34,3 @@ class SilentExperiment(Experiment):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
-
-
-class _NoProgress(Progress):
-    def __call__(self, iterable: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
-        return iter(iterable)

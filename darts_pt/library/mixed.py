@@ -1,0 +1,187 @@
+"""The two choices that a network can hold: between operations, and between the inputs of a sum."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+USUAL_CELL = "cell"
+
+
+class MixedOperation(nn.Module):
+    """A choice between candidate operations: the sum of their outputs, weighted by the mixing weights (paper, section 3).
+
+    It may stand anywhere in a network, any number of times. Its arguments go to every candidate; every candidate returns
+    one tensor, all of the same shape, and leaves its arguments as they are (no `inplace=True` at its beginning).
+
+    Outside a search or a selection the mixing weights are those that the last one left; before any they are equal.
+
+    Args:
+        candidates: name -> module, at least two. A candidate named `none` counts as in the paper: magnitude never keeps it
+            on an edge of :class:`MixedInputs`, and SGAS does not count it.
+        name: instances with the same name in the same `cell` share one alpha, and so one decision; they need the same
+            candidates' names in the same order. By default the alpha is its own, under the module's qualified name.
+        cell: the choices of one cell are decided one after the other; those of different cells at the same events.
+
+    Attributes:
+        candidates, operations: the modules by name, and the names.
+        qualified: the module's name in its network, once that is known.
+        weights: the mixing weight of every candidate.
+        active: the indices of the candidates that are computed.
+    """
+
+    candidates: nn.ModuleDict
+    operations: tuple[str, ...]
+    name: str | None
+    cell: str
+    qualified: str
+    weights: Sequence[Any]
+    active: tuple[int, ...]
+
+    def __init__(self, candidates: Mapping[str, nn.Module], name: str | None = None, cell: str = USUAL_CELL) -> None:
+        super().__init__()
+        if not isinstance(candidates, Mapping):
+            raise TypeError(f"MixedOperation: expected a dict of modules by name, got a {type(candidates).__name__}")
+        if len(candidates) < 2:
+            raise ValueError(f"MixedOperation: expected at least two candidates to choose from, got {len(candidates)}")
+        _set_up(self, candidates, name, cell)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
+        """The weighted sum of the active candidates' outputs, of their shape.
+
+        Raises:
+            ValueError: the outputs have different shapes.
+            TypeError: an output is not a tensor.
+        """
+        modules: Any = self.candidates._modules  # ModuleDict's own look-up costs more.
+        total, shape = None, ()
+        for index in self.active:
+            output = modules[self.operations[index]](*args, **kwargs)
+            if not isinstance(output, Tensor):
+                raise TypeError(
+                    f"{self.title}: candidate {self.operations[index]!r} returns a {type(output).__name__}, expected one "
+                    "tensor"
+                )
+            term = output * self.weights[index]
+            if total is None:
+                total, shape = term, output.shape
+            elif output.shape != shape:
+                raise ValueError(
+                    f"{self.title}: candidates must return one shape, but {self.operations[self.active[0]]!r} returns "
+                    f"{tuple(shape)} and {self.operations[index]!r} {tuple(output.shape)}"
+                )
+            else:
+                total = total + term
+        if total is not None:
+            return total
+        # Nothing is left: zeros, of the shape that the first candidate says.
+        return 0.0 * modules[self.operations[0]](*args, **kwargs)
+
+    @property
+    def title(self) -> str:
+        """The module in messages, with its qualified name once the network is known."""
+        known = self.qualified or self.name
+        return f"{known} (MixedOperation)" if known else "MixedOperation"
+
+    def extra_repr(self) -> str:
+        return _shown(self.name, self.cell)
+
+
+def _set_up(mixed: MixedOperation, candidates: Mapping[str, nn.Module], name: str | None, cell: str) -> None:
+    for key, module in candidates.items():
+        if not isinstance(key, str) or not isinstance(module, nn.Module):
+            raise TypeError(
+                f"MixedOperation: candidate {key!r} is a {type(module).__name__}, expected an nn.Module by name"
+            )
+    _check_text("MixedOperation", name, cell)
+    try:
+        mixed.candidates = nn.ModuleDict(dict(candidates))
+    except KeyError as error:
+        raise ValueError(f"MixedOperation: a candidate cannot have this name: {error.args[0]}") from None
+    mixed.operations = tuple(candidates)
+    mixed.name, mixed.cell, mixed.qualified = name, cell, ""
+    mixed.weights, mixed.active = [1.0 / len(candidates)] * len(candidates), tuple(range(len(candidates)))
+
+
+class _Edge(MixedOperation):
+    """An edge with one operation: only whether its input is kept is a choice."""
+
+    def __init__(self, module: nn.Module, cell: str) -> None:
+        nn.Module.__init__(self)
+        _set_up(self, {"edge": module}, None, cell)
+
+
+class MixedInputs(nn.Module):
+    """A node that keeps `keep` of its incoming edges: the sum of edges[i](inputs[i]) (paper, section 4.1, topology events).
+
+    Args:
+        edges: one per input: a :class:`MixedOperation`, whose alpha is its own or, if the node has a name, shared with the
+            edge at that place in all nodes of that name; or any other module, if all are: then only the inputs are chosen.
+            All have the same number of candidates.
+        keep: how many edges stay; 1 to the number of edges.
+        name: nodes with the same name in the same `cell` decide together. By default a node decides for itself.
+        cell: as for :class:`MixedOperation`; it holds for the node's edges too.
+    """
+
+    edges: nn.ModuleList
+    keep: int
+    name: str | None
+    cell: str
+    qualified: str
+
+    def __init__(self, edges: Sequence[nn.Module], keep: int, name: str | None = None, cell: str = USUAL_CELL) -> None:
+        super().__init__()
+        edges = list(edges)
+        for place, edge in enumerate(edges):
+            if not isinstance(edge, nn.Module):
+                raise TypeError(f"MixedInputs: edge {place} is a {type(edge).__name__}, expected an nn.Module")
+        if not isinstance(keep, int) or not 1 <= keep <= len(edges):
+            raise ValueError(f"MixedInputs: keep: expected 1 to {len(edges)}, the number of edges, got {keep}")
+        _check_text("MixedInputs", name, cell)
+        self.edges = nn.ModuleList(edge if isinstance(edge, MixedOperation) else _Edge(edge, cell) for edge in edges)
+        counts = {len(edge.operations) for edge in self.edges}  # type: ignore[arg-type]
+        if len(counts) > 1:
+            raise ValueError(f"MixedInputs: all edges must have as many candidates as each other, got {sorted(counts)}")
+        self.keep, self.name, self.cell, self.qualified = keep, name, cell, ""
+
+    def forward(self, *inputs: Any) -> Tensor:
+        """The sum over the edges that are computed.
+
+        Raises:
+            ValueError: there are not as many inputs as edges, or the edges' outputs have different shapes.
+        """
+        if len(inputs) != len(self.edges):
+            raise ValueError(f"{self.title}: expected {len(self.edges)} inputs, one per edge, got {len(inputs)}")
+        total = None
+        for place, (edge, value) in enumerate(zip(self.edges, inputs, strict=True)):
+            if not edge.active:
+                continue
+            output = edge(value)
+            if total is not None and output.shape != total.shape:
+                raise ValueError(
+                    f"{self.title}: edges must return one shape, but edge {place} returns {tuple(output.shape)} and those "
+                    f"before it {tuple(total.shape)}"
+                )
+            total = output if total is None else total + output
+        return self.edges[0](inputs[0]) if total is None else total
+
+    @property
+    def title(self) -> str:
+        """The module in messages, with its qualified name once the network is known."""
+        known = self.qualified or self.name
+        return f"{known} (MixedInputs)" if known else "MixedInputs"
+
+    def extra_repr(self) -> str:
+        return f"keep={self.keep}, {_shown(self.name, self.cell)}".removesuffix(", ")
+
+
+def _check_text(kind: str, name: Any, cell: Any) -> None:
+    if not (name is None or (isinstance(name, str) and name)) or not (isinstance(cell, str) and cell):
+        raise TypeError(f"{kind}: expected name and cell to be text that is not empty, got {name!r} and {cell!r}")
+
+
+def _shown(name: str | None, cell: str) -> str:
+    parts = [f"name={name!r}"] if name else []
+    return ", ".join(parts + ([f"cell={cell!r}"] if cell != USUAL_CELL else []))

@@ -1,0 +1,150 @@
+"""What a search and a selection of a model have in common: checks of their arguments, and the run itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from darts_pt.hyperparameters import Criterion
+from darts_pt.library.building import result_of, saved_search
+from darts_pt.library.checks import checked_criterion
+from darts_pt.library.result import Result
+from darts_pt.library.session import opened, own_randomness
+from darts_pt.library.supernet import ModelSupernet
+from darts_pt.library.training import ModelTraining
+from darts_pt.methods import METHODS
+from darts_pt.run.errors import ArgumentError, one_of, positive
+from darts_pt.run.files import atomic_write
+from darts_pt.run.results import GENOTYPE_FILE
+from darts_pt.run.saver import Saver
+from darts_pt.selection import Criteria
+from darts_pt.selections import SELECTIONS
+from darts_pt.supernet import Decisions
+from darts_pt.training import cosine
+
+RESULT_FILE = "result.json"
+
+
+def carried_out(
+    kind: Literal["search", "selection"],
+    training: ModelTraining,
+    run: Callable[[Saver, Criteria], None],
+    arguments: Mapping[str, Any],
+    criterion: Criterion | None,
+    folder: Path | None,
+    resume: bool,
+    overwrite: bool,
+    quiet: bool,
+    same_batches: bool = False,
+) -> Result:
+    """Check the model on a batch, run, and write the result."""
+    supernet, architect = training.model_supernet, training.architect
+    own = [training.train.generator, training.valid.generator]
+    with (
+        supernet.in_use(lambda: architect.mixing(training.decisions)),
+        own_randomness(training.generators, own),
+    ):
+        began, warnings = training.generators.state(), []
+        first = training.random_train_batch()
+        _ = training.random_valid_batch()
+        criterion = checked_criterion(supernet, architect.mixing(Decisions()), first, criterion, warnings.append)
+        training.generators.restore(began)
+        training.restart()
+        settings = {**arguments, "criterion": _name(criterion), "space": type(supernet.model).__name__}
+        names = [cell.name for cell in supernet.cell_types]
+        criteria = Criteria(dict.fromkeys(names, criterion), dict.fromkeys(names, criterion), same_batches)
+        with opened(training, folder, settings, resume, overwrite, quiet) as saver:
+            for warning in warnings:
+                saver.experiment.log.warning("%s", warning)
+            choices = sum(len(cell.choosing_edges) + len(cell.choosing_nodes) for cell in supernet.cell_types)
+            saver.experiment.log.info(
+                "%s of %s: %d choices, on %s", kind, settings["space"], choices, training.generators.device
+            )
+            run(saver, criteria)
+            result = result_of(kind, training, saver.experiment.records(), settings)
+            if folder is not None:
+                _write(result, supernet, training, folder)
+    return result
+
+
+def _write(result: Result, supernet: ModelSupernet, training: ModelTraining, folder: Path) -> None:
+    """result.json, and the genotype.json that reports read."""
+    result.save(folder / RESULT_FILE)
+    kept = {**result.decisions} | {
+        name: f"inputs {', '.join(map(str, places))}" for name, places in result.inputs.items()
+    }
+    content = {
+        "space": result.settings["space"],
+        "genotype": ", ".join(f"{name}: {operation}" for name, operation in kept.items()),
+        **{f"supernet_valid_{name}": value for name, value in result.valid.items()},
+    }
+    atomic_write(folder / GENOTYPE_FILE, json.dumps(content, indent=2) + "\n")
+
+
+def search_before(model: nn.Module, start: Any) -> Result | None:
+    """The result of the search that a selection starts from, if there is one."""
+    if isinstance(start, Mapping):
+        return None
+    if isinstance(start, str | Path):
+        start = saved_search(Path(start))
+    found = start if start is not None else getattr(model, "searched", None)
+    if found is None:
+        return None
+    if not isinstance(found, Result):
+        raise TypeError(f"start: expected a Result, a folder or alphas by name, got a {type(found).__name__}")
+    if found.kind != "search":
+        raise ArgumentError("start", "it is the result of a selection, expected that of a search")
+    return found
+
+
+def check_together(method: str, selection: str, searched: Result | None) -> None:
+    """Raises ArgumentError if the selection is not defined for the method or for this start."""
+    one_of("method", method, METHODS)
+    declared, rule = METHODS[method], SELECTIONS[selection]
+    if selection in declared.refuses:
+        raise ArgumentError("selection", f"{selection} with {method}: {declared.refuses[selection]}")
+    if declared.decides_during_search and rule.tunes:
+        raise ArgumentError(
+            "method",
+            f"{method} {declared.exclusive}, and {selection} would tune after it: use "
+            f"search(…, method={method!r}, decide_by={selection!r})",
+        )
+    other = str(searched.settings["method"]) if searched else method
+    for name in (method, other):
+        if method != other and METHODS[name].exclusive:
+            raise ArgumentError("method", f"{method} after a search by {other}: {name} {METHODS[name].exclusive}")
+    if searched and not rule.trained:
+        raise ArgumentError(
+            "selection", f"{selection} scores an untrained model, and this one has been searched: make it again"
+        )
+
+
+def falling(training: ModelTraining, epochs: int) -> torch.optim.lr_scheduler.LRScheduler:
+    """The cosine of the scripts; with the user's own optimiser it falls by the same factor."""
+    options, own = training.options, training.weight_optimizer.param_groups[0]["lr"]
+    lowest = options.learning_rate_min * own / options.learning_rate
+    return cosine(training.weight_optimizer, replace(options, learning_rate_min=lowest), epochs)
+
+
+def check_count(name: str, value: Any) -> None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name}: expected a whole number, got {value!r}")
+    positive(name, value)
+
+
+_NOT_SETTINGS = {"model", "train", "valid", "start", "device", "folder", "resume", "overwrite", "quiet"}
+
+
+def plain_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments that decide the result, functions by their names."""
+    return {name: _name(value) for name, value in arguments.items() if name not in _NOT_SETTINGS}
+
+
+def _name(value: Any) -> Any:
+    return getattr(value, "__name__", type(value).__name__) if callable(value) else value
