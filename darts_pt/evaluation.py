@@ -205,19 +205,21 @@ class NetworkTraining:
         self.network.eval()
         order = torch.arange(len(self.data.test), device=self.device)
         batches = in_batches(order, self.options.batch_size)[: 1 if self.fast else None]
-        sums, wide = [0.0, 0.0, 0.0], torch.promote_types(self.dtype, torch.float32)
+        # Summed on the device: reading it after every batch would make a GPU wait.
+        sums = torch.zeros(3, dtype=torch.float64, device=self.device)
+        wide = torch.promote_types(self.dtype, torch.float32)
         for part in self.data.test_batches(batches, self.ranks, self.generators, self.dtype):
             self.between_batches()
             self.network.set_share(part.share)
             with autocast(self.device, self.options.precision):
                 logits = self.network(part.images)[0]
-            sums[0] += F.cross_entropy(logits.to(wide), part.labels, reduction="sum").item()
-            sums[1] += int((logits.argmax(dim=1) == part.labels).sum())
+            sums[0] += F.cross_entropy(logits.to(wide), part.labels, reduction="sum")
+            sums[1] += (logits.argmax(dim=1) == part.labels).sum()
             if self.options.top5:
                 likely = logits.topk(min(5, logits.shape[1]), dim=1).indices
-                sums[2] += int((likely == part.labels[:, None]).sum())
+                sums[2] += (likely == part.labels[:, None]).sum()
         total = sum(map(len, batches))
-        loss, correct, among_five = self.ranks.sum(torch.tensor(sums, dtype=torch.float64)).tolist()
+        loss, correct, among_five = self.ranks.sum(sums).tolist()
         return Tested(100.0 * correct / total, loss / total, 100.0 * among_five / total)
 
     def to_checkpoint(self) -> dict[str, Any]:

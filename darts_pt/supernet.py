@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from sys import intern
 from typing import Any
 
@@ -162,15 +163,15 @@ class MixingWeights:
 
     def without_operation(self, cell_type: str, edge: int, operation: int) -> MixingWeights:
         """The same weights with one operation removed: its weight is 0 and the others are not renormalised."""
-        return self._without(cell_type, edge, (operation,))
+        return self._without(cell_type, edge, range(operation, operation + 1))
 
     def without_edge(self, cell_type: str, edge: int) -> MixingWeights:
         """The same weights with a whole edge removed."""
-        return self._without(cell_type, edge, tuple(range(self.values[cell_type].shape[1])))
+        return self._without(cell_type, edge, range(self.values[cell_type].shape[1]))
 
-    def _without(self, cell_type: str, edge: int, removed: tuple[int, ...]) -> MixingWeights:
+    def _without(self, cell_type: str, edge: int, removed: range) -> MixingWeights:
         values = self.values[cell_type].clone()
-        values[edge, list(removed)] = 0.0
+        values[edge, removed.start : removed.stop] = 0.0  # A list would make a GPU wait.
         active = list(self.active[cell_type])
         active[edge] = tuple(operation for operation in active[edge] if operation not in removed)
         return replace(
@@ -189,23 +190,30 @@ def fixed_by(decisions: Decisions, cell_types: tuple[CellType, ...], values: Map
     for cell in cell_types:
         rows = values[cell.name]
         operations = [tuple(range(len(names))) for names in cell.operations]
-        chosen = dict.fromkeys(decisions.dropped_edges(cell), None) | {
-            edge: operation
-            for edge, operation in decisions.operations.get(cell.name, {}).items()
-            if edge not in decisions.dropped_edges(cell)
-        }
+        chosen = {**decisions.operations.get(cell.name, {}), **dict.fromkeys(decisions.dropped_edges(cell), None)}
         if chosen:
-            is_fixed = torch.zeros(len(cell.edges), 1, dtype=torch.bool)
-            one_hot = torch.zeros(rows.shape, dtype=rows.dtype)
             for edge, operation in chosen.items():
-                is_fixed[edge] = True
                 operations[edge] = () if operation is None else (operation,)
-                if operation is not None:
-                    one_hot[edge, operation] = 1.0
-            rows = torch.where(is_fixed.to(rows.device), one_hot.to(rows.device), rows)
+            is_fixed, one_hot = _fixed_rows(tuple(chosen.items()), rows.shape, rows.dtype, rows.device)
+            rows = torch.where(is_fixed, one_hot, rows)
         fixed[cell.name] = rows
         active[cell.name] = tuple(operations)
     return MixingWeights(fixed, active)
+
+
+@lru_cache(maxsize=64)
+def _fixed_rows(
+    chosen: tuple[tuple[int, int | None], ...], shape: torch.Size, dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Which edges are fixed [edges, 1], and their rows; cached, or a GPU would wait for them in every step. An operation
+    None drops its edge."""
+    with torch.inference_mode(False):
+        is_fixed, one_hot = torch.zeros(shape[0], 1, dtype=torch.bool), torch.zeros(shape, dtype=dtype)
+        for edge, operation in chosen:
+            is_fixed[edge] = True
+            if operation is not None:
+                one_hot[edge, operation] = 1.0
+        return is_fixed.to(device), one_hot.to(device)
 
 
 def initial_alpha(

@@ -118,9 +118,10 @@ class Statistics(NamedTuple):
         if torch.is_grad_enabled():
             return F.batch_norm(maps, *self.running(run, maps.shape[1] // run[1]), scale, None, *self[3:])
         running = self.running(run, maps.shape[1] // run[1])
-        # The statistics of the batch, which nobody asks for, have the type of these.
+        # The statistics of the batch, which nobody asks for, have the type of these; on a GPU never less than float32.
         like = scale if scale is not None else maps if running[0] is None else running[0]
-        unused = like.new_empty(0), like.new_empty(0)
+        dtype = torch.promote_types(like.dtype, torch.float32) if maps.device.type == "cuda" else like.dtype
+        unused = like.new_empty(0, dtype=dtype), like.new_empty(0, dtype=dtype)
         return torch.native_batch_norm(maps, scale, None, *running, *self[3:], out=(maps, *unused))[0]  # type: ignore[call-overload]
 
     def normalise_once(self, maps: Tensor, run: Run) -> Tensor:

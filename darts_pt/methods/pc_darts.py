@@ -69,11 +69,13 @@ class PartialChannels(Architect):
         """Cell type -> [edges]: softmax(beta) over the incoming edges that a node still has; 0 for dropped edges."""
         weights = {}
         for cell in self.supernet.cell_types:
-            beta, dropped = self.beta[cell.name], decisions.dropped_edges(cell)
+            beta, dropped = self.beta[cell.name].unbind(), decisions.dropped_edges(cell)
             shares: dict[int, Tensor] = {edge: torch.zeros_like(beta[0]) for edge in dropped}
             for edges in cell.incoming.values():
                 kept = [edge for edge in edges if edge not in dropped]
-                shares |= dict(zip(kept, torch.softmax(beta[kept], dim=0), strict=True))
+                # Indexing with a list would make a GPU wait for it.
+                own = torch.stack([beta[edge] for edge in kept])
+                shares |= dict(zip(kept, torch.softmax(own, dim=0), strict=True))
             weights[cell.name] = torch.stack([shares[edge] for edge in range(len(cell.edges))])
         return weights
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,11 +15,12 @@ from darts_pt.hyperparameters import WeightOptions
 from darts_pt.image_training import Halves, ImageTraining
 from darts_pt.kernels.passes import DIRECT_RUNS, MOST_RECORDINGS, Outputs, Pass, Recording, Replayed, replayed
 from darts_pt.methods import METHODS
-from darts_pt.run.device import Generators, seeded
+from darts_pt.run.device import Generators
 from darts_pt.run.errors import UserError
 from darts_pt.selections.pt import score_operations
 from darts_pt.supernet import Decisions, MixingWeights, Supernet, initial_alpha
 from darts_pt.training import sgd
+from tests.helpers.spaces import supernet_of
 from tests.helpers.toy import search_steps
 
 
@@ -43,21 +43,6 @@ class OnTheCpu:
                     place.copy_(output)
 
         return Recording(inputs, places, replay)  # type: ignore[arg-type]
-
-
-def supernet_of(space: str, method: str, generators: Generators) -> Supernet:
-    from nasbench201.space import NasBench201SearchOptions, NasBench201Space
-    from sota.options import SotaSearchOptions
-    from sota.space import SotaSpace
-
-    sizes: dict[str, Any] = {"method": method, "init_channels": 4, "dataset": "digits"}
-    partial: dict[str, Any] = {"partial_channels": 2} if method == "pc-darts" else {}
-    if space == "nasbench201":
-        options, found = NasBench201SearchOptions(cells_per_stage=1, **sizes), NasBench201Space(Path())
-    else:
-        options, found = SotaSearchOptions(space=space, layers=3, **sizes), SotaSpace()  # type: ignore[arg-type]
-    with seeded(generators["weights"]):
-        return found.supernet(options, 10, generators, **partial)  # type: ignore[arg-type]
 
 
 def train_and_score(
