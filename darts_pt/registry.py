@@ -11,6 +11,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import pkgutil
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -113,7 +114,7 @@ class Registry(Mapping[str, Declared], Generic[Declared]):
             module.name.replace("_", "-"): f"{self._package}.{module.name}"
             for module in pkgutil.iter_modules(package.__path__)
         }
-        others = {point.name: point.value for point in importlib.metadata.entry_points(group=self._group)}
+        others = _installed(self._group, tuple(sys.path))
         return {name: modules[name] for modules in (found, others) for name in sorted(modules)}
 
     def __getitem__(self, name: str) -> Declared:
@@ -129,6 +130,15 @@ class Registry(Mapping[str, Declared], Generic[Declared]):
 
     def __len__(self) -> int:
         return len(self._modules())
+
+
+@cache
+def _installed(group: str, path: tuple[str, ...]) -> dict[str, str]:
+    """Name -> module, of the entry points of packages on `path`, which is sys.path.
+
+    Cached, since names are looked up by the thousand and this reads the metadata of every installed package.
+    """
+    return {point.name: point.value for point in importlib.metadata.entry_points(group=group)}
 
 
 @cache

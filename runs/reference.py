@@ -23,10 +23,11 @@ def options_page() -> str:
         commands = {space.family: space.commands[kind].options for space in families}
         names = dict.fromkeys(field.name for options in commands.values() for field in dataclasses.fields(options))  # type: ignore[arg-type]
         lines += [f"## {title}", "", "| option | default | meaning |", "|---|---|---|"]
+        helps = {family: help_texts(options) for family, options in commands.items()}
         for name in names:
             having = {family: options for family, options in commands.items() if name in options.__dataclass_fields__}
             only = "" if len(having) == len(commands) else f" ({', '.join(having)})"
-            texts = {help_texts(options)[name] for options in having.values()}
+            texts = {helps[family][name] for family in having}
             shown = " / ".join(dict.fromkeys(_default(options, name) for options in having.values()))
             lines.append(f"| `--{name}`{only} | {shown} | {' / '.join(sorted(texts))} |".replace("|  |", "| |"))
         lines += ["", *_presets(kind), ""]

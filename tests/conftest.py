@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -70,9 +70,18 @@ def refuse(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pyte
     return functools.partial(hostile.refused_unchanged, capsys, tmp_path)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Report how many hostile inputs a test has tried, also from the processes of pytest-xdist."""
+    report = yield
+    if report.when == "call" and "hostile" in report.keywords:
+        report.user_properties.append(("inputs", hostile.inputs.get(item.nodeid, 1)))
+    return report
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say how many hostile inputs were refused in one line."""
-    passed = [report for report in terminalreporter.stats.get("passed", []) if "hostile" in report.keywords]
-    if passed:
-        number = sum(hostile.inputs.get(report.nodeid, 1) for report in passed)
+    passed = terminalreporter.stats.get("passed", [])
+    number = sum(count for report in passed for name, count in report.user_properties if name == "inputs")
+    if number:
         terminalreporter.write_line(f"{number} hostile inputs refused in one line")

@@ -36,6 +36,22 @@ def code(name: str) -> str:
     return dict(blocks)[name]
 
 
+def run_afresh(commands: list[list[str]], folder: Path, path: str, first: str = "pass") -> str:
+    """Run commands as `python -m` would, one after the other in a new process after `first`; their output."""
+    lines = [first, "import runpy, sys"]
+    for module, *arguments in commands:
+        lines += [
+            f"sys.argv = {[module, *arguments]!r}",
+            f"runpy.run_module({module!r}, run_name='__main__', alter_sys=True)",
+        ]
+    run = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)],
+        cwd=folder, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
 ANNEALED, AGREEMENT = "darts_pt/methods/annealed.py", "darts_pt/selections/agreement.py"
 
 
@@ -89,17 +105,11 @@ def test_a_new_method_and_selection_are_run_with_options_of_their_own(tmp_path: 
     )
     common = ["--dataset", "digits", "--gpu", "cpu", "--experiments", str(tmp_path), "--fast"]
     name = "search-annealed-201-1-digits"
-    for module, arguments in (
-        ("nasbench201.train_search", ["--method", "annealed", "--temperature", "3", "--epochs", "1"]),
-        ("nasbench201.projection", ["--resume_expid", name, "--selection", "agreement", "--proj_intv", "1"]),
-    ):
-        program = f"{extend}; import runpy, sys; sys.argv = {[module, *common, *arguments]!r}"
-        run = subprocess.run(
-            [sys.executable, "-c", f"{program}; runpy.run_module({module!r}, run_name='__main__')"],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))},
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert run.returncode == 0, run.stderr
+    commands = [
+        ["nasbench201.train_search", *common, "--method", "annealed", "--temperature", "3", "--epochs", "1"],
+        ["nasbench201.projection", *common, "--resume_expid", name, "--selection", "agreement", "--proj_intv", "1"],
+    ]
+    run_afresh(commands, PROJECT_ROOT, os.pathsep.join(map(str, paths)), extend)
     folder = tmp_path / "nasbench201" / name
     assert json.loads((folder / "config.json").read_text())["options"]["temperature"] == 3.0
     (selection,) = folder.glob("log_resume-1-agreement-*/metrics.jsonl")
@@ -204,7 +214,7 @@ def test_a_space_with_a_new_operation_is_a_line_and_a_module(tmp_path: Path) -> 
     plan = 'spaces = ["s6"]\ndatasets = ["digits"]\nmethods = ["darts"]\nselections = ["magnitude"]\nseeds = [2]\n'
     plan += "[search]\nfast = true\nepochs = 1\n[select]\nfast = true\n"
     (tmp_path / "plan.toml").write_text(plan + "[evaluate]\nfast = true\nepochs = 1\n")
-    small, where = ["--dataset", "digits", "--fast"], ["--experiments", "e"]
+    small, where = ["--dataset", "digits", "--fast", "--gpu", "cpu"], ["--experiments", "e"]
     commands = [
         ["sota.train_search", "--space", "s6", "--epochs", "1", *small],
         ["sota.train", "--arch", "search-darts-sota-s6-2", "--epochs", "1", *small],
@@ -212,16 +222,8 @@ def test_a_space_with_a_new_operation_is_a_line_and_a_module(tmp_path: Path) -> 
         ["report.page", "-o", "report", "--formats", "svg", "--details", "0"],
         ["paper", "--figure", "6", "--space", "s6", "--fast", "--dry_run", "--experiments", "p"],
     ]
-    said = []
-    for module, *arguments in commands:
-        gpu = ["--gpu", "cpu"] if module.startswith("sota") else []
-        process = subprocess.run(
-            [sys.executable, "-m", module, *where, *arguments, *gpu],
-            cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert process.returncode == 0, process.stderr
-        said.append(process.stdout)
-    assert "4 jobs, 1 of them done" in said[2]
+    said = run_afresh([[module, *where, *arguments] for module, *arguments in commands], tmp_path, str(tmp_path))
+    assert "4 jobs, 1 of them done" in said
     page = (tmp_path / "report" / "index.html").read_text()
     assert "space: S6; data: digits." in page
-    assert "--space s6" in said[4]
+    assert "--space s6" in said
