@@ -27,6 +27,7 @@ from benchmarks.methods_figure import Point, picture
 from darts_pt.methods import METHODS
 from darts_pt.run.provenance import PROJECT_ROOT
 from darts_pt.space import SPACES
+from paper.demo import BOTH, SEARCH, SELECTION
 from report.style import save
 from runs.costs import costs
 from runs.make import make
@@ -34,10 +35,6 @@ from runs.reading import read_run
 from runs.run import Run, search
 from runs.run import selection as selection_run
 
-BOTH: dict[str, Any] = {"init_channels": 4, "batch_size": 64, "arch_learning_rate": 3e-3, "report_freq": 1000}
-SEARCH: dict[str, Any] = {"epochs": 15, "ckpt_interval": 100}
-SELECTION: dict[str, Any] = {"proj_intv": 1}
-"""Small and short, for a CPU; alpha's learning rate is ten times the paper's because an epoch has ten steps."""
 VARIANTS: dict[str, dict[str, Any]] = {
     "magnitude": {"selection": "magnitude"},
     "pt (acc)": {"selection": "pt", "proj_crit": "acc"},

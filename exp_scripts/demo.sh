@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Try the whole method on the embedded digits, in minutes on a laptop CPU: search, select in two ways, train both, compare.
+# The paper's claim in minutes on a laptop CPU: select by magnitude and by perturbation from the same supernets, compare.
 # Usage: bash demo.sh [--key value]…; --help lists the keys.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-run_module nasbench201.demo "$@"
+run_module paper.demo "$@"

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from darts_pt.run.files import path_in_errors
 from darts_pt.run.provenance import PACKAGES
@@ -89,11 +89,27 @@ class _ScreenHandler(logging.StreamHandler):
     def stream(self, _: Any) -> None:
         pass
 
+    lowest: ClassVar[int] = logging.INFO
+    """Records below this level are for the log files alone."""
+
+    def filter(self, record: logging.LogRecord) -> Any:
+        return record.levelno >= self.lowest and super().filter(record)
+
     def handleError(self, record: logging.LogRecord) -> None:
         """A closed pipe ends the run, as it does any command; on another failure the log file is enough."""
         error = sys.exc_info()[1]
         if not isinstance(error, OSError) or isinstance(error, BrokenPipeError):
             raise  # noqa: PLE0704 - as above
+
+
+@contextlib.contextmanager
+def warnings_only() -> Iterator[None]:
+    """Inside, runs show only warnings on the screen; their log files have everything."""
+    before, _ScreenHandler.lowest = _ScreenHandler.lowest, logging.WARNING
+    try:
+        yield
+    finally:
+        _ScreenHandler.lowest = before
 
 
 class _Formatter(logging.Formatter):
