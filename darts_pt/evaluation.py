@@ -20,7 +20,7 @@ from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.device import Generators, autocast, use_precision
 from darts_pt.run.epoch import EpochProgress, FiniteGuard, Metrics, StepResult
 from darts_pt.run.errors import ArgumentError
-from darts_pt.run.loop import log_metrics, train_epoch
+from darts_pt.run.loop import log_metrics, timed_epochs, train_epoch
 from darts_pt.run.processes import SINGLE_PROCESS, Ranks, Share
 from darts_pt.run.saver import Saver
 
@@ -258,10 +258,10 @@ def train_network(training: NetworkTraining, saver: Saver) -> dict[str, Any]:
     """
     use_precision(training.options.precision)
     last, seconds, epochs = None, 0.0, training.options.epochs
-    while training.epoch < epochs:
+    for epoch in timed_epochs(training, epochs, saver):
         saver.safe_point()
         learning_rate = training.optimizer.param_groups[0]["lr"]
-        description = f"epoch {training.epoch + 1}/{epochs}"
+        description = f"epoch {epoch + 1}/{epochs}"
         start = time.perf_counter()
         train = train_epoch(training, *training.batches(), saver, description)
         seconds += time.perf_counter() - start

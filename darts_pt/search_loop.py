@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from darts_pt.run.loop import log_metrics, train_epoch
+from darts_pt.run.loop import log_metrics, timed_epochs, train_epoch
 from darts_pt.run.saver import Saver
 from darts_pt.training import SupernetTraining
 
@@ -30,7 +30,7 @@ def search(
         decide: called before each epoch, for methods that decide edges during the search (SGAS).
     """
     sources = {"train_half": training.train_batches, "test": training.test_batches}
-    for epoch in range(training.epoch, epochs):
+    for epoch in timed_epochs(training, epochs, saver):
         saver.safe_point()
         training.architect.start_epoch(epoch, epochs)
         if training.progress is None:

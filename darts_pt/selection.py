@@ -7,7 +7,7 @@ is then tuned for some epochs. Where nodes keep only some incoming edges, topolo
 
 from __future__ import annotations
 
-import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
@@ -18,16 +18,13 @@ import torch
 from darts_pt.architect import Architect
 from darts_pt.hyperparameters import Criterion, EdgeOrder
 from darts_pt.run.experiment import Experiment
-from darts_pt.run.loop import log_metrics, train_epoch
+from darts_pt.run.loop import log_metrics, log_time_left, train_epoch
 from darts_pt.run.saver import Saver
+from darts_pt.run.scores import Scores, columns_of, log_scores
 from darts_pt.supernet import CellType, Decisions
 from darts_pt.training import SupernetTraining
 
 # Choosing --------------------------------------------------------------------------------------------------------
-
-
-Scores = Sequence[Any]
-"""One named tuple of numbers per candidate, such as :class:`darts_pt.run.epoch.Metrics`."""
 
 
 @dataclass(frozen=True)
@@ -46,18 +43,26 @@ class Criteria:
 
 
 class TopologyRound(NamedTuple):
-    """One round of a topology event: the remaining edges with their scores, and the one dropped."""
+    """One round of a topology event: the remaining edges, their scores, the one dropped, the score that decided."""
 
     edges: tuple[int, ...]
     scores: Scores
     dropped: int
+    by: str = ""
 
 
 class OperationChoice(NamedTuple):
-    """The operation of an edge, the scores of all candidates (None if not measured), and the scores' title in the log."""
+    """The operation of an edge.
+
+    Attributes:
+        scores: of all candidates; None if not measured.
+        by: the name of the score that decided.
+        measured: the title of the scores in the log.
+    """
 
     operation: int
     scores: Scores | None
+    by: str = ""
     measured: str = "supernet without …"
 
 
@@ -85,18 +90,20 @@ def drop_least_important(
     node: int,
     score_without: Callable[[tuple[int, ...]], Scores],
     least: Callable[[Any], int],
+    by: str = "",
 ) -> EdgesChoice:
     """The topology event: drop incoming edges of `node` one by one until as many remain as it keeps.
 
     Args:
         score_without: edges -> the scores of the supernet without each.
         least: scores -> the position of the least important edge.
+        by: the name of the score that decides.
     """
     remaining, rounds = cell_type.incoming[node], []
     while len(remaining) > (cell_type.inputs_kept or len(remaining)):
         scores = score_without(remaining)
         dropped = remaining[least(scores)]
-        rounds.append(TopologyRound(remaining, scores, dropped))
+        rounds.append(TopologyRound(remaining, scores, dropped, by))
         remaining = tuple(edge for edge in remaining if edge != dropped)
     return EdgesChoice(remaining, rounds)
 
@@ -169,18 +176,24 @@ def select(
         The complete decisions, which are also `training.decisions`.
     """
     events, epochs = schedule(training.supernet.cell_types, interval)
+    told = False
     while training.epoch < epochs:
         saver.safe_point()
+        is_whole, began = training.progress is None, time.perf_counter()
         due = [event for event in events if event.epoch == training.epoch]
         if due and training.progress is None:
             saver.save_epoch()
         _carry_out(due, len(events), training, rule, saver, order)
+        decided = time.perf_counter()
         description = f"tuning epoch {training.epoch + 1}/{epochs}"
         train = train_epoch(training, *training.tuning_batches(), saver, description)
         measured = {"train": train, "valid": training.evaluate(training.valid_batches())}
         training.end_epoch()
         record = log_metrics(saver, description, measured)
         saver.experiment.record("epoch", record | describe(training), epoch=training.epoch)
+        if due and is_whole and not told:
+            more = (decided - began) / len(due) * (len(events) - due[-1].index - 1)
+            told = log_time_left(saver, epochs - training.epoch, time.perf_counter() - decided, more)
     saver.save_epoch()
     return training.decisions
 
@@ -210,7 +223,8 @@ def _carry_out(
         if undecided:
             training.synchronise()
             cell_type, chosen = pick(undecided, order, training.generators["order"])
-            saver.experiment.log.info("event %d/%d", event.index + 1, count)
+            label = (cell_type.edge_label if is_operation else cell_type.node_label)(chosen)
+            saver.experiment.log.info("event %d/%d: %s", event.index + 1, count, label)
             decide(event, training, rule, saver.experiment, cell_type, chosen)
         training.begin_epoch().decisions += 1
         saver.safe_point()
@@ -228,13 +242,13 @@ def _decide_operation(
     training.decisions = training.decisions.with_operation(cell_type.name, edge, choice.operation)
     names = cell_type.operations[edge]
     label, kept = cell_type.edge_label(edge), names[choice.operation]
-    _log_scores(experiment, f"{label}: {choice.measured}", names, choice.scores)
+    log_scores(experiment, f"{label}: {choice.measured}", names, choice.scores, choice.operation, choice.by, "kept")
     experiment.log.info("%s keeps %s", label, kept)
     if kept == "none":
         replaced = "" if cell_type.inputs_kept is None else "; the genotype will have the first other operation instead"
         experiment.log.warning("none won %s; the authors' code allows this%s", label, replaced)
     values = {"event": event.index, "cell_type": cell_type.name, "edge": edge, "kept": kept, "candidates": list(names)}
-    experiment.record("operation_event", values | _columns(choice.scores), epoch=training.epoch)
+    experiment.record("operation_event", values | columns_of(choice.scores), epoch=training.epoch)
 
 
 def _decide_edges(
@@ -248,11 +262,12 @@ def _decide_edges(
     choice = rule.edges(training.architect, training.decisions, cell_type, node)
     training.decisions = training.decisions.with_edges(cell_type.name, node, choice.kept)
     rounds = []
-    for edges, scores, dropped in choice.rounds or []:
+    for edges, scores, dropped, by in choice.rounds or []:
         labels = [cell_type.edge_label(edge) for edge in edges]
-        _log_scores(experiment, f"{cell_type.node_label(node)}: supernet without …", labels, scores)
+        title = f"{cell_type.node_label(node)}: supernet without …"
+        log_scores(experiment, title, labels, scores, edges.index(dropped), by, "dropped")
         experiment.log.info("%s drops %s", cell_type.node_label(node), cell_type.edge_label(dropped))
-        rounds.append({"edges": list(edges), "dropped": dropped, **_columns(scores)})
+        rounds.append({"edges": list(edges), "dropped": dropped, **columns_of(scores)})
     kept = ", ".join(cell_type.edge_label(edge) for edge in choice.kept)
     experiment.log.info("%s keeps %s", cell_type.node_label(node), kept)
     values = {"event": event.index, "cell_type": cell_type.name, "node": node, "kept": list(choice.kept)}
@@ -293,22 +308,3 @@ def _drop_surplus(training: SupernetTraining, experiment: Experiment, cell_type:
         training.decisions = training.decisions.with_edges(cell_type.name, node, kept)
         labels = ", ".join(cell_type.edge_label(edge) for edge in kept)
         experiment.log.info("%s keeps %s", cell_type.node_label(node), labels)
-
-
-# The log ---------------------------------------------------------------------------------------------------------
-
-
-def _log_scores(experiment: Experiment, title: str, labels: Sequence[str], scores: Scores | None) -> None:
-    if scores is None:
-        return
-    width, columns = max(len(label) for label in labels), _columns(scores)
-    experiment.log.info("%s", title)
-    experiment.log.info("  %-*s%s", width, "", "".join(f"  {name:>10}" for name in columns))
-    for label, measured in zip(labels, zip(*columns.values(), strict=True), strict=True):
-        experiment.log.info("  %-*s%s", width, label, "".join(f"  {value:10.5f}" for value in measured))
-
-
-def _columns(scores: Scores | None) -> dict[str, list[float]]:
-    """The scores by quantity, without those that are not measured (NaN)."""
-    columns = {name: [getattr(one, name) for one in scores] for name in scores[0]._fields} if scores else {}
-    return {name: values for name, values in columns.items() if not all(map(math.isnan, values))}

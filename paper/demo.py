@@ -194,18 +194,15 @@ def conclusion(pairs: Sequence[Pair]) -> str:
     gains = [each.gain for each in pairs]
     mean, p = statistics.fmean(gains), p_value(pairs)
     better, worse = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)
+    compared = f"{abs(mean):.2f} points {'better' if mean > 0 else 'worse'} than magnitude's in the mean"
+    counts = f"better in {better} and worse in {worse} of {len(pairs)} supernets"
     if p is None:
-        shown = "Too few different results to tell PT from magnitude"
+        shown = "these are too few different results to say more"
     elif p >= SIGNIFICANT:
-        shown = "This shows no difference between PT and magnitude beyond chance"
+        shown = f"chance alone could bring that about, so it shows no difference (paired t-test, p = {p:.3f})"
     else:
-        first, second = ("PT", "magnitude") if mean > 0 else ("magnitude", "PT")
-        shown = f"From these supernets {first} selects better architectures than {second}"
-    test = f"; paired t-test, p = {p:.3f}" if p is not None else ""
-    return (
-        f"{shown}: PT is {mean:+.2f} points from magnitude in the mean, better in {better} and worse in {worse} of "
-        f"{len(pairs)}{test}. Digits of 8×8 pixels say nothing about CIFAR-10."
-    )
+        shown = f"{'PT' if mean > 0 else 'magnitude'} selects better here, beyond chance (paired t-test, p = {p:.3f})"
+    return f"PT's architectures are {compared}, {counts}: {shown}. Digits of 8×8 pixels say nothing about CIFAR-10."
 
 
 def facts(pairs: Sequence[Pair]) -> dict[str, Any]:

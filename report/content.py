@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
+from darts_pt.run import logs
 from report.cells import final_cells, frames
 from report.comparison import QUANTITIES, Group, Quantity, aggregate, baseline, comparison_picture, groups, p_value
 from report.edges import edge_of
@@ -31,11 +32,7 @@ def percent(value: float | None, unit: str = "") -> str:
 
 def duration(seconds: float | None) -> str:
     """In the unit that suits it; empty where it is not known."""
-    if seconds is None:
-        return ""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    return "" if seconds is None else logs.duration(seconds)
 
 
 # Several runs ----------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from darts_pt.methods import METHODS
 from darts_pt.registry import Declaration
-from darts_pt.run.config import options_of
+from darts_pt.run.config import options_of, size_in_words
 from darts_pt.run.results import SELECTION
 from darts_pt.selections import SELECTIONS
 from darts_pt.space import SPACES
@@ -147,14 +147,7 @@ class Recorded:
     @property
     def size(self) -> str:
         """The size of network and images in words, such as `8 channels, 3 layers`."""
-        names = {
-            "init_channels": "channel{}",
-            "layers": "layer{}",
-            "cells_per_stage": "cell{} per stage",
-            "image_size": "pixel{} a side",
-        }
-        known = [(self.options[key], name) for key, name in names.items() if self.options.get(key)]
-        return ", ".join(f"{count} {name.format('' if count == 1 else 's')}" for count, name in known)
+        return size_in_words(self.options)
 
     @property
     def snapshot(self) -> int | None:

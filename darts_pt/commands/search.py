@@ -46,7 +46,8 @@ def run_search(space: SearchSpace[Search, Any], options: Search) -> Selected:
         Experiment(folder, options, device=device, resume=bool(start.path), overwrite=start.overwrite) as experiment,
         saver_of(training, experiment, options, "--resume_epoch", first_decision(training, epochs)) as saver,
     ):
-        begin(experiment, start.checkpoint, device)
+        run = f"{METHODS[options.method].title} in {space.title}"
+        begin(experiment, start.checkpoint, device, options, run, len(training.halves.train), epochs)
         search(
             training,
             saver,

@@ -23,7 +23,7 @@ from darts_pt.run.errors import UserError, listed
 from darts_pt.run.processes import joined
 from darts_pt.run.saver import Saver
 from darts_pt.search_loop import search
-from darts_pt.selection import Criteria, decide_during_search, select, select_at_once
+from darts_pt.selection import Criteria, decide_during_search, schedule, select, select_at_once
 from darts_pt.selections import SELECTIONS
 from darts_pt.space import SPACES, SearchSpace, Selection
 from darts_pt.training import TUNING_FRACTION, cosine, sgd
@@ -131,7 +131,9 @@ def run_selection(space: SearchSpace[Any, Selection], options: Selection) -> Sel
             open_experiment(ranks, folder, options, device, start, log_file) as experiment,
             saver_of(training, experiment, options, "--dev_resume_epoch") as saver,
         ):
-            begin(experiment, start.checkpoint, device)
+            run = f"{METHODS[searched.method].title} + {SELECTIONS[options.selection].title} in {space.title}"
+            epochs = _epochs(searched)
+            begin(experiment, start.checkpoint, device, options, run, len(training.halves.train), epochs)
             if SELECTIONS[options.selection].trained:
                 experiment.log.info("selecting from %s", searched.path)
             _select(space, searched, saver)
@@ -161,6 +163,14 @@ def _select(space: SearchSpace[Any, Any], searched: Searched, saver: Saver) -> N
         select(training, rule, saver, options.proj_intv, options.edge_decision, described)
     else:
         select_at_once(training, rule, saver, options.edge_decision)
+
+
+def _epochs(searched: Searched) -> int:
+    """The epochs that the selection trains for, in all."""
+    if continues_search(searched.options):
+        return not_none(searched.epochs)
+    tunes = SELECTIONS[searched.options.selection].tunes
+    return schedule(searched.training.supernet.cell_types, searched.options.proj_intv)[1] if tunes else 0
 
 
 def _start_of_selection(options: SelectionOptions, searched: Path, wanted: int | None) -> tuple[Path, dict[str, Any]]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from darts_pt.commands.scripts import say_next, selection_script
+from darts_pt.run.processes import launch
 from darts_pt.space import SearchSpace
 
 
 def search(space: SearchSpace[Any, Any], options: Any) -> None:
+    _say_start("search", options)
     from darts_pt.commands.search import run_search
 
     folder = run_search(space.at(options.data_root), options).folder
@@ -17,6 +19,7 @@ def search(space: SearchSpace[Any, Any], options: Any) -> None:
 
 
 def select(space: SearchSpace[Any, Any], options: Any) -> None:
+    _say_start("selection", options)
     from darts_pt.commands.selection import run_selection
 
     folder = run_selection(space.at(options.data_root), space.with_dataset(options)).folder
@@ -26,6 +29,14 @@ def select(space: SearchSpace[Any, Any], options: Any) -> None:
 
 def train(space: SearchSpace[Any, Any], options: Any) -> dict[str, Any]:
     """Train an architecture from scratch, and return the summary."""
+    _say_start("training", options)
     from darts_pt.commands import training
 
     return training.train(space, options)
+
+
+def _say_start(kind: str, options: Any) -> None:
+    """A line before PyTorch and the data are loaded, which takes seconds."""
+    place = launch()
+    if place is None or place.rank == 0:
+        print(f"starting a {kind}{f' on {options.dataset}' if options.dataset else ''} …", flush=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,12 @@ from darts_pt.image_training import Halves, ImageTraining
 from darts_pt.kernels.passes import replayed
 from darts_pt.methods import METHODS
 from darts_pt.run import checkpoint as checkpoints
+from darts_pt.run.config import size_in_words
 from darts_pt.run.device import Generators, dtype_of, seeded, use_precision
 from darts_pt.run.errors import ArgumentError, listed
 from darts_pt.run.experiment import Experiment
 from darts_pt.run.processes import Ranks
+from darts_pt.run.provenance import describe_device
 from darts_pt.run.saver import Saveable, Saver
 from darts_pt.run.silent import SilentExperiment
 from darts_pt.space import SearchSpace
@@ -107,10 +110,36 @@ def saver_of(
     )
 
 
-def begin(experiment: Experiment, checkpoint: dict[str, Any], device: torch.device) -> None:
-    """Start the log; a resumed run drops the metrics recorded after its checkpoint."""
+def begin(
+    experiment: Experiment,
+    checkpoint: dict[str, Any],
+    device: torch.device,
+    options: Any,
+    run: str,
+    images: int,
+    epochs: int,
+) -> None:
+    """Start the log; a resumed run drops the metrics recorded after its checkpoint.
+
+    Args:
+        run: what kind of run it is, such as "DARTS in NAS-Bench-201".
+        images: that an epoch trains on.
+    """
+    batches = 1 if options.fast else math.ceil(images / options.batch_size)
+    trained = "nothing to train"
+    if epochs:
+        trained = f"{_plural(epochs, 'epoch')} of {_plural(batches, 'batch', 'es')} of {options.batch_size}"
+    threads = f", {_plural(torch.get_num_threads(), 'thread')}" if device.type == "cpu" else ""
+    experiment.log.info(
+        "%s on %s: %s; %s; %s%s",
+        run, options.dataset, size_in_words(vars(options)), trained, describe_device(device), threads,
+    )  # fmt: skip
     if checkpoint:
         if "metrics_size" in checkpoint:  # The original's checkpoints lack it.
             experiment.rewind(int(checkpoints.number_in(checkpoint, "metrics_size", experiment.folder)))
         experiment.log.info("resumed after epoch %d", checkpoint["epoch"])
-    experiment.log.info("%s on %s", experiment.folder, device)
+    experiment.log.info("files: %s", experiment.folder)
+
+
+def _plural(count: int, name: str, ending: str = "s") -> str:
+    return f"{count} {name}{ending if count != 1 else ''}"

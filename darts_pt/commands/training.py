@@ -89,7 +89,7 @@ def run_training(
             open_experiment(ranks, folder, options, device, start) as experiment,
             saver_of(training, experiment, options, "--resume_epoch") as saver,
         ):
-            begin(experiment, start.checkpoint, device)
+            begin(experiment, start.checkpoint, device, options, "training from scratch", len(data.train), how.epochs)
             return _train(training, saver, described)
 
 

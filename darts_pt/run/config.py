@@ -29,6 +29,18 @@ def as_json(value: Any) -> Any:
     return value if value is None or isinstance(value, bool | int | str) else str(value)
 
 
+def size_in_words(options: Mapping[str, Any]) -> str:
+    """The size of network and images in words, such as `8 channels, 3 layers`."""
+    names = {
+        "init_channels": "channel{}",
+        "layers": "layer{}",
+        "cells_per_stage": "cell{} per stage",
+        "image_size": "pixel{} a side",
+    }
+    known = [(options[key], name) for key, name in names.items() if options.get(key)]
+    return ", ".join(f"{count} {name.format('' if count == 1 else 's')}" for count, name in known)
+
+
 def is_experiment(folder: Path) -> bool:
     """True if a run of this project made `folder`: only such a folder is replaced or resumed."""
     try:

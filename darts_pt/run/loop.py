@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from darts_pt.run.epoch import Metrics, StepResult
+from darts_pt.run.logs import duration
 from darts_pt.run.saver import Saveable, Saver
 
 
@@ -33,6 +35,24 @@ def train_epoch(
                 log.info("%s step %s: train loss %.4f%s", description, step, so_far["loss"], accuracy)
             saver.safe_point()
     return progress.metrics()
+
+
+def timed_epochs(training: Trainable, epochs: int, saver: Saver) -> Iterator[int]:
+    """The remaining epochs, from 0; after the first whole one the log says how long the others take."""
+    told = False
+    for epoch in range(training.epoch, epochs):
+        is_whole, began = training.progress is None, time.perf_counter()
+        yield epoch
+        if is_whole and not told:
+            told = log_time_left(saver, epochs - epoch - 1, time.perf_counter() - began)
+
+
+def log_time_left(saver: Saver, epochs: int, seconds_each: float, more_seconds: float = 0.0) -> bool:
+    """Log how long the remaining epochs, and `more_seconds` of other work, will take; True, to be done once."""
+    if epochs:
+        left = duration(epochs * seconds_each + more_seconds)
+        saver.experiment.log.info("about %s left for %d more epoch%s", left, epochs, "" if epochs == 1 else "s")
+    return True
 
 
 def log_metrics(saver: Saver, description: str, measured: Mapping[str, Metrics]) -> dict[str, float]:

@@ -19,7 +19,7 @@ from darts_pt.hyperparameters import Criterion
 from darts_pt.run.epoch import Judged, Metrics
 from darts_pt.selection import Criteria, OperationChoice
 from darts_pt.selections import Option, Selection
-from darts_pt.selections.pt import PerturbationRule, least_important, score
+from darts_pt.selections.pt import PerturbationRule, compared, least_important, score
 from darts_pt.supernet import CellType, Decisions
 from darts_pt.training import SupernetTraining
 
@@ -53,7 +53,7 @@ class DiscretisationRule(PerturbationRule):
         )
         reverse = scores[::-1]  # least_important takes the last on ties.
         best = len(scores) - 1 - least_important(reverse, criterion)
-        return OperationChoice(best, scores, "supernet with nothing but …")
+        return OperationChoice(best, scores, compared(criterion), "supernet with nothing but …")
 
     def _strengths(self, candidates: list[Decisions], criterion: Criterion) -> list[Metrics | Judged]:
         """Accuracy and loss of the supernet under each of `candidates`, after tuning."""

@@ -90,8 +90,14 @@ def least_important(scores: Sequence[Metrics | Judged], criterion: Criterion) ->
     return max(range(len(scores)), key=lambda candidate: (_quality(scores[candidate], criterion), candidate))
 
 
+def compared(criterion: Criterion) -> str:
+    """The name of the score that a criterion compares."""
+    return "criterion" if callable(criterion) else "accuracy" if criterion == "acc" else "loss"
+
+
 def _quality(metrics: Metrics | Judged, criterion: Criterion) -> float:
-    quality = metrics[-1] if callable(criterion) else metrics.accuracy if criterion == "acc" else -metrics.loss
+    value = getattr(metrics, compared(criterion))
+    quality = -value if criterion == "loss" else value
     if math.isnan(quality):
         raise UserError(
             "the criterion is NaN on the valid half, so candidates cannot be compared: use another criterion, "
@@ -127,7 +133,7 @@ class PerturbationRule:
         mixing, batches = architect.mixing(decisions), self.batch_source()
         criterion = self.criteria.operations[cell_type.name]
         scores = score_operations(architect.supernet, mixing, cell_type, edge, batches, self.ranks, criterion)
-        return OperationChoice(most_important(scores, criterion), scores)
+        return OperationChoice(most_important(scores, criterion), scores, compared(criterion))
 
     def edges(self, architect: Architect, decisions: Decisions, cell_type: CellType, node: int) -> EdgesChoice:
         """Drop the edge whose removal hurts least until as many remain as the node keeps.
@@ -142,7 +148,7 @@ class PerturbationRule:
         def least(scores: Sequence[Metrics | Judged]) -> int:
             return least_important(scores, criterion)
 
-        return drop_least_important(cell_type, node, score_without, least)
+        return drop_least_important(cell_type, node, score_without, least, compared(criterion))
 
 
 def by_perturbation(training: SupernetTraining, criteria: Criteria, settings: Mapping[str, Any]) -> PerturbationRule:

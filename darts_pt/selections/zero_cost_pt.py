@@ -68,7 +68,7 @@ class ZeroCostRule:
         operations = range(len(cell_type.operations[edge]))
         removals = [mixing.without_operation(cell_type.name, edge, operation) for operation in operations]
         scores = self._scores(architect.supernet, removals)
-        return OperationChoice(min(range(len(scores)), key=scores.__getitem__), scores)
+        return OperationChoice(min(range(len(scores)), key=scores.__getitem__), scores, "score")
 
     def edges(self, architect: Architect, decisions: Decisions, cell_type: CellType, node: int) -> EdgesChoice:
         """Drop the edge whose removal leaves the highest score until as many remain as the node keeps."""
@@ -80,6 +80,7 @@ class ZeroCostRule:
                 architect.supernet, [mixing.without_edge(cell_type.name, edge) for edge in edges]
             ),
             lambda scores: max(range(len(scores)), key=lambda candidate: (scores[candidate], candidate)),
+            "score",
         )
 
 
