@@ -2,120 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+import dataclasses
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor
 from torch.nn import functional as F
 
+from benchmarks.comparing import (
+    Comparison,
+    compare,
+    compare_recorded,
+    compare_scores,
+    gradient_norm,
+    relative_error,
+)
+from benchmarks.network_repetition import genotype_of
+from benchmarks.record_keys import ROUNDS
+from benchmarks.recorded_randomness import RecordedPerturbation, given_noise
 from darts_pt.architect import Architect, Batch, bilevel_step
-from darts_pt.hyperparameters import WeightOptions
+from darts_pt.hyperparameters import AlphaOptions, WeightOptions
 from darts_pt.methods.blank import FixedAlpha
-from darts_pt.methods.sdarts_adv import Adversarial
-from darts_pt.methods.sdarts_rs import projected
-from darts_pt.run.epoch import Metrics
-from darts_pt.selections.pt import score_edges, score_operations
+from darts_pt.selection import Criteria
+from darts_pt.selections.pt import PerturbationRule, score_edges, score_operations
 from darts_pt.supernet import Alpha, CellType, Decisions, Supernet
 from darts_pt.training import sgd
 
-TOLERANCE = 1e-9
-ACCURACY_TOLERANCE = 1e-6
-"""The authors' code computes accuracies in float32."""
-LEAST_MAGNITUDE = 1e-5
-"""Errors are relative to at least this: some quantities are 0 up to rounding, such as the mean of a normalised map after
-an average pooling."""
+SCORES = ("perturbation_scores", "operation_scores")
+"""Both names are in use for the scores of operations."""
 
 
-class Comparison(NamedTuple):
-    """One quantity of a record, with its largest relative error and its tolerance."""
+def supernet_of(state_dict: Mapping[str, Tensor]) -> Supernet:
+    """A supernet in float64 for these weights: their names and shapes tell its space and its size."""
+    if "lastact.0.weight" in state_dict:
+        from nasbench201 import supernet as nasbench201
 
-    quantity: str
-    error: float
-    tolerance: float = TOLERANCE
+        return nasbench201.NasBench201Supernet(*nasbench201.sizes_of(state_dict)).double()
+    from sota.supernet import SotaSupernet, sizes_of
 
-    @property
-    def agrees(self) -> bool:
-        """True if the error is within the tolerance; False for NaN."""
-        return self.error <= self.tolerance
-
-
-def compare(quantity: str, ours: Any, theirs: Any, tolerance: float = TOLERANCE) -> Comparison:
-    """Compare numbers, tensors, or mappings of them."""
-    return Comparison(quantity, relative_error(ours, theirs), tolerance)
-
-
-def relative_error(ours: Any, theirs: Any) -> float:
-    """The largest difference relative to the record's largest magnitude; of a mapping the largest over its items."""
-    if isinstance(theirs, Mapping):
-        return max((relative_error(ours[key], value) for key, value in theirs.items()), default=0.0)
-    ours = torch.as_tensor(ours, dtype=torch.float64).detach().cpu()
-    theirs = torch.as_tensor(theirs, dtype=torch.float64).cpu()
-    if ours.shape != theirs.shape:
-        return float("inf")
-    if theirs.numel() == 0:
-        return 0.0
-    difference = (ours - theirs).abs().max().item()
-    if difference != difference:
-        return float("inf")
-    return difference / max(theirs.abs().max().item(), LEAST_MAGNITUDE)
-
-
-def compare_scores(title: str, ours: list[Metrics], theirs: Any) -> Iterator[Comparison]:
-    """Compare scores with a record's rows of accuracy and loss."""
-    table, theirs = torch.tensor(ours, dtype=torch.float64), torch.as_tensor(theirs, dtype=torch.float64).cpu()
-    yield compare(f"{title}: accuracy", table[:, 0], theirs[..., 0].flatten(), ACCURACY_TOLERANCE)
-    yield compare(f"{title}: loss", table[:, 1], theirs[..., 1].flatten())
-
-
-def gradient_norm(network: nn.Module) -> float:
-    """The norm of the gradient by all weights together."""
-    return float(nn.utils.clip_grad_norm_(network.parameters(), float("inf")))
-
-
-# Supernets -------------------------------------------------------------------------------------------------------
-
-SUPERNET_KEYS = {
-    "config", "method", "edge_order", "op_names", "batches", "state_dict", "alpha", "train_forward", "eval_forward",
-    "bilevel_steps", "state_dict_after_steps", "perturbation_scores", "operation_scores", "edge_scores", "edge_decisions",
-    "tune_steps", "alpha_at_perturbation", "random", "pgd", "genotype",
-}  # fmt: skip
-"""The keys of a supernet's record; the command lists any others as not compared."""
-
-
-def supernet_of(record: dict[str, Any]) -> Supernet:
-    """A supernet of the record's configuration in float64, with weights of its own."""
-    config = record["config"]
-    if "cells_per_stage" in config:
-        from nasbench201.supernet import NasBench201Supernet
-
-        return NasBench201Supernet(config["init_channels"], config["cells_per_stage"], config["num_classes"]).double()
-    from sota.spaces import cell_types
-    from sota.supernet import SotaSupernet
-
-    if any("noise" in names for cell in cell_types(config["space"]) for names in cell.operations):
-        raise ValueError(f"space {config['space']} holds the operation noise, which is drawn at random in every pass")
-    return SotaSupernet(config["space"], config["init_channels"], config["layers"], config["num_classes"]).double()
+    return SotaSupernet(**sizes_of(state_dict), num_classes=state_dict["classifier.weight"].shape[0]).double()
 
 
 class SupernetRepetition:
     """Repeats a supernet's record step by step."""
 
-    def __init__(self, record: dict[str, Any]) -> None:
+    def __init__(self, record: Mapping[str, Any]) -> None:
         self.record = record
-        self.supernet = supernet_of(record).to(record["batches"][0][0].device)
+        self.batches: list[Batch] = [(images, labels.long()) for images, labels in record["batches"]]
+        self.supernet = supernet_of(record["state_dict"]).to(self.batches[0][0].device)
         self.cell_types = self.supernet.cell_types
-        self.batches: list[Batch] = [(images, labels) for images, labels in record["batches"]]
-        self.options = WeightOptions(batch_size=64)
+        config = record.get("config", {})
+        self.options = WeightOptions(**{"batch_size": 64} | _options_in(config, WeightOptions))
+        self.alpha_options = AlphaOptions(**_options_in(config, AlphaOptions))
         self.restart()
 
     def restart(self) -> None:
         """Load the record's initial weights and alpha, and make fresh optimisers."""
         self.supernet.load_state_dict(self.record["state_dict"])
         alpha: Alpha = {
-            name: rows.clone().requires_grad_() for name, rows in self.by_cell(self.record["alpha"]).items()
+            name: rows.detach().clone().requires_grad_() for name, rows in self.by_cell(self.record["alpha"]).items()
         }
-        self.architect = (FixedAlpha if _is_blank(self.record) else Architect)(self.supernet, alpha)
+        if _is_fixed(self.record):
+            self.architect: Architect = FixedAlpha(self.supernet, alpha, self.alpha_options)
+        else:
+            self.architect = RecordedPerturbation(self.supernet, alpha, self.alpha_options)
         self.weight_optimizer = sgd(self.supernet, self.options)
 
     def by_cell(self, recorded: Any) -> dict[str, Any]:
@@ -131,60 +82,85 @@ class SupernetRepetition:
 
     def comparisons(self) -> Iterator[Comparison]:
         """All quantities, in the order of recording."""
-        yield from self.forward()
-        self.restart()
-        yield from self.bilevel_steps("bilevel_steps", Decisions())
-        if "state_dict_after_steps" in self.record:
-            state = self.supernet.state_dict()
-            yield compare("state after the steps", state, self.record["state_dict_after_steps"])
-        for key in ("perturbation_scores", "operation_scores"):
-            if key in self.record:
+        if self.record.keys() & {"train_forward", "eval_forward"}:
+            yield from self.forward()
+            self.restart()
+        yield from self.bilevel_steps("bilevel_steps", self.record.get("bilevel_steps", ()), Decisions())
+        measured = {"state_dict_after_steps": ("state after the steps", self.supernet.state_dict())}
+        yield from compare_recorded(self.record, measured)
+        decisions = Decisions()
+        for key in self.record:
+            if key in SCORES:
                 yield from self.operation_scores(self.record[key])
-        if "edge_scores" in self.record:
-            yield from self.edge_scores(self.record["edge_scores"])
-        if "tune_steps" in self.record:
-            # The selection makes the weight optimiser again, with a tenth of the learning rate.
-            self.weight_optimizer = sgd(self.supernet, self.options, self.options.learning_rate / 10)
-            decided = self.decisions(self.record["perturbation_scores"]["decided"])
-            yield from self.bilevel_steps("tune_steps", decided)
-        if "alpha_at_perturbation" in self.record:
-            yield from self.perturbations()
+            elif key == "edge_scores":
+                yield from self.edge_scores(self.record[key])
+            elif key == "tune_steps":
+                yield from self.tune_steps(key, self.record[key], decisions)
+            decisions = self.recorded_decisions(key) or decisions
+        if "events" in self.record:
+            decisions = yield from self.events()
         if "genotype" in self.record:
-            yield Comparison("genotype", 0.0 if self.genotype_agrees() else float("inf"))
+            yield from self.genotype(decisions)
+        yield from self.perturbations()
+
+    # Search ------------------------------------------------------------------------------------------------------
 
     def forward(self) -> Iterator[Comparison]:
         """Train mode on the first batch, with gradients; then eval mode."""
         images, labels = self.batches[0]
-        expected, alpha = self.record["train_forward"], self.architect.alpha
+        expected, alpha = self.record.get("train_forward", {}), self.architect.alpha
         self.supernet.train()
-        logits = self.supernet(images, self.architect.alpha_weights(Decisions()))
+        with self.noise_of(expected):
+            logits = self.supernet(images, self.architect.alpha_weights(Decisions()))
         loss = F.cross_entropy(logits, labels)
         loss.backward()
-        yield compare("train-mode logits", logits, expected["logits"])
-        yield compare("train-mode loss", loss, expected["loss"])
         gradients = {name: torch.zeros_like(rows) if rows.grad is None else rows.grad for name, rows in alpha.items()}
-        yield compare("gradient by alpha", gradients, self.by_cell(expected["alpha_grad"]))
-        yield compare("norm of the gradient by the weights", gradient_norm(self.supernet), expected["weight_grad_norm"])
-        if "state_dict_after" in expected:
-            yield compare("running statistics after it", self.supernet.state_dict(), expected["state_dict_after"])
-        self.supernet.eval()
-        with torch.no_grad():
-            logits = self.supernet(images, self.architect.alpha_weights(Decisions()))
-        yield compare("eval-mode logits", logits, self.record["eval_forward"]["logits"])
+        if expected.get("alpha_grad") is not None:
+            expected = {**expected, "alpha_grad": self.by_cell(expected["alpha_grad"])}
+        measured = {
+            "logits": ("train-mode logits", logits),
+            "loss": ("train-mode loss", loss),
+            "alpha_grad": ("gradient by alpha", gradients),
+            "weight_grad_norm": ("norm of the gradient by the weights", gradient_norm(self.supernet)),
+            "state_dict_after": ("running statistics after it", self.supernet.state_dict()),
+        }
+        yield from compare_recorded(expected, measured)
+        if "eval_forward" in self.record:
+            expected = self.record["eval_forward"]
+            self.supernet.eval()
+            with torch.no_grad(), self.noise_of(expected):
+                logits = self.supernet(images, self.architect.alpha_weights(Decisions()))
+            yield compare("eval-mode logits", logits, expected["logits"])
 
-    def bilevel_steps(self, key: str, decisions: Decisions) -> Iterator[Comparison]:
+    def bilevel_steps(
+        self, title: str, steps: Iterable[Mapping[str, Any]], decisions: Decisions
+    ) -> Iterator[Comparison]:
         """Each step's alpha and training loss."""
-        for number, step in enumerate(self.record[key], start=1):
+        for number, step in enumerate(steps, start=1):
             valid = self.batches[step["valid_batch"]] if self.architect.uses_valid_batches else None
             train = self.batches[step["train_batch"]]
-            clip = self.options.grad_clip
-            result = bilevel_step(self.architect, self.weight_optimizer, train, valid, decisions, clip)
+            if isinstance(self.architect, RecordedPerturbation):
+                self.architect.recorded = step
+            with self.noise_of(step):
+                result = bilevel_step(
+                    self.architect, self.weight_optimizer, train, valid, decisions, self.options.grad_clip
+                )
             assert result is not None
-            yield compare(f"{key} {number}: alpha", self.architect.alpha, self.by_cell(step["alpha_after"]))
-            yield compare(f"{key} {number}: training loss", result.loss, step["train_loss"])
-            if "mixing_weights" in step:
-                values = self.architect.mixing(decisions).values
-                yield compare(f"{key} {number}: mixing weights", values, self.by_cell(step["mixing_weights"]))
+            mixing = self.architect.mixing(decisions).values
+            measured = {
+                "alpha_after": (f"{title} {number}: alpha", self.architect.alpha),
+                "train_loss": (f"{title} {number}: training loss", result.loss),
+                "mixing_weights": (f"{title} {number}: mixing weights", mixing),
+            }
+            expected = {key: self.by_cell(step[key]) for key in ("alpha_after", "mixing_weights") if key in step}
+            yield from compare_recorded({**step, **expected}, measured)
+
+    def tune_steps(self, title: str, steps: Iterable[Mapping[str, Any]], decisions: Decisions) -> Iterator[Comparison]:
+        """The selection makes the weight optimiser again, with a tenth of the learning rate."""
+        self.weight_optimizer = sgd(self.supernet, self.options, self.options.learning_rate / 10)
+        yield from self.bilevel_steps(title, steps, decisions)
+
+    # Selection ---------------------------------------------------------------------------------------------------
 
     def operation_scores(self, recorded: Mapping[str, Any]) -> Iterator[Comparison]:
         """Accuracy and loss without one operation, for every operation of every edge (or of the record's edges)."""
@@ -194,53 +170,81 @@ class SupernetRepetition:
             decisions = self.decisions(recorded["decided"]) if stage == "after_decisions" else Decisions()
             mixing, batches = self.architect.mixing(decisions), self.batch_source(recorded)
             for cell, expected in self.cells_in(recorded[stage]):
-                scores = [
-                    metrics
-                    for edge in recorded.get("edges", range(len(cell.edges)))
-                    for metrics in score_operations(self.supernet, mixing, cell, edge, batches)
-                ]
+                with self.noise_of(recorded):
+                    scores = [
+                        metrics
+                        for edge in recorded.get("edges", range(len(cell.edges)))
+                        for metrics in score_operations(self.supernet, mixing, cell, edge, batches)
+                    ]
                 yield from compare_scores(f"{cell.name} operation scores, {stage.replace('_', ' ')}", scores, expected)
 
     def edge_scores(self, recorded: Mapping[str, Any]) -> Iterator[Comparison]:
-        """The first round of the topology events, with every operation decided."""
+        """Rounds of topology events with every operation decided; edges dropped in earlier rounds are present again."""
         mixing, batches = self.architect.mixing(self.decisions(recorded["decided"])), self.batch_source(recorded)
-        for cell, nodes in self.cells_in(recorded["first_round"]):
-            for node, edges in nodes.items():
-                scores = score_edges(self.supernet, mixing, cell, list(edges), batches)
-                expected = torch.stack([torch.as_tensor(row, dtype=torch.float64) for row in edges.values()])
-                yield from compare_scores(f"{cell.name} edge scores, node {node}", scores, expected)
+        for key in (key for key in recorded if key in ROUNDS):
+            later = "" if key == "first_round" else f", {key.replace('_', ' ')}"
+            for cell, nodes in self.cells_in(recorded[key]):
+                for node, edges in nodes.items():
+                    with self.noise_of(recorded):
+                        scores = score_edges(self.supernet, mixing, cell, list(edges), batches)
+                    title = f"{cell.name} edge scores, node {node}{later}"
+                    yield from compare_scores(title, scores, _rows(edges))
+
+    def events(self) -> Generator[Comparison, None, Decisions]:
+        """Events of a selection one after another, each by the rule of PT, then its tuning; returns the decisions."""
+        decisions = Decisions()
+        for number, event in enumerate(self.record["events"], start=1):
+            cell = {cell.name: cell for cell in self.cell_types}[event.get("cell_type", self.cell_types[0].name)]
+            by_cell: Any = {cell.name: event.get("criterion", "acc")}
+            rule = PerturbationRule(batches=self.batch_source(event), criteria=Criteria(by_cell, by_cell))
+            title = f"event {number}, {cell.name}"
+            with self.noise_of(event):
+                if "edge" in event:
+                    choice: Any = rule.operation(self.architect, decisions, cell, event["edge"])
+                    yield from compare_scores(f"{title} edge {event['edge']}", choice.scores, event["scores"])
+                    yield _same(f"{title} edge {event['edge']}: kept", choice.operation, event["kept"])
+                    decisions = decisions.with_operation(cell.name, event["edge"], event["kept"])
+                else:
+                    node = cell.edges[event["kept"][0]].target
+                    choice = rule.edges(self.architect, decisions, cell, node)
+                    yield _same(f"{title} node {node}: rounds", len(choice.rounds), len(event["rounds"]))
+                    for ours, theirs in zip(choice.rounds, event["rounds"], strict=False):
+                        yield from compare_scores(
+                            f"{title} node {node}, {len(theirs)} edges", ours.scores, _rows(theirs)
+                        )
+                        yield _same(f"{title} node {node}, {len(theirs)} edges: which", ours.edges, tuple(theirs))
+                    yield _same(f"{title} node {node}: kept", sorted(choice.kept), sorted(event["kept"]))
+                    decisions = decisions.with_edges(cell.name, node, tuple(event["kept"]))
+            if "tune_steps" in event:
+                yield from self.tune_steps(f"{title}: tune step", event["tune_steps"], decisions)
+        return decisions
+
+    def genotype(self, decisions: Decisions) -> Iterator[Comparison]:
+        """The final architecture, from alpha and the record's decisions."""
+        recorded = self.record["genotype"]
+        ours = self.supernet.genotype(self.architect.mixing(decisions))
+        yield _same("genotype", ours, recorded if isinstance(ours, str) else genotype_of(recorded))
 
     def perturbations(self) -> Iterator[Comparison]:
         """SDARTS's mixing weights after the random and the adversarial perturbation."""
+        if not self.record.keys() & {"random", "pgd"}:
+            return
         if "state_dict_after_steps" in self.record:
             self.supernet.load_state_dict(self.record["state_dict_after_steps"])
         self.supernet.train()
-        alpha = {name: rows.clone() for name, rows in self.by_cell(self.record["alpha_at_perturbation"]).items()}
-        if "random" in self.record:
-            recorded = self.record["random"]
-            relaxed = Adversarial(self.supernet, alpha).relaxed()
-            ours = {name: projected(relaxed[name] + noise) for name, noise in self.by_cell(recorded["noise"]).items()}
-            yield compare("random perturbation", ours, self.by_cell(recorded["perturbed_weights"]))
-        if "pgd" in self.record:
-            recorded = self.record["pgd"]
-            architect = Adversarial(self.supernet, alpha, settings={"epsilon_alpha": recorded["epsilon"]})
-            relaxed, batch = architect.relaxed(), self.batches[recorded["batch"]]
-            ours = architect.ascend(relaxed, relaxed, batch, Decisions(), recorded["steps"])
-            yield compare("adversarial perturbation", ours, self.by_cell(recorded["perturbed_weights"]))
+        at = self.by_cell(self.record.get("alpha_at_perturbation", self.architect.alpha))
+        alpha = {name: rows.detach().clone() for name, rows in at.items()}
+        for key, title in (("random", "random perturbation"), ("pgd", "adversarial perturbation")):
+            if key not in self.record:
+                continue
+            architect, recorded = RecordedPerturbation(self.supernet, alpha), self.record[key]
+            architect.recorded = {key: recorded}
+            batch, decisions = self.batches[recorded.get("batch", 0)], self.decisions(recorded.get("decided", {}))
+            with self.noise_of(recorded if key == "pgd" else {}):
+                ours = architect.perturbed(dict(architect.relaxed()), batch, decisions)
+            yield compare(title, ours, self.by_cell(recorded["perturbed_weights"]))
 
-    def genotype_agrees(self) -> bool:
-        """Compare the final architecture, from alpha and the record's decisions."""
-        recorded = self.record["genotype"]
-        if "edge_scores" not in self.record:
-            decided = self.record.get("perturbation_scores", {}).get("decided", {})
-            return str(self.supernet.genotype(self.architect.mixing(self.decisions(decided)))) == recorded
-        decisions = self.decisions(self.record["edge_scores"]["decided"])
-        for cell, kept in self.cells_in(self.record["edge_decisions"]):
-            for node, edges in kept.items():
-                target = cell.edges[self.record["edge_scores"]["incoming_edges"][node][0]].target
-                decisions = decisions.with_edges(cell.name, target, tuple(edges))
-        ours: Any = self.supernet.genotype(self.architect.mixing(decisions))
-        return all(_as_lists(getattr(ours, name)) == _as_lists(value) for name, value in recorded.items())
+    # Reading the record ------------------------------------------------------------------------------------------
 
     def cells_in(self, recorded: Any) -> list[tuple[CellType, Any]]:
         """The cell types in `recorded`, each with its part."""
@@ -251,18 +255,42 @@ class SupernetRepetition:
         """Decisions from {edge: operation}, or from the same per cell type."""
         return Decisions({name: dict(operations) for name, operations in self.by_cell(decided).items()})
 
+    def recorded_decisions(self, key: str) -> Decisions | None:
+        """The decisions of a part of the record that holds scores; those of the topology are part of `edge_scores`."""
+        if key not in (*SCORES, "edge_scores") or "decided" not in self.record[key]:
+            return None
+        decisions = self.decisions(self.record[key]["decided"])
+        if key == "edge_scores":
+            for cell, kept in self.cells_in(self.record.get("edge_decisions", {})):
+                for edges in kept.values():
+                    decisions = decisions.with_edges(cell.name, cell.edges[edges[0]].target, tuple(edges))
+        return decisions
+
     def batch_source(self, recorded: Mapping[str, Any]) -> Callable[[], list[Batch]]:
         """The record's valid batches, the same for every candidate."""
         return lambda: [self.batches[index] for index in recorded["valid_batches"]]
 
-
-def _is_blank(record: dict[str, Any]) -> bool:
-    """True for "fix alpha": by the record's method, or else if its alpha never moves."""
-    method = record.get("method", record["config"].get("method"))
-    if method is not None:
-        return method == "blank"
-    return all(relative_error(step["alpha_after"], record["alpha"]) == 0.0 for step in record["bilevel_steps"])
+    def noise_of(self, part: Mapping[str, Any]) -> Any:
+        """The operation noise of a part of the record, or else that of the whole record."""
+        return given_noise(self.supernet, part.get("noise", self.record.get("noise")))
 
 
-def _as_lists(value: Any) -> Any:
-    return [_as_lists(item) for item in value] if isinstance(value, list | tuple) else value
+def _options_in(config: Mapping[str, Any], options: type) -> dict[str, Any]:
+    """The values that a record's configuration gives for hyperparameters of this class."""
+    return {field.name: config[field.name] for field in dataclasses.fields(options) if field.name in config}
+
+
+def _is_fixed(record: Mapping[str, Any]) -> bool:
+    """Whether alpha never moves: "fix alpha"."""
+    steps = [step["alpha_after"] for step in record.get("bilevel_steps", ()) if "alpha_after" in step]
+    return bool(steps) and all(relative_error(after, record["alpha"]) == 0.0 for after in steps)
+
+
+def _rows(scores: Mapping[int, Any]) -> Tensor:
+    """{edge: [accuracy, loss]} as a tensor [edges, 2]."""
+    return torch.stack([torch.as_tensor(row, dtype=torch.float64) for row in scores.values()])
+
+
+def _same(quantity: str, ours: Any, theirs: Any) -> Comparison:
+    """Compare what agrees or does not."""
+    return Comparison(quantity, 0.0 if ours == theirs else float("inf"))

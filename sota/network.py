@@ -64,7 +64,7 @@ class AuxiliaryHead(nn.Module):
     """A classifier on the maps after the second reduction, for a second loss in training.
 
     Maps of `side` pixels are pooled 5×5 to 2×2, with stride 3 for side 8 (images of 32 pixels) or 2 for side 7 (ImageNet).
-    Maps of another size, which the original cannot take, are brought to 2×2 by adaptive average pooling.
+    Maps that this does not bring to 2×2, which the original cannot take, are pooled adaptively.
 
     Args:
         last_norm: add a batch norm after the second convolution. DARTS's head for ImageNet has none: its authors left it
@@ -75,7 +75,6 @@ class AuxiliaryHead(nn.Module):
 
     def __init__(self, channels: int, num_classes: int, side: int = 8, last_norm: bool = True) -> None:
         super().__init__()
-        self.side = side
         self.features = nn.Sequential(
             nn.ReLU(),
             nn.AvgPool2d(5, stride=side - 5, count_include_pad=False),
@@ -90,7 +89,7 @@ class AuxiliaryHead(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         relu, pool = self.features[0], self.features[1]
-        if maps.shape[2:] == (self.side, self.side):
+        if all((length - 5) // pool.stride + 1 == self.POOLED for length in maps.shape[2:]):  # type: ignore[union-attr]
             hidden = pool(relu(maps))
         else:
             hidden = nn.functional.adaptive_avg_pool2d(relu(maps), self.POOLED)

@@ -1,0 +1,80 @@
+"""Numbers of a golden record beside ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from darts_pt.run.epoch import Metrics
+
+TOLERANCE = 1e-9
+ACCURACY_TOLERANCE = 1e-6
+"""The authors' code computes accuracies in float32."""
+LEAST_MAGNITUDE = 1e-5
+"""Errors are relative to at least this: some quantities are 0 up to rounding, such as the mean of a normalised map after
+an average pooling."""
+
+
+class Comparison(NamedTuple):
+    """One quantity of a record, with its largest relative error and its tolerance."""
+
+    quantity: str
+    error: float
+    tolerance: float = TOLERANCE
+
+    @property
+    def agrees(self) -> bool:
+        """True if the error is within the tolerance; False for NaN."""
+        return self.error <= self.tolerance
+
+
+def compare(quantity: str, ours: Any, theirs: Any, tolerance: float = TOLERANCE) -> Comparison:
+    """Compare numbers, tensors, or mappings of them."""
+    return Comparison(quantity, relative_error(ours, theirs), tolerance)
+
+
+def relative_error(ours: Any, theirs: Any) -> float:
+    """The largest difference relative to the record's largest magnitude; of a mapping the largest over its items."""
+    if isinstance(theirs, Mapping):
+        return max((relative_error(ours[key], value) for key, value in theirs.items()), default=0.0)
+    ours = torch.as_tensor(ours, dtype=torch.float64).detach().cpu()
+    theirs = torch.as_tensor(theirs, dtype=torch.float64).cpu()
+    if ours.shape != theirs.shape and not ours.numel() == theirs.numel() == 1:
+        return float("inf")
+    if theirs.numel() == 0:
+        return 0.0
+    difference = (ours.view(theirs.shape) - theirs).abs().max().item()
+    if difference != difference:
+        return float("inf")
+    return difference / max(theirs.abs().max().item(), LEAST_MAGNITUDE)
+
+
+def compare_scores(title: str, ours: Sequence[Metrics], theirs: Any) -> Iterator[Comparison]:
+    """Compare scores with a record's rows of accuracy and loss."""
+    table, theirs = torch.tensor(ours, dtype=torch.float64), torch.as_tensor(theirs, dtype=torch.float64).cpu()
+    yield compare(f"{title}: accuracy", table[:, 0], theirs[..., 0].flatten(), ACCURACY_TOLERANCE)
+    yield compare(f"{title}: loss", table[:, 1], theirs[..., 1].flatten())
+
+
+def gradient_norm(network: nn.Module) -> float:
+    """The norm of the gradient by all weights together."""
+    return float(nn.utils.clip_grad_norm_(network.parameters(), float("inf")))
+
+
+def compare_recorded(recorded: Mapping[str, Any], measured: Mapping[str, tuple[str, Any]]) -> Iterator[Comparison]:
+    """Compare what a part of a record holds with what was measured: key -> (quantity, our value)."""
+    for key, (quantity, ours) in measured.items():
+        if recorded.get(key) is not None:
+            yield compare(quantity, ours, recorded[key])
+
+
+def tensors_in(recorded: Any) -> list[Tensor]:
+    """The tensors of nested lists and dictionaries in their order; anything else is left out."""
+    if isinstance(recorded, Tensor):
+        return [recorded]
+    if isinstance(recorded, Mapping):
+        recorded = list(recorded.values())
+    return [tensor for item in recorded for tensor in tensors_in(item)] if isinstance(recorded, list | tuple) else []
