@@ -133,6 +133,7 @@ def source_of_nan(supernet: ModelSupernet, mixing: MixingWeights, batch: Batch) 
     ]
     try:
         with frozen_statistics(supernet):
+            supernet.train()  # As in the step: dropout and the like may be where it comes from.
             supernet(batch[0], mixing)
     except _Found as found:
         return f"first in the output of {found}"

@@ -21,6 +21,7 @@ from torch import Tensor
 from darts_pt.architect import Architect, Batch, WeightStep
 from darts_pt.kernels.mixed import frozen_statistics
 from darts_pt.methods import Method
+from darts_pt.run.errors import ArgumentError
 from darts_pt.supernet import Decisions
 
 METHOD = Method(
@@ -61,6 +62,8 @@ class SecondOrder(Architect):
 
     def _update(self, weight_step: WeightStep, decisions: Decisions, weights: list[Tensor]) -> list[Tensor]:
         """SGD's coming step divided by the learning rate, without clipping: momentum·v + gradient + decay·w."""
+        if not isinstance(weight_step.optimizer, torch.optim.SGD):
+            raise ArgumentError("optimizer", "second-order DARTS looks ahead by a step of SGD, so it needs that")
         group, state = weight_step.optimizer.param_groups[0], weight_step.optimizer.state
         gradients = self._gradients(weight_step.batch, decisions, weights)
         update = []

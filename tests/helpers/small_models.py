@@ -1,0 +1,59 @@
+"""Models with choices in them that cost milliseconds, and batches for them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from darts_pt import MixedInputs, MixedOperation
+
+WIDTH = 6
+
+
+def choice(name: str | None = None, **more: Any) -> MixedOperation:
+    return MixedOperation(
+        {
+            "skip": nn.Identity(),
+            "linear": nn.Linear(WIDTH, WIDTH),
+            "norm": nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.BatchNorm1d(WIDTH), nn.ReLU(), nn.Dropout(0.2)),
+        },
+        name,
+        **more,
+    )
+
+
+class Node(nn.Module):
+    """Two of three inputs are kept; all nodes of one name decide together."""
+
+    def __init__(self, name: str | None = None, cell: str = "cell") -> None:
+        super().__init__()
+        self.sum = MixedInputs([choice() for _ in range(3)], 2, name, cell)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.sum(x, x.relu(), x.tanh())
+
+
+def mlp(*layers: nn.Module, outputs: int = 2) -> nn.Module:
+    """Seeded; the layers' weights are drawn again."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Linear(4, WIDTH), *(layers or (choice(), choice("b"), choice("b"))), nn.Linear(WIDTH, outputs)
+    )
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            module.reset_parameters()
+    return model
+
+
+def data(count: int = 48) -> tuple[Tensor, Tensor]:
+    x = torch.randn(count, 4, generator=torch.Generator().manual_seed(1))
+    return x, (x[:, 0] * x[:, 1] > 0).long()
+
+
+def loaders(size: int = 8) -> tuple[DataLoader[Any], DataLoader[Any]]:
+    x, y = data()
+    first, second = (DataLoader(TensorDataset(x[p], y[p]), size, shuffle=True) for p in (slice(24), slice(24, 48)))
+    return first, second
