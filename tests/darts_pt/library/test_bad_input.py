@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import darts_pt
-from tests.helpers.small_models import WIDTH, Node, choice, data, loaders, mlp
+from tests.helpers.library.small_models import WIDTH, Node, choice, data, loaders, mlp
 
 
 class Looks(nn.Module):

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 import darts_pt
 from darts_pt.library.derive import KeptInputs
-from tests.helpers.small_models import WIDTH, Node, choice, data, loaders, mlp
+from tests.helpers.library.small_models import WIDTH, Node, choice, data, loaders, mlp
 
 QUIET: dict[str, Any] = {"quiet": True}
 

@@ -29,7 +29,7 @@ from darts_pt.supernet import initial_alpha
 from darts_pt.training import TUNING_FRACTION, cosine, sgd
 from nasbench201.architecture import OPERATIONS
 from nasbench201.supernet import NasBench201Supernet
-from tests.helpers.mixed_nasbench201 import nasbench201
+from tests.helpers.library.mixed_nasbench201 import nasbench201
 
 SEED, BATCH, EPOCHS = 3, 16, 2
 
