@@ -86,7 +86,7 @@ KINDS = (
     Kind("sota.train_search", (*SOTA_SIZES, "--space", "s4", "--epochs", "2"), "--resume_epoch",
          f"sota/digits/{SOTA_SEARCH}"),
     Kind("sota.projection", ("--gpu", "cpu", "--dataset", "digits", "--resume_expid", SOTA_SEARCH, "--proj_intv", "1",
-         "--fast"), "--dev_resume_epoch", f"sota/digits/{SOTA_SEARCH}/log_resume-2-pt-acc-seed-2-intv-1",
+         "--fast"), "--dev_resume_epoch", f"sota/digits/{SOTA_SEARCH}/log_resume-2-pt-acc-seed-2-intv-1-fast",
          f"sota/digits/{SOTA_SEARCH}"),
     Kind("sota.train", (*SOTA_SIZES, "--arch", "darts_pt_s4_1", "--epochs", "2", "--cutout"), "--resume_epoch",
          "sota/digits/eval/eval-darts_pt_s4_1-2-cutout-16-1.0"),
@@ -159,7 +159,7 @@ def kill_and_compare(options: FaultsOptions, temporary: Path) -> bool:
     """Make every kind of run undisturbed, then kill and resume such runs; whether all came out the same."""
     dice, begin = random.Random(options.seed), time.perf_counter()
     for kind in KINDS:  # A little of each, so that the processes to come need not import and set up anything.
-        run_here(kind, temporary / "warm", "--fast", *(() if kind.search else ("--epochs", "1")))
+        run_here(kind, temporary / "warm", *(() if kind.search else ("--epochs", "1")))
     whole, seconds, expected = temporary / "whole", {}, {}
     for kind in KINDS:
         started = time.perf_counter()

@@ -109,13 +109,12 @@ class SearchSpace(ABC, Generic[Search, Selection]):
         """The experiment folder of a search."""
         parts = ["search", METHODS[options.method].script_name, self.label, str(options.seed)]
         parts += [] if self.folder_per_dataset or options.dataset == USUAL_DATASET else [options.dataset]
-        parts += [part for part in (options.size, options.expid_tag) if part]
-        return self.experiments(options) / "-".join(parts)
+        parts += [options.size] if options.size else []
+        return self.experiments(options) / "-".join((*parts, *options.tags))
 
     def training_folder(self, options: Any) -> Path | None:
         """The experiment folder of a training from scratch; None if it depends on a selection that is still to be run."""
-        parts = [options.arch.replace("/", "+"), options.dataset, str(options.seed)]
-        parts += [options.expid_tag] if options.expid_tag else []
+        parts = [options.arch.replace("/", "+"), options.dataset, str(options.seed), *options.tags]
         return self.experiments(options) / "eval" / "-".join(parts)
 
     def with_dataset(self, options: Selection) -> Selection:

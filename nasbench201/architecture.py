@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from darts_pt.run.errors import UserError, did_you_mean
+from darts_pt.run.errors import ArgumentError, UserError, did_you_mean
 from darts_pt.run.results import find_genotype, read_genotype
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
@@ -52,7 +52,7 @@ def operations_of(text: str) -> tuple[str, ...]:
 
 
 def find_architecture(arch: str, experiments: Path) -> str:
-    """The architecture string that `--arch` names: the string itself, a genotype file, or an experiment.
+    """The architecture string that `arch` names: the string itself, a genotype file, or an experiment.
 
     Args:
         experiments: the folder that holds the experiments of NAS-Bench-201.
@@ -65,11 +65,12 @@ def find_architecture(arch: str, experiments: Path) -> str:
         return arch
     file = find_genotype(arch, [experiments, Path()])
     if file is None:
-        raise UserError(
-            f"--arch {arch[:LONGEST]}: there is no such file or experiment in {experiments}; expected one or '{EXAMPLE}'"
+        raise ArgumentError(
+            "arch",
+            f"{arch[:LONGEST]}: there is no such file or experiment in {experiments}; expected one or '{EXAMPLE}'",
         )
     architecture = read_genotype(file.path, "nasbench201")
     if not isinstance(architecture, str):
-        raise UserError(f"--arch: {file.path} holds no architecture of NAS-Bench-201, such as '{EXAMPLE}'")
+        raise ArgumentError("arch", f"{file.path} holds no architecture of NAS-Bench-201, such as '{EXAMPLE}'")
     operations_of(architecture)
     return architecture

@@ -183,8 +183,9 @@ class NasBench201Space(SearchSpace[NasBench201SearchOptions, NasBench201Selectio
         except UserError:
             return None
         digits = "".join(str(OPERATIONS.index(name)) for name in operations)
-        tag = f"-{options.expid_tag}" if options.expid_tag else ""
-        return self.experiments(options) / "eval" / f"{options.dataset}-{digits}-{options.seed}{tag}"
+        return (
+            self.experiments(options) / "eval" / "-".join([options.dataset, digits, str(options.seed), *options.tags])
+        )
 
     def architecture(self, options: Any) -> str:
         return find_architecture(options.arch, self.experiments(options))

@@ -111,15 +111,15 @@ def groups(runs: Sequence[Recorded]) -> list[Group]:
 
 
 def _results(runs: Sequence[Recorded]) -> list[SelectionResult]:
-    """The result of every selection among `runs`, from itself and from the trainings of its architecture."""
+    """The result of every selection among `runs` that is no trial, from itself and the trainings of its architecture."""
     trained = defaultdict(list)
     for run in runs:
-        if run.kind == "training" and run.architecture and run.test_accuracy is not None:
+        if run.kind == "training" and not run.is_trial and run.architecture and run.test_accuracy is not None:
             trained[run.family, run.dataset, run.architecture].append(run.test_accuracy)
     searches = {run.folder: run for run in runs if run.kind == "search"}
     found = []
     for run in runs:
-        if run.kind == "selection":
+        if run.kind == "selection" and not run.is_trial:
             accuracies = trained.get((run.family, run.dataset, run.architecture))
             test = statistics.fmean(accuracies) if accuracies else None
             valid = number((run.genotype or {}).get("supernet_valid_accuracy"))

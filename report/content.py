@@ -40,6 +40,10 @@ def duration(seconds: float | None) -> str:
 
 def what(run: Recorded) -> str:
     """The run in a few words: its kind, its method and what sets it apart."""
+    return f"trial (--fast): {_what(run)}" if run.is_trial else _what(run)
+
+
+def _what(run: Recorded) -> str:
     if run.kind == "analysis":
         return f"analysis: {run.options.get('analysis', '?')}"
     if run.kind == "training":

@@ -131,7 +131,9 @@ def _lead(runs: Sequence[Recorded]) -> str:
     ]
     spaces = sorted({run.space_title for run in runs})
     data = sorted({run.dataset for run in runs} - {"?"}) or ["unknown"]
-    return f"{', '.join(counts)}; space: {', '.join(spaces)}; data: {', '.join(data)}."
+    trials = sum(run.is_trial for run in runs)
+    left_out = f" {trials} of them trials with --fast, which are not compared." if trials else ""
+    return f"{', '.join(counts)}; space: {', '.join(spaces)}; data: {', '.join(data)}.{left_out}"
 
 
 def _identities(runs: Sequence[Recorded]) -> list[str]:

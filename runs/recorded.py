@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import re
@@ -14,6 +15,7 @@ from typing import Any, Literal
 from darts_pt.methods import METHODS
 from darts_pt.registry import Declaration
 from darts_pt.run.config import options_of, size_in_words
+from darts_pt.run.errors import UserError
 from darts_pt.run.results import SELECTION
 from darts_pt.selections import SELECTIONS
 from darts_pt.space import SPACES
@@ -69,6 +71,15 @@ class Recorded:
         if name.startswith("search-") or {"epochs", "method"} <= self.options.keys():
             return "search"
         return "unknown"
+
+    @cached_property
+    def is_trial(self) -> bool:
+        """Made with --fast, or a selection from such a search: no result, whatever its numbers are."""
+        if self.options.get("fast") or self.kind != "selection":
+            return bool(self.options.get("fast"))
+        with contextlib.suppress(UserError):  # The search's config.json is damaged.
+            return bool(options_of(self.folder.parent).get("fast"))
+        return False
 
     @property
     def name(self) -> str:

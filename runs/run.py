@@ -7,6 +7,8 @@ Nothing here imports torch once a run is made: the workers of a sweep use this m
 from __future__ import annotations
 
 import dataclasses
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,21 +86,24 @@ class Run:
         return command_line(space, self.kind, dataclasses.asdict(options))
 
     def check_options(self, advice: str) -> None:
-        """Refuses a run of the same name that was made otherwise, such as a trial with --fast.
+        """Refuses a run of the same name that was made otherwise.
 
         Raises:
             UserError: naming the first option that differs, and the advice.
         """
+        for name, value, began in self.differing():
+            raise UserError(f"{self.folder} was run with --{name} {began}, where this takes {value}: {advice}")
+
+    def differing(self) -> list[tuple[str, Any, Any]]:
+        """The options with another value in a run of the same name, as (name, here, there)."""
         folder = self.folder
         if folder is None or not (self.is_begun or self.is_done):
-            return
+            return []
         from darts_pt.commands.resume import other_options
 
         ignored = {"arch"} | ({"proj_intv"} if self.kind == "search" else set())
         options = {name: value for name, value in dataclasses.asdict(self.resolved).items() if name not in ignored}
-        known = {name: value for name, value in options.items() if value is not None}
-        for name, value, began in other_options(folder, known):
-            raise UserError(f"{folder} was run with --{name} {began}, where this takes {value}: {advice}")
+        return other_options(folder, {name: value for name, value in options.items() if value is not None})
 
 
 def search(space: SearchSpace[Any, Any], options: Any) -> Run:
@@ -107,7 +112,8 @@ def search(space: SearchSpace[Any, Any], options: Any) -> Run:
 
     options = dataclasses.replace(options, space=space.name) if hasattr(options, "space") else options
     resolved = with_preset(options, {**space.preset(options), **METHODS[options.method].defaults})
-    return Run(space.name, "search", options, resolved, space.search_folder(resolved))
+    run = Run(space.name, "search", options, resolved, space.search_folder(resolved))
+    return _with_own_name(run, "expid_tag", lambda tagged: search(space, tagged))
 
 
 def selection(searched: Run, options: Any, epoch: int | None = None) -> Run:
@@ -115,10 +121,12 @@ def selection(searched: Run, options: Any, epoch: int | None = None) -> Run:
     from darts_pt.commands.selection_names import selection_pattern
 
     assert searched.pattern is not None
-    options = dataclasses.replace(options, resume_expid=searched.pattern.name, resume_epoch=epoch)
+    fast = options.fast or searched.options.fast  # A selection from a trial is a trial.
+    options = dataclasses.replace(options, resume_expid=searched.pattern.name, resume_epoch=epoch, fast=fast)
     known = dataclasses.replace(options, method=options.method or searched.options.method)
     name = selection_pattern(known, searched.resolved.epochs if epoch is None else epoch)
-    return Run(searched.space, "selection", options, options, searched.pattern / name, searched)
+    run = Run(searched.space, "selection", options, options, searched.pattern / name, searched)
+    return _with_own_name(run, "log_tag", lambda tagged: selection(searched, tagged, epoch))
 
 
 def training(selected: Run, options: Any) -> Run:
@@ -127,7 +135,18 @@ def training(selected: Run, options: Any) -> Run:
 
     space = SPACES[selected.space]
     options = dataclasses.replace(options, **space.training_options(options.dataset))
-    return Run(selected.space, "training", options, with_preset(options, space.preset(options)), None, selected)
+    run = Run(selected.space, "training", options, with_preset(options, space.preset(options)), None, selected)
+    return _with_own_name(run, "expid_tag", lambda tagged: training(selected, tagged))
+
+
+def _with_own_name(run: Run, tag: str, again: Callable[[Any], Run]) -> Run:
+    """The run; where one with other options, such as fewer epochs, has its name, under one that says how it differs."""
+    differing = run.differing()
+    if not differing or getattr(run.options, tag):
+        return run
+    name, value, _ = differing[0]
+    words = name if value is True else f"no_{name}" if value is False else f"{name}-{value}"
+    return again(dataclasses.replace(run.options, **{tag: re.sub(r"[^A-Za-z0-9._+=-]", "_", words)[:64]}))
 
 
 def space_of(run: Run) -> SearchSpace[Any, Any]:

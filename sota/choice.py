@@ -1,11 +1,11 @@
-"""Find the genotype that `--arch` names: a published one, a genotype file, or an experiment."""
+"""Find the genotype that the argument `arch` names: a published one, a genotype file, or an experiment."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from darts_pt.run.errors import UserError, did_you_mean, listed
+from darts_pt.run.errors import ArgumentError, UserError, did_you_mean, listed
 from darts_pt.run.results import GENOTYPE_FILE, find_genotype, read_genotype
 from sota.genotypes import Genotype, published, published_names, read
 
@@ -23,7 +23,7 @@ class Choice(NamedTuple):
 
 
 def find(arch: str, experiments: Path, dataset: str) -> Choice:
-    """The genotype that `--arch` names.
+    """The genotype that `arch` names.
 
     Args:
         arch: a published name, a file, or an experiment by its name or folder. A search with one selection stands for
@@ -37,7 +37,7 @@ def find(arch: str, experiments: Path, dataset: str) -> Choice:
     if arch in published_names():
         return Choice(published(arch), arch, "the published genotypes")
     if "|" in arch:
-        raise UserError(f"--arch {arch}: NAS-Bench-201 architectures are trained by nasbench201.train, or eval.sh")
+        raise ArgumentError("arch", f"{arch} is an architecture of NAS-Bench-201: train it with eval.sh")
     # Experiments of NAS-Bench-201 are found too: _read refuses them, and says which command trains them.
     roots = [experiments / dataset, *sorted(experiments.glob("*/")), experiments.parent / "nasbench201", Path()]
     chosen = find_genotype(arch, roots)
@@ -52,14 +52,17 @@ def _read(path: Path) -> Genotype:
     except UserError:
         other = read_genotype(path, "nasbench201")
         if other:
-            raise UserError(f"{path} holds an architecture of NAS-Bench-201: train it with --arch '{other}'") from None
+            raise ArgumentError(
+                "arch", f"{path} holds an architecture of NAS-Bench-201: train '{other}' with eval.sh"
+            ) from None
         raise
 
 
-def _unknown(arch: str, experiments: Path) -> UserError:
+def _unknown(arch: str, experiments: Path) -> ArgumentError:
     there = sorted(path.parent.name for path in experiments.glob(f"*/*/{GENOTYPE_FILE}"))
     close = did_you_mean(arch, [*published_names(), *there])
-    return UserError(
-        f"--arch {arch}: there is no such published genotype, file, or experiment in {experiments}{close}; published: "
-        f"{listed(published_names(), most=4)}; experiments: {listed(there, most=4) or 'none'}"
+    return ArgumentError(
+        "arch",
+        f"{arch}: there is no such published genotype, file, or experiment in {experiments}{close}; published: "
+        f"{listed(published_names(), most=4)}; experiments: {listed(there, most=4) or 'none'}",
     )

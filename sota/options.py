@@ -152,5 +152,4 @@ def training_folder(options: SotaTrainOptions, architecture: str) -> Path:
     parts = [options.script, architecture, str(options.seed)]
     parts += [f"cutout-{options.cutout_length}-1.0"] if options.cutout else []
     parts += [f"auxiliary-{options.auxiliary_weight}"] if options.auxiliary else []
-    parts += [options.expid_tag] if options.expid_tag else []
-    return options.experiments / "sota" / options.dataset / "eval" / "-".join(parts)
+    return options.experiments / "sota" / options.dataset / "eval" / "-".join((*parts, *options.tags))

@@ -24,7 +24,7 @@ PROTOCOL = {
 def main(options: ImageNetOptions) -> dict[str, Any]:
     """Train, and return the summary: accuracies, parameters, multiply-adds and seconds."""
     options = with_preset(options, PROTOCOL)
-    from darts_pt.commands.training import network_size, run_training, training_options
+    from darts_pt.commands.training import network_size, run_training, training_options, trial_note
     from sota.choice import find
     from sota.network import ImageNetNetwork
 
@@ -42,7 +42,8 @@ def main(options: ImageNetOptions) -> dict[str, Any]:
     def describe(model: EvaluationNetwork, data: ImageNetLoader) -> dict[str, Any]:
         side = not_none(options.image_size)
         images = {"classes": data.classes, "train_images": len(data.train), "test_images": len(data.test)}
-        return {**choice.describe(options.arch), **network_size(model, side, side), **images}
+        described = choice.describe(options.arch) | trial_note(options, "sota")
+        return {**described, **network_size(model, side, side), **images}
 
     return run_training(
         options,

@@ -80,7 +80,8 @@ def rows(graph: Graph) -> list[MethodResult]:
     for job in graph.jobs:
         if job.stage != "select":
             continue
-        row = found.setdefault((*job.setting, job.label), MethodResult(*job.setting, job.label))
+        label = f"{job.label} (trial)" if job.options.fast else job.label
+        row = found.setdefault((*job.setting, label), MethodResult(*job.setting, label))
         row.planned += 1
         for each in (graph[job.needs[0]], job, trainings.get(job.name)):
             if each is None or not each.is_done or each.folder is None:

@@ -26,7 +26,7 @@ from tests.helpers.toy import toy_training
 
 pytestmark = pytest.mark.hostile
 
-NAME = "search-darts-201-1-digits"
+NAME = "search-darts-201-1-digits-fast"
 
 
 def select(*more: str) -> None:

@@ -104,7 +104,7 @@ def test_a_new_method_and_selection_are_run_with_options_of_their_own(tmp_path: 
         for package in (darts_pt.methods, darts_pt.selections)
     )
     common = ["--dataset", "digits", "--gpu", "cpu", "--experiments", str(tmp_path), "--fast"]
-    name = "search-annealed-201-1-digits"
+    name = "search-annealed-201-1-digits-fast"
     commands = [
         ["nasbench201.train_search", *common, "--method", "annealed", "--temperature", "3", "--epochs", "1"],
         ["nasbench201.projection", *common, "--resume_expid", name, "--selection", "agreement", "--proj_intv", "1"],
@@ -157,7 +157,7 @@ fast = true
 @pytest.mark.usefixtures("plain_space")
 def test_a_new_space_has_every_command_and_sweeps_and_reports(tmp_path: Path) -> None:
     common = ["--dataset", "digits", "--gpu", "cpu", "--experiments", str(tmp_path), "--fast"]
-    searched = "search-gdas-plain-1-digits"
+    searched = "search-gdas-plain-1-digits-fast"
     commands = {
         "search": ["--method", "gdas", "--epochs", "1"],
         "selection": ["--resume_expid", searched, "--proj_intv", "1"],
@@ -217,7 +217,7 @@ def test_a_space_with_a_new_operation_is_a_line_and_a_module(tmp_path: Path) -> 
     small, where = ["--dataset", "digits", "--fast", "--gpu", "cpu"], ["--experiments", "e"]
     commands = [
         ["sota.train_search", "--space", "s6", "--epochs", "1", *small],
-        ["sota.train", "--arch", "search-darts-sota-s6-2", "--epochs", "1", *small],
+        ["sota.train", "--arch", "search-darts-sota-s6-2-fast", "--epochs", "1", *small],
         ["sweep", "plan.toml", "--dry_run"],
         ["report.page", "-o", "report", "--formats", "svg", "--details", "0"],
         ["paper", "--figure", "6", "--space", "s6", "--fast", "--dry_run", "--experiments", "p"],

@@ -54,6 +54,9 @@ FREE_OPTIONS = frozenset(
 )
 """Options that may differ when a run is resumed: they do not change what it computes."""
 
+TRIAL = "fast"
+"""Part of the folder names of trials with --fast."""
+
 _PRESET = "(default: the preset's)"
 PresetInt = Annotated[int | None, tyro.conf.arg(metavar="INT", help_behavior_hint=_PRESET)]
 PresetFloat = Annotated[float | None, tyro.conf.arg(metavar="FLOAT", help_behavior_hint=_PRESET)]
@@ -105,7 +108,7 @@ class RunOptions(Checked):
     overwrite: bool = False
     """Replace an existing experiment; without it that is an error."""
     fast: bool = False
-    """Quick trial: one batch per epoch and per evaluation."""
+    """Quick trial: one batch per epoch and per evaluation. Its folders end in -fast, and reports leave it out."""
     ckpt_minutes: Annotated[float, tyro.conf.arg(metavar="MINUTES")] = 10.0
     """Also save within epochs every MINUTES minutes, and when the system or Ctrl-C stops the run."""
     keep: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: all)")] = None
@@ -117,6 +120,11 @@ class RunOptions(Checked):
 
     table_dataset = None  # Not a field: spaces with benchmark tables have such an option,
     size = None  # and spaces with other sizes of their search have this one.
+
+    @property
+    def tags(self) -> list[str]:
+        """The end of the experiment folder's name: a trial must not take the name of the run that it tries."""
+        return ([TRIAL] if self.fast else []) + ([self.expid_tag] if self.expid_tag else [])
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -43,4 +43,5 @@ def say_next(folder: Path, script: str, *words: str) -> None:
         value = options.get(name)
         if value is not None and str(value) != str(usual[name]):
             words += (f"--{name}", str(value))
+    words += ("--fast",) if options.get("fast") else ()
     print("next:", shlex.join(["bash", os.path.relpath(SCRIPTS / script), *words]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -80,6 +81,7 @@ def open_search(space: SearchSpace[Any, Selection], options: Selection, device: 
             f"{folder / 'config.json'} has invalid options ({error}): restore it, or search again"
         ) from None
     options = with_preset(options, {"dataset": "cifar10", "method": "darts", "precision": "torch"})
+    options = dataclasses.replace(options, fast=options.fast or bool(began.get("fast")))
     wanted = asked.resume_epoch
     if wanted is None and not continues_search(options):
         wanted = int(options.epochs or began.get("epochs") or space.paper_epochs)

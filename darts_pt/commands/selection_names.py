@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from darts_pt.commands.options import SelectionOptions, not_none
+from darts_pt.commands.options import TRIAL, SelectionOptions, not_none
 from darts_pt.methods import METHODS
 from darts_pt.run.results import SELECTION
 from darts_pt.selections import SELECTIONS
@@ -25,6 +25,7 @@ def selection_name(options: SelectionOptions, epoch: int) -> str:
         parts += [options.edge_decision] if options.edge_decision != "random" else []
         parts += [options.proj_batches] if options.proj_batches != "fresh" else []
     parts += [f"as-{options.method}"] if options.change_method else []
+    parts += [TRIAL] if options.fast else []
     return "-".join(parts + ([options.log_tag] if options.log_tag else []))
 
 

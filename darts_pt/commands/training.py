@@ -17,12 +17,12 @@ from darts_pt.complexity import count_multiply_adds, count_parameters
 from darts_pt.data.loaders import Loader
 from darts_pt.evaluation import CHECKPOINT_KEYS, EvaluationNetwork, NetworkTraining, train_network
 from darts_pt.hyperparameters import TrainingOptions
-from darts_pt.run.config import as_json
+from darts_pt.run.config import as_json, options_of
 from darts_pt.run.device import Generators, dtype_of, pick_device, seeded
 from darts_pt.run.errors import UserError
 from darts_pt.run.files import atomic_write
 from darts_pt.run.processes import Ranks, joined
-from darts_pt.run.results import SUMMARY_FILE
+from darts_pt.run.results import SUMMARY_FILE, find_genotype
 from darts_pt.run.saver import Saver
 from darts_pt.space import SearchSpace
 
@@ -42,7 +42,7 @@ def network_size(network: EvaluationNetwork, height: int, width: int) -> dict[st
 def train(space: SearchSpace[Any, Any], options: Any) -> dict[str, Any]:
     """Train the architecture that the options name, and return the summary."""
     folder, architecture = not_none(space.training_folder(options)), space.architecture(options)
-    described = space.description(options, architecture)
+    described = space.description(options, architecture) | trial_note(options, space.family)
     options = dataclasses.replace(with_preset(options, space.preset(options)), arch=architecture)
     return run_training(
         options,
@@ -51,6 +51,14 @@ def train(space: SearchSpace[Any, Any], options: Any) -> dict[str, Any]:
         lambda data: space.network(options, architecture, data.classes),
         lambda model, data: described | network_size(model, *data.train.pixels.shape[2:]),
     )
+
+
+def trial_note(options: Any, family: str) -> dict[str, str]:
+    """An entry of the summary that says so if the architecture comes from a trial; else empty."""
+    experiments = options.experiments / family
+    chosen = find_genotype(options.arch, [experiments / options.dataset, experiments, *experiments.glob("*/"), Path()])
+    is_trial = chosen is not None and options_of(chosen.path.parent).get("fast")
+    return {"note": "the architecture comes from a trial with --fast: its accuracy is not a result"} if is_trial else {}
 
 
 def run_training(

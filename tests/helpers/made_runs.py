@@ -18,8 +18,8 @@ def made_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("experiments")
     search(root, "--epochs", "2")
     for selection in ("pt", "magnitude"):
-        select(root, "--resume_expid", NAME, "--selection", selection, "--proj_intv", "1", "--fast")
-    evaluate(root, "--arch", ARCHITECTURE, "--epochs", "1", "--fast")
+        select(root, "--resume_expid", NAME, "--selection", selection, "--proj_intv", "1")
+    evaluate(root, "--arch", ARCHITECTURE, "--epochs", "1")
     return root
 
 

@@ -81,7 +81,7 @@ def test_loss_is_another_criterion_with_files_of_its_own(root: Path) -> None:
     select(root, *common)
     select(root, *common, "--crit", "loss")
     names = sorted(path.parent.name for path in (root / "nasbench201" / NAME).glob("log_resume-*/genotype.json"))
-    assert names == ["log_resume-2-pt-acc-seed-1-intv-1", "log_resume-2-pt-loss-seed-1-intv-1"]
+    assert names == ["log_resume-2-pt-acc-seed-1-intv-1-fast", "log_resume-2-pt-loss-seed-1-intv-1-fast"]
 
 
 def test_a_selection_resumed_at_an_event_ends_the_same(root: Path) -> None:
@@ -173,7 +173,7 @@ def test_an_existing_experiment_is_kept(root: Path, capsys: pytest.CaptureFixtur
     before = (root / "nasbench201" / NAME / "log.txt").read_bytes()
     assert "--overwrite" in refused(capsys, search, root, "--seed", "3", "--epochs", "1")
     assert (root / "nasbench201" / NAME / "log.txt").read_bytes() == before
-    search(root, "--seed", "3", "--epochs", "1", "--fast", "--overwrite")
+    search(root, "--seed", "3", "--epochs", "1", "--overwrite")
     assert checkpoints.epochs_in(root / "nasbench201" / NAME) == [1]
 
 

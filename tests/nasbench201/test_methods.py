@@ -20,7 +20,7 @@ FAST = ("--fast", "--cells_per_stage", "1")
 
 
 def folder_of(root: Path, method: str) -> Path:
-    return root / "nasbench201" / f"search-{METHODS[method].script_name}-201-1-digits"
+    return root / "nasbench201" / f"search-{METHODS[method].script_name}-201-1-digits-fast"
 
 
 @pytest.fixture(scope="module")

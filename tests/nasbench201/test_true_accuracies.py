@@ -40,7 +40,9 @@ def image_folder(path: Path, classes: int) -> list[str]:
 def test_own_images_are_looked_up_in_the_table_that_is_named(tmp_path: Path) -> None:
     images = image_folder(tmp_path / "images", classes=10)
     search(tmp_path, *images, "--seed", "3", "--epochs", "1", "--table_dataset", "cifar10")
-    select(tmp_path, "--resume_expid", "search-darts-201-3-folder", "--selection", "magnitude")  # has it of the search
+    select(
+        tmp_path, "--resume_expid", "search-darts-201-3-folder-fast", "--selection", "magnitude"
+    )  # has it of the search
     found = sorted((tmp_path / "nasbench201").rglob("genotype.json"))
     assert len(found) == 2
     for path in found:

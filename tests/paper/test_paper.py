@@ -77,24 +77,23 @@ def test_nothing_is_run_twice(root: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in (root / "experiments").rglob("metrics.jsonl")} == before
 
 
-@pytest.mark.parametrize("how", ["--no_run", "--dry_run"])
-def test_runs_of_the_same_name_with_other_options_are_not_taken_for_it(
-    root: Path, capsys: pytest.CaptureFixture[str], how: str
-) -> None:
-    """Here a trial: one batch per epoch is no figure."""
+def test_a_trial_is_not_taken_for_the_run_it_tries(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One batch per epoch is no figure, and is not in the way of one."""
     make(root, "--figure", "3")
-    arguments = ["--figure", "3", "--space", "nasbench201", "--gpu", "cpu", how]
+    arguments = ["--figure", "3", "--space", "nasbench201", "--gpu", "cpu", "--experiments", str(root / "experiments")]
     capsys.readouterr()
+    run_command(PaperOptions, paper.main, [*arguments, "--dry_run"])
+    assert "python -m nasbench201.train_search" in capsys.readouterr().out
     with pytest.raises(SystemExit) as end:
-        run_command(PaperOptions, paper.main, [*arguments, "--experiments", str(root / "experiments")])
+        run_command(PaperOptions, paper.main, [*arguments, "--no_run", "-o", str(root / "other")])
     assert end.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "search-darts-201-1-digits was run with --fast True, where this takes False" in line
+    assert "the search (darts, nasbench201, digits)" in line
 
 
 def test_an_interrupted_search_and_selection_go_on(root: Path) -> None:
     make(root, "--figure", "6")
-    searched = root / "experiments" / "nasbench201" / "search-darts-201-1-digits"
+    searched = root / "experiments" / "nasbench201" / "search-darts-201-1-digits-fast"
     (selected,) = searched.glob("log_resume-50-pt-acc-*/")
     expected = {folder: (folder / "metrics.jsonl").read_bytes() for folder in (searched, selected)}
     (searched / "checkpoint_50.pth.tar").rename(searched / "kept")

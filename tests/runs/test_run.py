@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,12 @@ from runs.run import Run, search, selection, training
 
 def options(space: str, kind: Any, root: Path, **values: Any) -> Any:
     made: Any = SPACES[space].commands[kind].options
-    return made(experiments=root, dataset="digits", gpu="cpu", fast=True, **values)
+    return made(**{"experiments": root, "dataset": "digits", "gpu": "cpu", "fast": True, **values})
 
 
 def chain(root: Path, space: str = "nasbench201", **searching: Any) -> tuple[Run, Run, Run]:
     """A search of one epoch, a selection from it, a training of what it selects."""
-    searched = search(SPACES[space], options(space, "search", root, epochs=1, **searching))
+    searched = search(SPACES[space], options(space, "search", root, **{"epochs": 1, **searching}))
     selected = selection(searched, options(space, "selection", root, proj_intv=1, resume_expid=""))
     return searched, selected, training(selected, options(space, "training", root, epochs=1, arch=""))
 
@@ -40,8 +41,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_each_run_is_where_its_command_writes(made: Path) -> None:
     folders = [run.folder for run in chain(made)]
-    searched = made / "nasbench201" / "search-darts-201-1-digits"
-    assert folders[:2] == [searched, searched / "log_resume-1-pt-acc-seed-1-intv-1"]
+    searched = made / "nasbench201" / "search-darts-201-1-digits-fast"
+    assert folders[:2] == [searched, searched / "log_resume-1-pt-acc-seed-1-intv-1-fast"]
     assert folders[2] is not None
     assert folders[2].parent == made / "nasbench201" / "eval"
     assert all(run.is_done and run.is_begun for run in chain(made))
@@ -80,10 +81,31 @@ def test_a_folder_without_a_checkpoint_is_begun_again(tmp_path: Path) -> None:
     assert run.next_options.overwrite
 
 
-def test_a_run_of_that_name_with_other_options_is_refused(made: Path) -> None:
+def test_runs_with_other_options_are_not_in_the_way(made: Path) -> None:
+    longer = [run.folder for run in chain(made, epochs=2)]
+    assert longer[0] == made / "nasbench201" / "search-darts-201-1-digits-fast-epochs-2"
+    assert longer[1] is not None
+    assert longer[1].parent == longer[0]
+    searched = chain(made)[0]
+    other = selection(searched, options("nasbench201", "selection", made, proj_intv=1, resume_expid="", batch_size=8))
+    assert other.folder == searched.folder / "log_resume-1-pt-acc-seed-1-intv-1-fast-batch_size-8"
+
+
+def test_a_trial_and_what_it_tries_have_names_of_their_own(made: Path) -> None:
+    names = {}
+    for fast in (True, False):
+        searched = search(SPACES["nasbench201"], options("nasbench201", "search", made, epochs=1, fast=fast))
+        selected = selection(searched, options("nasbench201", "selection", made, resume_expid="", fast=False))
+        names[fast] = [run.folder.name for run in (searched, selected) if run.folder]
+    assert names[True] == [f"{name}-fast" for name in names[False]], "a selection from a trial is one too"
+
+
+def test_a_run_with_a_tag_and_other_options_is_refused(made: Path) -> None:
+    taken = made / "nasbench201" / "search-darts-201-1-digits-fast-mine"
+    shutil.copytree(taken.with_name("search-darts-201-1-digits-fast"), taken)
     for runner in (Runner(), Runner(may_run=False), Runner(planned=[])):
-        with pytest.raises(UserError, match="201-1-digits was run with --init_channels 8, where this takes 4: move it"):
-            runner.get(chain(made, init_channels=4)[0])
+        with pytest.raises(UserError, match="fast-mine was run with --.*, where this takes .*: move it"):
+            runner.get(chain(made, init_channels=4, expid_tag="mine")[0])
 
 
 @pytest.mark.parametrize(("dataset", "script", "size"), [("cifar10", "eval", 36), ("svhn", "eval-svhn", 16)])
@@ -92,7 +114,7 @@ def test_a_training_has_the_size_and_name_of_its_data_set(dataset: Any, script: 
     given = dataclasses.replace(options("s2", "training", tmp_path, arch=""), dataset=dataset)
     run = training(selected, given)
     assert run.folder is not None
-    assert run.folder.name.startswith(f"{script}-search-darts-sota-s2-2+log_resume-1-pt")
+    assert run.folder.name.startswith(f"{script}-search-darts-sota-s2-2-fast+log_resume-1-pt")
     assert run.resolved.init_channels == size
 
 

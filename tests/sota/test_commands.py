@@ -24,7 +24,7 @@ from tests.helpers.command_line import refused
 from tests.helpers.sota import evaluate, search, select
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "exp_scripts"
-NAME = "search-darts-sota-s4-2"
+NAME = "search-darts-sota-s4-2-fast"
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_one_seed_gives_identical_checkpoints_and_a_resumed_search_ends_the_same
 @pytest.mark.parametrize("method", ["darts", "blank"])
 def test_every_space_is_searched(tmp_path: Path, space: str, method: str) -> None:
     search(tmp_path, "--space", space, "--method", method, "--epochs", "1", "--fast", "--seed", "5")
-    folder = tmp_path / "sota" / "digits" / f"search-{method}-sota-{space}-5"
+    folder = tmp_path / "sota" / "digits" / f"search-{method}-sota-{space}-5-fast"
     checkpoint = checkpoints.read(folder / "checkpoint_1.pth.tar")
     assert sizes_of(checkpoint["state_dict"]) == {"space": space, "init_channels": 2, "layers": 3}
 
@@ -238,6 +238,7 @@ def test_a_training_writes_its_folder_and_summary_and_resumes_exactly(root: Path
     folder = root / "sota" / "digits" / "eval" / f"eval-{NAME}-2-cutout-16-1.0-auxiliary-0.4"
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["genotype"] == str(read(selection_folder(root) / "genotype.json"))
+    assert "comes from a trial" in summary["note"]
     assert {"test_accuracy", "best_test_accuracy", "parameters", "multiply_adds", "seconds"} <= set(summary)
     last, metrics = folder / checkpoints.name(2), (folder / "metrics.jsonl").read_bytes()
     expected = torch.load(last, weights_only=True)
@@ -253,7 +254,7 @@ def test_a_training_writes_its_folder_and_summary_and_resumes_exactly(root: Path
 
 def test_training_takes_published_names_and_bf16(tmp_path: Path) -> None:
     evaluate(tmp_path, "--arch", "darts_pt_s5_0", "--epochs", "1", "--fast", "--precision", "bf16")
-    assert (tmp_path / "sota" / "digits" / "eval" / "eval-darts_pt_s5_0-2" / "summary.json").is_file()
+    assert (tmp_path / "sota" / "digits" / "eval" / "eval-darts_pt_s5_0-2-fast" / "summary.json").is_file()
 
 
 def test_a_last_batch_of_one_image_is_no_trouble(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def search(root: Path, *arguments: str) -> Path:
 @pytest.mark.parametrize(("method", "space"), zip(METHODS, ("s1", "s2", "s3", "s4", "s5") * 2, strict=False))
 def test_every_method_searches(tmp_path: Path, method: str, space: str) -> None:
     folder = search(tmp_path, "--method", method, "--search_space", space, "--epochs", "1", "--expid_tag", "x")
-    assert folder.name == f"search-{METHODS[method].script_name}-sota-{space}-2-x"
+    assert folder.name == f"search-{METHODS[method].script_name}-sota-{space}-2-fast-x"
     genotype = from_plain(json.loads((folder / "genotype.json").read_text()))
     assert len(genotype.normal) == len(genotype.reduce) == 8
 

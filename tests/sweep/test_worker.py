@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import signal
 import subprocess
 import sys
@@ -94,12 +95,17 @@ def test_results_are_those_of_the_experiments(done: Graph) -> None:
     assert "1 of 1" in results.write(done).read_text()
 
 
-def test_experiments_of_other_options_are_refused(done: Graph) -> None:
-    root = done.output.parent.parent
+def test_experiments_of_other_options_are_not_in_the_way(done: Graph) -> None:
+    """The sweep's have names of their own; with a tag, which the plan chose, they are refused."""
+    root, longer = done.output.parent.parent, ONE.replace("epochs = 2", "epochs = 3")
+    folder = graph_of(root, longer).jobs[0].folder
+    assert folder is not None
+    assert folder.name == "search-darts-201-1-digits-epochs-3"
+    shutil.copytree(root / "nasbench201" / "search-darts-201-1-digits", folder.with_name(f"{folder.name[:-9]}-mine"))
     with pytest.raises(
-        UserError, match=r"plan.toml: methods\[0\]: .* was run with --epochs 2, where this takes 3: .*tag"
+        UserError, match=r"plan.toml: methods\[0\]: .*-mine was run with --.*, where this takes .*: .*tag"
     ):
-        graph_of(root, ONE.replace("epochs = 2", "epochs = 3"))
+        graph_of(root, 'tag = "mine"\n' + longer)
 
 
 def test_who_needs_what_failed_is_skipped(tmp_path: Path) -> None:
