@@ -104,7 +104,7 @@ def test_a_run_with_a_tag_and_other_options_is_refused(made: Path) -> None:
     taken = made / "nasbench201" / "search-darts-201-1-digits-fast-mine"
     shutil.copytree(taken.with_name("search-darts-201-1-digits-fast"), taken)
     for runner in (Runner(), Runner(may_run=False), Runner(planned=[])):
-        with pytest.raises(UserError, match="fast-mine was run with --.*, where this takes .*: move it"):
+        with pytest.raises(UserError, match=r"fast-mine was run with --.*, where this takes .*: move it"):
             runner.get(chain(made, init_channels=4, expid_tag="mine")[0])
 
 
