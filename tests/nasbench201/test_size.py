@@ -19,7 +19,7 @@ from runs.__main__ import usual_training
 from tests.helpers.command_line import refused
 
 SPACE = NasBench201Space()
-NAME = "search-darts-201-1-folder-laptop"
+NAME = "search-darts-201-1-folder-laptop-fast"
 
 
 @pytest.fixture(scope="module")
@@ -95,14 +95,14 @@ def test_the_size_is_not_given_to_what_was_not_searched_with_it(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:  # fmt: skip
     search(root, "--dataset", "digits", "--epochs", "1", "--init_channels", "4")
-    plain = root / "nasbench201" / "search-darts-201-1-digits"
+    plain = root / "nasbench201" / "search-darts-201-1-digits-fast"
     without_size = json.loads((plain / "config.json").read_text())
     for known in (True, False):  # An experiment of before the option does not have it at all.
         if not known:
             del without_size["options"]["size"]
             (plain / "config.json").write_text(json.dumps(without_size))
         line = refused(capsys, select, root, "--resume_expid", plain.name, "--size", "laptop")
-        assert "--size laptop: the supernet of search-darts-201-1-digits was searched with none" in line
+        assert "--size laptop: the supernet of search-darts-201-1-digits-fast was searched with none" in line
     line = refused(capsys, search, root, "--dataset", "digits", "--size", "laptop")
     assert "--size laptop is for images as large as CIFAR-10's" in line
     images = ("--dataset", "folder", "--data", str(root / "images"), "--table_dataset", "cifar10")
