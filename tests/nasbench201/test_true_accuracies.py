@@ -40,9 +40,7 @@ def image_folder(path: Path, classes: int) -> list[str]:
 def test_own_images_are_looked_up_in_the_table_that_is_named(tmp_path: Path) -> None:
     images = image_folder(tmp_path / "images", classes=10)
     search(tmp_path, *images, "--seed", "3", "--epochs", "1", "--table_dataset", "cifar10")
-    select(
-        tmp_path, "--resume_expid", "search-darts-201-3-folder-fast", "--selection", "magnitude"
-    )  # has it of the search
+    select(tmp_path, "--resume_expid", "search-darts-201-3-folder", "--selection", "magnitude")  # has it of the search
     found = sorted((tmp_path / "nasbench201").rglob("genotype.json"))
     assert len(found) == 2
     for path in found:
@@ -80,7 +78,7 @@ def test_a_selection_ends_with_what_magnitude_had_selected_from_the_same_superne
 @pytest.mark.parametrize(("method", "selection"), [("blank", "pt"), ("darts", "zero-cost-pt")])
 def test_magnitude_selects_nothing_where_alpha_was_never_trained(tmp_path: Path, method: str, selection: str) -> None:
     search(tmp_path, "--method", method, "--epochs", "1", "--fast")
-    name = f"search-{method}-201-1-digits"
+    name = f"search-{method}-201-1-digits-fast"
     select(tmp_path, "--resume_expid", name, "--selection", selection, "--proj_intv", "1", "--fast")
     (path,) = (tmp_path / "nasbench201" / name).glob("log_resume-*/genotype.json")
     baseline = json.loads(path.read_text())["baseline"]
@@ -90,7 +88,7 @@ def test_magnitude_selects_nothing_where_alpha_was_never_trained(tmp_path: Path,
 
 def test_sgas_with_pt_is_compared_with_what_sgas_decided(tmp_path: Path) -> None:
     search(tmp_path, "--method", "sgas", "--epochs", "5", "--sgas_interval", "1", "--fast")
-    name = "search-sgas-201-1-digits"
+    name = "search-sgas-201-1-digits-fast"
     searched = json.loads((tmp_path / "nasbench201" / name / "genotype.json").read_text())
     select(tmp_path, "--resume_expid", name, "--fast")
     (path,) = (tmp_path / "nasbench201" / name).glob("log_resume-*/genotype.json")

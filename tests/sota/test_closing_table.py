@@ -12,7 +12,7 @@ from tests.helpers.sota import search, select
 
 def test_a_selection_ends_with_its_edges_beside_those_of_magnitude(tmp_path: Path) -> None:
     search(tmp_path, "--space", "s4", "--epochs", "1", "--fast")
-    searched = tmp_path / "sota" / "digits" / "search-darts-sota-s4-2"
+    searched = tmp_path / "sota" / "digits" / "search-darts-sota-s4-2-fast"
     select(tmp_path, "--resume_expid", searched.name, "--proj_intv", "1")
     (path,) = searched.glob("log_resume-*/genotype.json")
     content = json.loads(path.read_text())
