@@ -88,6 +88,7 @@ run_python() {
     PYTHONPATH="$PROJECT_ROOT${PYTHONPATH:+:$PYTHONPATH}" "$PYTHON_BIN" "$@"
 }
 
+# DARTS_PT_SCRIPT: the script as it was typed, for --help.
 run_module() {
-    run_python -m "$@"
+    DARTS_PT_SCRIPT="$0" run_python -m "$@"
 }

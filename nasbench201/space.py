@@ -63,9 +63,9 @@ class SizeOptions(RunOptions):
     """The size of a network of this space."""
 
     init_channels: PresetInt = None
-    """Channels C of the first stage; the next two have 2C and 4C (16; digits 8)."""
+    """Channels C of the first stage; the next two have 2C and 4C."""
     cells_per_stage: PresetInt = None
-    """Cells N in each of the three stages (5; digits 1)."""
+    """Cells N in each of the three stages."""
     max_nodes: Literal[4] = 4
     """Nodes of a cell: 4 in NAS-Bench-201."""
 
@@ -113,7 +113,7 @@ class NasBench201SearchOptions(SearchOptions, SupernetSizeOptions, TableOptions)
 
     The paper's supernet has 16 channels and 5 cells per stage and trains for 100 epochs (digits: 8, 1 and 50); --size
     laptop trains a smaller one on images of 16 pixels, for two CPU cores.
-    Next: nasbench201.projection selects an architecture from the supernet.
+    Next: darts-proj-201.sh (nasbench201.projection) selects an architecture from the supernet.
     """
 
 
@@ -121,8 +121,10 @@ class NasBench201SearchOptions(SearchOptions, SupernetSizeOptions, TableOptions)
 class NasBench201SelectionOptions(SelectionOptions, SupernetSizeOptions, TableOptions):
     """Select a NAS-Bench-201 architecture from a supernet trained by nasbench201.train_search.
 
-    Next: nasbench201.train trains the architecture from scratch.
+    Next: eval.sh (nasbench201.train) trains the architecture from scratch.
     """
+
+    without_effect = (*SelectionOptions.without_effect, "proj_crit_edge")
 
     proj_crit: Annotated[Literal["acc", "loss"], tyro.conf.arg(aliases=["--crit"])] = "acc"
     """Judge a removal by the supernet's accuracy or by its loss on the valid half."""
@@ -149,7 +151,7 @@ class NasBench201TrainOptions(TrainOptions, SizeOptions):
     clipping; a checkpoint every 20 epochs.
     """
 
-    arch: str
+    arch: Annotated[str, tyro.conf.arg(metavar="ARCH")]
     """The architecture: |op~0|+|op~0|op~1|+|op~0|op~1|op~2|, a genotype file, or an experiment."""
 
 

@@ -31,7 +31,7 @@ OPEN_RUNS = 3
 class PageOptions:
     """Turn experiment folders into one self-contained page and figures as PNG, SVG and PDF."""
 
-    experiment: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
+    experiment: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[EXPERIMENT …]")] = ()
     """Experiments by name or path, or folders that hold some; by default all there are. A search stands for its
     selections too."""
     experiments: Annotated[Path, tyro.conf.arg(metavar="DIR")] = PROJECT_ROOT / "experiments"

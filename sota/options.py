@@ -47,7 +47,7 @@ class SotaSearchOptions(SearchOptions, SizeOptions):
     """Train a supernet of one of the spaces S1–S5: the first step of DARTS, and of DARTS-PT.
 
     The paper's supernet has 16 channels and 8 layers and trains for 50 epochs (digits: 4, 3 and 20).
-    Next: sota.projection selects an architecture from the supernet.
+    Next: darts-proj-sota.sh (sota.projection) selects an architecture from the supernet.
     """
 
     seed: int = 2
@@ -60,7 +60,7 @@ class SotaSearchOptions(SearchOptions, SizeOptions):
 class SotaSelectionOptions(SelectionOptions, SizeOptions):
     """Select an architecture of S1–S5 from a supernet trained by sota.train_search.
 
-    Next: sota.train trains the architecture from scratch.
+    Next: eval.sh (sota.train) trains the architecture from scratch.
     """
 
     seed: int = 2
@@ -93,7 +93,7 @@ class SotaTrainOptions(TrainOptions, SizeOptions):
 
     seed: int = 2
     """Seed of every random choice; two runs with the same seed on the CPU are identical."""
-    arch: str
+    arch: Annotated[str, tyro.conf.arg(metavar="ARCH")]
     """The architecture: a published name such as darts_pt_s5_0, a genotype file, or an experiment such as
     search-darts-sota-s5-2, which stands for its selection."""
     auxiliary: bool = False
@@ -120,11 +120,13 @@ class ImageNetOptions(SotaTrainOptions):
     runs it on several GPUs with the same batch.
     """
 
+    without_effect = ("log_tag", "data_root", "cutout", "cutout_length")
+
     dataset: Literal["imagenet"] = "imagenet"  # type: ignore[assignment]
     """The data set: images in class folders."""
     data: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = PROJECT_ROOT / "data" / "imagenet"
     """A folder that holds train/CLASS/ and val/CLASS/."""
-    image_size: Annotated[int | None, tyro.conf.arg(metavar="PIXELS", help_behavior_hint="(default: 224)")] = None
+    image_size: Annotated[int | None, tyro.conf.arg(metavar="PIXELS")] = None
     """Side in pixels of the images that the network gets."""
     learning_rate: PresetFloat = None
     """Initial learning rate; it falls linearly to 0."""

@@ -49,6 +49,11 @@ TRAINING_PRESETS = {
     "cifar10": PROTOCOL,
     "digits": PROTOCOL | {"epochs": 40, "batch_size": 64, "ckpt_interval": 20, "init_channels": 8, "layers": 5},
 }
+IMAGENET: dict[str, Any] = {
+    "epochs": 250, "batch_size": 1024, "learning_rate": 0.5, "weight_decay": 3e-5, "grad_clip": 5.0,
+    "init_channels": 48, "layers": 14, "image_size": 224, "ckpt_interval": 10,
+}  # fmt: skip
+"""The mobile setting of DARTS, at the batch and learning rate of several GPUs."""
 SCRIPTS = {"cifar100": "eval-c100", "svhn": "eval-svhn"}
 """Data set -> the script that trains on it."""
 SMALL = {"init_channels": 16, "layers": 8}
@@ -94,6 +99,8 @@ class SotaSpace(SearchSpace[SotaSearchOptions, SotaSelectionOptions]):
         return Command(ImageNetOptions, "sota.train_imagenet")
 
     def preset(self, options: Any) -> Mapping[str, Any]:
+        if options.dataset == "imagenet":
+            return IMAGENET
         small = getattr(options, "script", None) in SCRIPTS.values()
         return {**super().preset(options), **(SMALL if small else {})}
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from darts_pt.commands.command_line import run_command
 from darts_pt.commands.options import not_none, with_preset
 from sota.options import ImageNetOptions, training_folder
+from sota.space import SotaSpace
 
 if TYPE_CHECKING:
     import torch
@@ -14,16 +15,10 @@ if TYPE_CHECKING:
     from darts_pt.evaluation import EvaluationNetwork
     from sota.imagenet import ImageNetLoader
 
-PROTOCOL = {
-    "epochs": 250, "batch_size": 1024, "learning_rate": 0.5, "weight_decay": 3e-5, "grad_clip": 5.0,
-    "init_channels": 48, "layers": 14, "image_size": 224, "ckpt_interval": 10,
-}  # fmt: skip
-"""The mobile setting of DARTS, at the batch and learning rate of several GPUs."""
-
 
 def main(options: ImageNetOptions) -> dict[str, Any]:
     """Train, and return the summary: accuracies, parameters, multiply-adds and seconds."""
-    options = with_preset(options, PROTOCOL)
+    options = with_preset(options, SotaSpace().preset(options))
     from darts_pt.commands.training import network_size, run_training, training_options, trial_note
     from sota.choice import find
     from sota.network import ImageNetNetwork

@@ -12,10 +12,8 @@ import io
 import math
 import os
 import re
-import shlex
 import sys
 from collections.abc import Callable, Sequence
-from types import MappingProxyType
 from typing import Any, TypeVar, get_type_hints
 
 import tyro
@@ -114,9 +112,10 @@ def parse(options_type: type[Options], argv: Sequence[str], prog: str) -> Option
     _check_names(options_type, argv)
     others = [argument for argument in argv if argument not in ("--help", "-h")]
     if len(others) < len(argv):
-        if others:
-            print(f"given before --help, by the script or by you: {shlex.join(others)}")
-        _unwrap_help(options_type)
+        from darts_pt.commands.help_page import page
+
+        print(page(options_type, others, prog), end="")
+        sys.exit(0)
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
@@ -148,14 +147,6 @@ def help_texts(options_type: type) -> dict[str, str]:
         for extra in getattr(hint, "__metadata__", ()):
             texts[name] = getattr(extra, "help", None) or texts.get(name, "")
     return texts
-
-
-def _unwrap_help(options_type: type) -> None:
-    """Give tyro the help of every field on one line: it would keep the line breaks of the source."""
-    texts = help_texts(options_type)
-    for field in dataclasses.fields(options_type):  # pyright: ignore[reportArgumentType]
-        if texts.get(field.name):
-            field.metadata = MappingProxyType({"help": texts[field.name]})
 
 
 def _check_names(options_type: type, argv: Sequence[str]) -> None:

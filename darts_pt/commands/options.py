@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import tyro
 
@@ -58,8 +58,8 @@ TRIAL = "fast"
 """Part of the folder names of trials with --fast."""
 
 _PRESET = "(default: the preset's)"
-PresetInt = Annotated[int | None, tyro.conf.arg(metavar="INT", help_behavior_hint=_PRESET)]
-PresetFloat = Annotated[float | None, tyro.conf.arg(metavar="FLOAT", help_behavior_hint=_PRESET)]
+PresetInt = Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint=_PRESET)]
+PresetFloat = Annotated[float | None, tyro.conf.arg(metavar="X", help_behavior_hint=_PRESET)]
 """Types of options that take their value from the preset if the user gives none."""
 
 
@@ -118,6 +118,8 @@ class RunOptions(Checked):
     report_freq: Annotated[int, tyro.conf.arg(metavar="STEPS")] = 50
     """Steps between log lines with the running loss and accuracy."""
 
+    without_effect: ClassVar[tuple[str, ...]] = ()
+    """Options that are accepted, so that scripts can pass them, but do nothing; --help leaves them out."""
     table_dataset = None  # Not a field: spaces with benchmark tables have such an option,
     size = None  # and spaces with other sizes of their search have this one.
 
@@ -166,7 +168,7 @@ class SupernetOptions(MethodSettings, AlphaOptions, WeightOptions, RunOptions):
 
     batch_size: PresetInt = None  # type: ignore[assignment]
     """Images per batch of each half."""
-    train_portion: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = 0.5
+    train_portion: Annotated[float | None, tyro.conf.arg(metavar="X")] = 0.5
     """Share of the training set that trains the weights; the rest is the valid half."""
     method: MethodName | None = None
     precision: Precision | None = None
@@ -188,12 +190,14 @@ class SupernetOptions(MethodSettings, AlphaOptions, WeightOptions, RunOptions):
 class SearchOptions(SupernetOptions):
     """A search."""
 
+    without_effect = ("proj_intv", "log_tag")
+
     method: MethodName = "darts"
     precision: Precision = "torch"
     """Arithmetic. torch: PyTorch's default, as in the original: convolutions in tf32 on GPUs that have it, all else in
     fp32; fp32: no tf32; tf32: matrix products too; bf16: autocast; fp64."""
     epochs: PresetInt = None
-    """Epochs of search; by default as in the paper, fewer for digits."""
+    """Epochs of search."""
     ckpt_interval: PresetInt = None
     """Epochs between checkpoints; the last epoch is always saved."""
     proj_intv: PresetInt = None
@@ -216,16 +220,18 @@ class SearchOptions(SupernetOptions):
 class SelectionOptions(SelectionSettings, SupernetOptions, RanksOptions):
     """A selection."""
 
+    without_effect = ("ckpt_interval", "expid_tag")
+
     dataset: Dataset | None = None  # type: ignore[assignment]
     """Data set, by default that of the search."""
     train_portion: PresetFloat = None
-    """Share of the training set that trains the weights; the rest is the valid half. By default as in the search."""
+    """Share of the training set that trains the weights; the rest is the valid half."""
     method: MethodOfTheSearch = None
     change_method: bool = False
     """Tune the supernet by another --method than the one that searched it; the folder's name and reports say so."""
     resume_expid: Annotated[str, tyro.conf.arg(metavar="EXPID")]
     """The search to select from: the name or path of its experiment folder."""
-    resume_epoch: PresetInt = None
+    resume_epoch: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """Select from the checkpoint of this epoch; -1 is the latest. By default the search's last."""
     selection: SelectionName = "pt"
     proj_intv: int = 5
@@ -239,7 +245,7 @@ class SelectionOptions(SelectionSettings, SupernetOptions, RanksOptions):
     """Epochs of the search: the checkpoint to select from, unless --resume_epoch names it."""
     ckpt_interval: PresetInt = None
     """Ignored; accepted so that scripts can pass it. A selection saves before every event."""
-    dev_resume_epoch: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
+    dev_resume_epoch: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """Resume an interrupted selection from its checkpoint of this epoch; -1 is the latest."""
     dev_resume_log: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
     """The selection to resume: the name of its folder or log inside the experiment."""
@@ -262,6 +268,8 @@ class SelectionOptions(SelectionSettings, SupernetOptions, RanksOptions):
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions(RanksOptions):
     """Training a derived network from scratch."""
+
+    without_effect = ("log_tag",)
 
     epochs: PresetInt = None
     """Epochs of training."""

@@ -23,13 +23,16 @@ def _own_options(registry: Registry[Any]) -> dict[str, tuple[Option, list[str]]]
     return found
 
 
+_METAVARS = {int: "N", float: "X", str: "NAME"}
+
+
 def _field(option: Option, owners: list[str], is_open: bool) -> tuple[str, Any, Any]:
     """The dataclass field of a declared option; an open one has the default None."""
     default = None if is_open else option.default
     usual = "" if option.default is None or not is_open else f" ({option.default:g})"
     hint: Any = {"help_behavior_hint": ""} if is_open else {}
     kind: Any = Literal[option.choices] if option.choices else option.value_type  # type: ignore[valid-type]
-    metavar = "{" + ",".join(option.choices) + "}" if option.choices else option.value_type.__name__.upper()
+    metavar = "{" + ",".join(option.choices) + "}" if option.choices else _METAVARS[option.value_type]
     argument = tyro.conf.arg(metavar=metavar, help=f"{', '.join(owners)}: {option.help}{usual}.", **hint)
     return option.name, Annotated[kind | None if is_open else kind, argument], default
 
@@ -69,7 +72,13 @@ def _summaries(registry: Registry[Any]) -> str:
 
 
 _METHODS = "{" + ",".join(METHODS) + "}"
-MethodName = Annotated[str, tyro.conf.arg(metavar=_METHODS, help=f"The search method. {_summaries(METHODS)}.")]
+MethodName = Annotated[
+    str,
+    tyro.conf.arg(
+        metavar=_METHODS,
+        help=f"The search method; its own options: --method NAME --help. {_summaries(METHODS)}.",
+    ),
+]
 MethodOfTheSearch = Annotated[
     str | None,
     tyro.conf.arg(
