@@ -17,11 +17,11 @@ from darts_pt.commands.options import (
     SelectionOptions,
     TrainOptions,
 )
-from darts_pt.hyperparameters import Criterion
 from darts_pt.run.errors import UserError, in_range, one_of, positive
 from darts_pt.run.provenance import PROJECT_ROOT
 from sota.spaces import CANDIDATES
 
+CriterionName = Literal["acc", "loss"]
 _SPACE = tyro.conf.arg(aliases=["--search_space"], metavar="{" + ",".join(CANDIDATES) + "}")
 
 
@@ -67,13 +67,13 @@ class SotaSelectionOptions(SelectionOptions, SizeOptions):
     """Seed of every random choice; two runs with the same seed on the CPU are identical."""
     space: Annotated[str | None, _SPACE] = None
     """The space, by default that of the search."""
-    proj_crit: Annotated[Criterion, tyro.conf.arg(aliases=["--crit"])] = "acc"
+    proj_crit: Annotated[CriterionName, tyro.conf.arg(aliases=["--crit"])] = "acc"
     """Judge a removal by the supernet's accuracy or by its loss on the valid half."""
-    proj_crit_normal: Criterion | None = None
+    proj_crit_normal: CriterionName | None = None
     """The same for the operations of the normal cell; by default --proj_crit."""
-    proj_crit_reduce: Criterion | None = None
+    proj_crit_reduce: CriterionName | None = None
     """The same for the operations of the reduction cell; by default --proj_crit."""
-    proj_crit_edge: Criterion | None = None
+    proj_crit_edge: CriterionName | None = None
     """The same for edges in topology events; by default as for the operations of the cell."""
 
     def criterion_names(self) -> list[str]:

@@ -179,7 +179,10 @@ def test_a_new_space_has_every_command_and_sweeps_and_reports(tmp_path: Path) ->
     graph = graph_of(tmp_path, PLAN)
     run_in_turn(graph)
     assert [job.is_done for job in graph.jobs] == [True] * 5 + [False], "the report is made at every sweep"
-    assert {row.label: len(row.trained) for row in rows(graph)} == {"gdas + pt": 1, "gdas + zero-cost-pt": 1}
+    assert {row.label: len(row.trained) for row in rows(graph)} == {
+        "gdas + pt (trial)": 1,
+        "gdas + zero-cost-pt (trial)": 1,
+    }
     page = (tmp_path / "sweeps" / "plan" / "report" / "index.html").read_text()
     assert "Plain, digits" in page
     assert "python -m runs selection plain --seed 1" in page

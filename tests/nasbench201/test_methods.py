@@ -102,7 +102,7 @@ def test_a_selection_takes_the_method_of_the_search(searched: Path, capsys: pyte
     select(
         searched, "--resume_expid", blank, "--method", "darts", "--change_method", "--selection", "magnitude", "--fast"
     )
-    (folder,) = folder_of(searched, "blank").glob("log_resume-*-magnitude-seed-1-as-darts")
+    (folder,) = folder_of(searched, "blank").glob("log_resume-*-magnitude-seed-1-as-darts-fast")
     assert read_run(folder).label == "fix alpha tuned by DARTS (magnitude)"
     said = refused(capsys, select, searched, "--resume_expid", blank, "--method", "blank", "--change_method")
     assert "searched by blank already" in said

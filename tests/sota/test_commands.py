@@ -106,7 +106,7 @@ def selection_folder(root: Path) -> Path:
 
 def test_a_selection_decides_every_edge_and_every_node_of_both_cells(selected: Path) -> None:
     folder = selection_folder(selected)
-    assert folder.name == "log_resume-2-pt-acc-seed-2-intv-1"
+    assert folder.name == "log_resume-2-pt-acc-seed-2-intv-1-fast"
     content = json.loads((folder / "genotype.json").read_text())
     genotype = from_plain(content)
     assert content["genotype"] == str(genotype)
