@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from darts_pt.commands.command_line import help_texts
+from darts_pt.commands.help_page import help_texts
 from darts_pt.run.provenance import PROJECT_ROOT
 from darts_pt.space import SPACES, Kind
 

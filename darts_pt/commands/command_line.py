@@ -134,21 +134,6 @@ def parse(options_type: type[Options], argv: Sequence[str], prog: str) -> Option
     return options
 
 
-def help_texts(options_type: type) -> dict[str, str]:
-    """Option -> its help on one line: the text under its field, or that of its annotation."""
-    import docstring_parser
-
-    texts: dict[str, str] = {}
-    for owner in reversed(options_type.__mro__[:-1]):  # A class overrides the help of its parents.
-        for described in docstring_parser.parse_from_object(owner).params:
-            if described.description:
-                texts[described.arg_name] = " ".join(described.description.split())
-    for name, hint in get_type_hints(options_type, include_extras=True).items():
-        for extra in getattr(hint, "__metadata__", ()):
-            texts[name] = getattr(extra, "help", None) or texts.get(name, "")
-    return texts
-
-
 def _check_names(options_type: type, argv: Sequence[str]) -> None:
     """Raises UserError for an unknown option, with close ones; tyro's own message has several lines."""
     known = _option_names(options_type)

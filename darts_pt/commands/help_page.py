@@ -64,8 +64,6 @@ def page(options_type: type, given: Sequence[str], prog: str) -> str:
     Args:
         given: what was typed before --help, by the script or by the user; it counts as the default.
     """
-    from darts_pt.commands.command_line import help_texts
-
     values = _given(options_type, given)
     texts, hints = help_texts(options_type), get_type_hints(options_type, include_extras=True)
     defaults = _Defaults(options_type, values)
@@ -97,6 +95,21 @@ def page(options_type: type, given: Sequence[str], prog: str) -> str:
     blocks += [_block("arguments", positional, width)] if positional else []
     blocks += [_block(group, members, width) for group, members in _grouped(options_type, described)]
     return "\n\n".join(blocks) + "\n"
+
+
+def help_texts(options_type: type) -> dict[str, str]:
+    """Option -> its help on one line: the text under its field, or that of its annotation."""
+    import docstring_parser
+
+    texts: dict[str, str] = {}
+    for owner in reversed(options_type.__mro__[:-1]):  # A class overrides the help of its parents.
+        for described in docstring_parser.parse_from_object(owner).params:
+            if described.description:
+                texts[described.arg_name] = " ".join(described.description.split())
+    for name, hint in get_type_hints(options_type, include_extras=True).items():
+        for extra in getattr(hint, "__metadata__", ()):
+            texts[name] = getattr(extra, "help", None) or texts.get(name, "")
+    return texts
 
 
 def _paragraphs(options_type: type) -> list[str]:
