@@ -4,21 +4,19 @@
     python -m benchmarks.methods report [--experiments DIR] [--output docs]
 
 `run` does, seed by seed, what is not done yet: a search per method, then the selections from it. Stop and start it as you
-like. `report` writes the table (methods.md, methods.csv) and the figure (methods.svg, .png, .pdf) of what has been run.
-True accuracies, ranks and regrets are those of the table of digits that comes with the code.
+like. `report` writes what has been run into methods.csv, or takes it from there where nothing has, and then makes the
+tables (methods.md) and the figure (methods.svg, .png, .pdf). True accuracies, ranks and regrets are those of the table of
+digits that comes with the code.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import os
-import platform
 import statistics
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from datetime import date
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +26,7 @@ from darts_pt.methods import METHODS
 from darts_pt.run.provenance import PROJECT_ROOT
 from darts_pt.space import SPACES
 from paper.demo import BOTH, SEARCH, SELECTION
+from report.paired import difference, holm
 from report.style import save
 from runs.costs import costs
 from runs.make import make
@@ -132,21 +131,25 @@ def results(experiments: Path) -> list[Result]:
 
 
 def report(experiments: Path, output: Path) -> None:
-    """The table as Markdown and CSV, the figure as SVG, PNG and PDF."""
+    """The tables as Markdown, the figure as SVG, PNG and PDF; what has been run as CSV, which gives both again."""
+    record = output / "methods.csv"
     found = results(experiments)
-    if not found:
+    if found:
+        output.mkdir(parents=True, exist_ok=True)
+        with open(record, "w", encoding="utf-8", newline="") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(Result._fields)
+            writer.writerows(result[:4] + tuple(f"{value:.1f}" for value in result[4:]) for result in found)
+    elif record.is_file():
+        with open(record, encoding="utf-8", newline="") as stream:
+            found = [_result(row) for row in csv.DictReader(stream)]
+    else:
         sys.exit(f"error: nothing has been run in {experiments}: run `python -m benchmarks.methods run` first")
-    output.mkdir(parents=True, exist_ok=True)
-    with open(output / "methods.csv", "w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(Result._fields)
-        writer.writerows(result[:4] + tuple(f"{value:.1f}" for value in result[4:]) for result in found)
     points = [Point(*result[:3], result.known["digits test"]) for result in sorted(found)]
     figure = picture(points, ORDER)
     save(figure, output)
     lines = [
-        f"{platform.machine()}, {os.cpu_count()} cores, {date.today().isoformat()}; {_as_options(BOTH)}; "
-        f"search {_as_options(SEARCH)}; selection {_as_options(SELECTION)}.",
+        f"{_as_options(BOTH)}; search {_as_options(SEARCH)}; selection {_as_options(SELECTION)}.",
         "",
         "| search | selection | seeds | test accuracy % | rank of 15,625 | regret | processor seconds |",
         "|---|---|---:|---:|---:|---:|---:|",
@@ -159,6 +162,11 @@ def report(experiments: Path, output: Path) -> None:
     (output / "methods.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+def _result(row: dict[str, str]) -> Result:
+    seconds = float(row["search_seconds"]), float(row["selection_seconds"])
+    return Result(row["method"], row["selection"], int(row["seed"]), row["genotype"], *seconds)
+
+
 def _row(group: list[Result]) -> str:
     """A method under a selection, over its seeds."""
     cells = [group[0].method, group[0].selection, str(len(group))]
@@ -169,28 +177,29 @@ def _row(group: list[Result]) -> str:
 
 
 def gains(points: Sequence[Point]) -> list[str]:
-    """A table of what selections gain over magnitude from the same supernets, seed by seed; p by a paired t-test."""
-    from scipy import stats
+    """A table of what selections gain over magnitude from the same supernets, seed by seed.
 
-    magnitude = {(point.method, point.seed): point.accuracy for point in points if point.selection == "magnitude"}
-    differences: dict[tuple[str, str], list[float]] = defaultdict(list)
+    p is of a paired t-test, corrected for all rows of the table.
+    """
+    by_seed: dict[tuple[str, str], dict[int, float]] = defaultdict(dict)
     for method, selection, seed, accuracy in points:
-        if selection != "magnitude" and (method, seed) in magnitude:
-            differences[method, selection].append(round(accuracy - magnitude[method, seed], 6))
-    lines = []
-    for method, selection in sorted(differences, key=lambda pair: (pair[0], ORDER.index(pair[1]))):
-        found = differences[method, selection]
-        if len(found) < 2:
-            continue
-        better, worse = sum(value > 0 for value in found), sum(value < 0 for value in found)
-        test: Any = stats.ttest_1samp(found, 0.0) if len(set(found)) > 1 else None
-        lines.append(
-            f"| {method} | {selection} | {_with_deviation(found, 2)} | {statistics.median(found):.2f} "
-            f"| {better}, {worse}, {len(found) - better - worse} | {f'{test.pvalue:.3f}' if test else '–'} |"
-        )
+        by_seed[method, selection][seed] = accuracy
+    found = {
+        (method, selection): gain
+        for method, selection in sorted(by_seed, key=lambda pair: (pair[0], ORDER.index(pair[1])))
+        if selection != "magnitude"
+        and (gain := difference(by_seed[method, selection], by_seed[method, "magnitude"])) is not None
+        and gain.interval is not None
+    }
+    lines = [
+        f"| {method} | {selection} | {gain.mean:.2f} | {gain.interval[0]:.2f} to {gain.interval[1]:.2f} "
+        f"| {statistics.median(gain.values):.2f} | {gain.signs} | {'–' if p is None else f'{p:.3f}'} |"
+        for ((method, selection), gain), p in zip(found.items(), holm([gain.p for gain in found.values()]), strict=True)
+        if gain.interval is not None
+    ]
     header = [
-        "| search | selection | gain over magnitude, points | median | better, worse, equal | p |",
-        "|---|---|---:|---:|---:|---:|",
+        "| search | selection | gain over magnitude, points | 95 % interval | median | better, worse, equal | p (Holm) |",
+        "|---|---|---:|---:|---:|---:|---:|",
     ]
     return header + lines if lines else []
 

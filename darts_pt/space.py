@@ -173,6 +173,10 @@ class SearchSpace(ABC, Generic[Search, Selection]):
         """True if there is a benchmark table for a data set."""
         return False
 
+    def true_accuracies(self, dataset: str) -> Sequence[float]:
+        """The test accuracies of all architectures of the table; empty without one."""
+        return ()
+
     # Training from scratch -------------------------------------------------------------------------------------------
 
     def architecture(self, options: Any) -> str:

@@ -257,6 +257,11 @@ class NasBench201Space(SearchSpace[NasBench201SearchOptions, NasBench201Selectio
     def has_table(self, dataset: str) -> bool:
         return _table(self._data_root, dataset) is not None
 
+    def true_accuracies(self, dataset: str) -> Sequence[float]:
+        table = _table(self._data_root, dataset)
+        values = table.values(dataset, "test_accuracy").tolist() if table else []
+        return [value for value in values if value == value]  # Without NaN: those that the table has.
+
     def cells(self, genotype: str) -> Mapping[str, Sequence[tuple[int, int, str]]]:
         pairs = [(source, target) for target, sources in enumerate(SOURCES, start=1) for source in sources]
         return {"Cell": [(*pair, name) for pair, name in zip(pairs, operations_of(genotype), strict=True)]}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from darts_pt.commands.command_line import run_command
 from darts_pt.run.errors import UserError
-from paper.options import ORDER, PaperOptions
+from paper.options import PaperOptions
 
 if TYPE_CHECKING:
     from paper.study import Study
@@ -20,7 +20,7 @@ def items(options: PaperOptions) -> list[PaperOptions]:
     if not options.all:
         return [options]
     found = []
-    for kind, number in ORDER:
+    for kind, number in options.order:
         try:
             found.append(dataclasses.replace(options, all=False, **{kind: number}))
         except UserError:  # The space that was named is not one of that table's.
@@ -35,8 +35,10 @@ def studies(options: PaperOptions, runner: Runner) -> list[Study]:
     scale = SCALES[options.preset]
     if options.seeds:
         scale = dataclasses.replace(scale, seeds=options.seeds)
-    common = {name: getattr(options, name) for name in ("gpu", "experiments", "data_root", "fast")}
-    return [Study(space, options.data, scale, common, runner) for space in options.spaces]
+    names = ["gpu", "experiments", "data_root", "fast"]
+    names += ["dataset", "data", "table_dataset"] if options.dataset == "folder" else []
+    common = {name: getattr(options, name) for name in names}
+    return [Study(space, options.published, scale, common, runner) for space in options.spaces]
 
 
 def main(options: PaperOptions) -> Path | None:
@@ -81,7 +83,7 @@ def planned(options: PaperOptions) -> list[str]:
     for item in items(options):
         before = len(lines)
         RESULTS[item.kind, item.number](studies(item, Runner(planned=lines)))
-        lines.insert(before, f"# {item.kind} {item.number} ({', '.join((*item.spaces, item.data))})")
+        lines.insert(before, f"# {item.kind} {item.number} ({', '.join((*item.spaces, item.published))})")
         lines += [] if len(lines) > before + 1 else ["# nothing is missing"]
     return lines
 

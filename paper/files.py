@@ -121,8 +121,9 @@ def _command(options: PaperOptions) -> str:
     """The command that makes this again."""
     words = [f"bash exp_scripts/paper.sh --{options.kind} {options.number}"]
     words += [f"--space {options.space}"] if options.space else []
-    words += ["--preset paper"] if options.preset == "paper" else []
+    words += [f"--preset {options.preset}"] if options.preset != "digits" else []
     words += [f"--dataset {options.dataset}"] if options.dataset else []
+    words += [f"--data DIR --table_dataset {options.table_dataset}"] if options.dataset == "folder" else []
     words += [f"--seeds {' '.join(map(str, options.seeds))}"] if options.seeds else []
     return " ".join(words + (["--fast"] if options.fast else []))
 

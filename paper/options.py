@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -32,6 +33,9 @@ DEFAULT_SPACES: dict[tuple[str, int], tuple[str, ...]] = {
 """The spaces that the paper uses."""
 ORDER = sorted(DEFAULT_SPACES, key=lambda item: item[1] == 4)
 """The whole set as --all makes it: figure 4 and table 4, which want NAS-Bench-201's benchmark table, last."""
+LAPTOP_SPACE, LAPTOP_ORDER = "nasbench201", [("figure", 3), ("table", 4), ("figure", 6), ("figure", 4)]
+"""What the preset `laptop` has, in the order of its runs, each of which is a result: searches, whose epochs have
+magnitude's cells; PT from their last snapshots, and from supernets with alpha fixed; PT-Mag; PT from earlier snapshots."""
 ABOUT = {2: "the DARTS space", 3: "S1–S4"}
 """Tables that are about certain spaces only."""
 
@@ -51,14 +55,19 @@ class PaperOptions:
     """1: shuffled edges; 2: methods in the DARTS space; 3: S1–S4; 4: more spaces, alpha fixed or not."""
     all: bool = False
     """Every figure and table; with --space those that the space has."""
-    preset: Literal["digits", "paper"] = "digits"
-    """digits: minutes on a laptop; paper: the paper's own sizes, days on a GPU."""
+    preset: Literal["digits", "laptop", "paper"] = "digits"
+    """digits: minutes on a laptop; laptop: CIFAR-10 in NAS-Bench-201 at the size of --size laptop, a night per seed on two
+    CPU cores (figures 3, 4 and 6, table 4); paper: the paper's own sizes, days on a GPU."""
     dataset: Dataset | None = None
     """Data set; by default the preset's (digits, or cifar10)."""
+    data: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """For --dataset folder: the folder with the images of a published data set."""
+    table_dataset: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """For --dataset folder: the data set whose images they are, such as cifar10."""
     space: Annotated[str | None, tyro.conf.arg(metavar="SPACE")] = None
     """Another space than the paper uses there; for tables 3 and 4, one instead of all."""
     seeds: tuple[int, ...] = ()
-    """Seeds of the runs; by default 1 (NAS-Bench-201) and 2 (S1–S5), with the paper's preset 0 1 2 3."""
+    """Seeds of the runs; by default 1 (NAS-Bench-201) and 2 (S1–S5), with the preset laptop 1 2 3 4, paper 0 1 2 3."""
     run: bool = True
     """Run what is missing; --no_run draws what there is and leaves the rest empty."""
     dry_run: bool = False
@@ -81,9 +90,19 @@ class PaperOptions:
             in_range("figure", self.figure, FIGURES[0], FIGURES[-1])
         if self.table is not None:
             in_range("table", self.table, TABLES[0], TABLES[-1])
-        if self.dataset == "folder":
-            raise UserError("--dataset folder: the paper has no such data; make your own runs and use report.sh")
-        if self.space is not None:
+        if self.dataset == "folder" and (self.preset != "laptop" or not self.data or not self.table_dataset):
+            raise UserError(
+                "--dataset folder: the paper has no such data; only --preset laptop takes the images of a published set "
+                "from a folder, by --data DIR --table_dataset cifar10; for data of your own use report.sh"
+            )
+        if self.dataset != "folder" and (self.data or self.table_dataset):
+            raise UserError("--data and --table_dataset are for --dataset folder")
+        if self.preset == "laptop":
+            one_of("space", self.space or LAPTOP_SPACE, (LAPTOP_SPACE,))
+            if not self.all and (self.kind, self.number) not in LAPTOP_ORDER:
+                there = listed([f"--{kind} {number}" for kind, number in LAPTOP_ORDER])
+                raise UserError(f"--{self.kind} {self.number}: expected with --preset laptop one of {there}")
+        elif self.space is not None:
             one_of("space", self.space, SPACES)
             usual = DEFAULT_SPACES.get((self.kind, self.number), ())
             if self.table in ABOUT and self.space not in usual:
@@ -101,18 +120,27 @@ class PaperOptions:
         return self.figure or self.table or 0
 
     @property
-    def data(self) -> str:
-        return self.dataset or ("digits" if self.preset == "digits" else "cifar10")
+    def published(self) -> str:
+        """The data set, also where a folder holds its images."""
+        return self.table_dataset or self.dataset or ("digits" if self.preset == "digits" else "cifar10")
+
+    @property
+    def order(self) -> Sequence[tuple[str, int]]:
+        """What --all makes."""
+        return LAPTOP_ORDER if self.preset == "laptop" else ORDER
 
     @property
     def spaces(self) -> tuple[str, ...]:
+        if self.preset == "laptop":
+            return (LAPTOP_SPACE,)
         return (self.space,) if self.space else DEFAULT_SPACES[self.kind, self.number]
 
     @property
     def stem(self) -> str:
         """The beginning of the files' names."""
-        parts = [self.kind, str(self.number), *([self.spaces[0]] if len(self.spaces) == 1 else []), self.data]
-        return "-".join(parts + (["full"] if self.preset == "paper" else []) + (["fast"] if self.fast else []))
+        parts = [self.kind, str(self.number), *([self.spaces[0]] if len(self.spaces) == 1 else []), self.published]
+        parts += {"digits": [], "laptop": ["laptop"], "paper": ["full"]}[self.preset]
+        return "-".join(parts + (["fast"] if self.fast else []))
 
 
 @dataclass

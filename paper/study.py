@@ -28,6 +28,7 @@ class Scale:
         as_paper: whether the training has the options that the paper's adds, such as cutout.
         shuffles: how often table 1 draws edges.
         minutes: processor time that the whole set may take; None where nobody has set a bound.
+        size: of the searches, where the preset has another than the data set's.
     """
 
     seeds: tuple[int, ...]
@@ -39,13 +40,16 @@ class Scale:
     as_paper: bool
     shuffles: int
     minutes: float | None = None
+    size: str | None = None
 
 
 SCALES = {
     "digits": Scale((), 1, {"nasbench201": 5}, 10, 3, 10, False, 10, minutes=90),
+    "laptop": Scale((1, 2, 3, 4), 5, {}, None, 20, None, True, 10, size="laptop"),
     "paper": Scale((0, 1, 2, 3), 5, {}, None, 20, None, True, 10),
 }
-"""The presets. `digits` is for a laptop's CPU; `paper` is what the paper did, days on a GPU."""
+"""The presets. `digits` takes minutes on a CPU, `laptop` days; `paper` is what the paper did, days on a GPU. Seed 0 of
+`laptop` is that with which its size was chosen."""
 
 
 class Accuracies(NamedTuple):
@@ -62,7 +66,8 @@ class Study:
 
     Attributes:
         space: its name.
-        common: options that all runs have: gpu, experiments, data_root, fast.
+        dataset: the data set as it was published, also where the runs read its images from a folder.
+        common: options that all runs have: gpu, experiments, data_root, fast, and those that name such a folder.
         runner: makes them, finds them or lists them.
     """
 
@@ -91,7 +96,8 @@ class Study:
 
     def search(self, method: str, seed: int) -> Run | None:
         """A search that has come to its end; like the others, None where there is none and none may be made."""
-        options = self._options("search", seed, method=method, ckpt_interval=self.scale.ckpt_interval)
+        size = {"size": self.scale.size} if self.scale.size else {}
+        options = self._options("search", seed, method=method, ckpt_interval=self.scale.ckpt_interval, **size)
         return self.runner.get(runs.search(SPACES[self.space], options))
 
     def searches(self, method: str = "darts") -> list[Run]:
@@ -113,6 +119,7 @@ class Study:
         """A selection from a search, from its last checkpoint or that of an epoch."""
         if searched is None:
             return None
+        epoch = None if epoch == searched.resolved.epochs else epoch
         return self.runner.get(runs.selection(searched, self.selection_options(searched, selection), epoch))
 
     def accuracies(self, selected: Run | None) -> Accuracies:
@@ -147,14 +154,14 @@ class Study:
 
         assert searched.folder is not None
         found = epochs_in(searched.folder) if searched.folder.is_dir() else []
-        if found or self.runner.planned is None:
+        if found:
             return found
         last, interval = searched.resolved.epochs, searched.resolved.ckpt_interval
         return sorted({*range(interval, last + 1, interval), last})
 
     def _options(self, kind: Any, seed: int, **values: Any) -> Any:
         options: Any = SPACES[self.space].commands[kind].options
-        return options(**self.common, seed=seed, dataset=self.dataset, **values)
+        return options(**{"dataset": self.dataset, **self.common}, seed=seed, **values)
 
 
 def missing(what: str) -> UserError:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from darts_pt.commands.options import FREE_OPTIONS
+from report.paired import difference
 from report.style import MARKERS, Picture, Theme, row_figure
 from runs.recorded import Recorded, number
 
@@ -105,8 +106,8 @@ def groups(runs: Sequence[Recorded]) -> list[Group]:
             labelled[(space, dataset, run.size), label].append(result)
     grouped = defaultdict(list)
     for (setting, label), members in labelled.items():
-        for result, difference in zip(members, _differences(members), strict=True):
-            grouped[setting, label + difference].append(result)
+        for result, differing in zip(members, _differences(members), strict=True):
+            grouped[setting, label + differing].append(result)
     return [Group(setting, label, members) for (setting, label), members in sorted(grouped.items())]
 
 
@@ -161,15 +162,11 @@ def p_value(group: Group, other: Group, quantity: Quantity) -> tuple[float, str]
     from scipy import stats
 
     mine, theirs = group.values(quantity), other.values(quantity)
-    shared = [seed for seed in mine if seed in theirs]
-    if len(shared) >= FEWEST:
-        first, second = [mine[seed] for seed in shared], [theirs[seed] for seed in shared]
-        if len({round(a - b, 9) for a, b in zip(first, second, strict=True)}) == 1:
-            return None
-        result: Any = stats.ttest_rel(first, second)
-        return float(result.pvalue), f"paired t-test, {len(shared)} seeds"
+    pairs = difference(mine, theirs)
+    if pairs and len(pairs.values) >= FEWEST:
+        return None if pairs.p is None else (pairs.p, f"paired t-test, {len(pairs.values)} seeds")
     if len(mine) >= FEWEST and len(theirs) >= FEWEST and (len(set(mine.values())) > 1 or len(set(theirs.values())) > 1):
-        result = stats.ttest_ind(list(mine.values()), list(theirs.values()), equal_var=False)
+        result: Any = stats.ttest_ind(list(mine.values()), list(theirs.values()), equal_var=False)
         return float(result.pvalue), f"Welch's t-test, {len(mine)} and {len(theirs)} seeds"
     return None
 

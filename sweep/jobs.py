@@ -148,7 +148,7 @@ class _Expansion:
         own = {"method": method, "seed": seed}
         run = search(SPACES[space], self._options("search", space, dataset, **own))
         searched = self._added("search", method, "", run, (), grid.place("methods", method))  # Grids share searches.
-        has_table = SPACES[space].at(self.common["data_root"]).has_table(dataset)
+        has_table = SPACES[space].at(self.common["data_root"]).has_table(run.options.table_dataset or dataset)
         trains = "training" in SPACES[space].commands and (self.plan.train_nasbench201 or not has_table)
         for chosen in grid.selections:
             place = grid.place("selections", chosen)

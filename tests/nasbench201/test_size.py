@@ -6,10 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from darts_pt.commands import stages
 from darts_pt.commands.command_line import run_command
@@ -17,6 +15,7 @@ from darts_pt.run import checkpoint as checkpoints
 from nasbench201.space import SIZES, NasBench201SearchOptions, NasBench201SelectionOptions, NasBench201Space
 from runs.__main__ import usual_training
 from tests.helpers.command_line import refused
+from tests.helpers.nasbench201 import write_class_folders
 
 SPACE = NasBench201Space()
 NAME = "search-darts-201-1-folder-laptop-fast"
@@ -26,11 +25,7 @@ NAME = "search-darts-201-1-folder-laptop-fast"
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Experiments with a trial of the laptop's search and of a selection from it, on images in ten class folders."""
     root = tmp_path_factory.mktemp("laptop")
-    pixels = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)
-    for place, image in enumerate(pixels):
-        folder = root / "images" / ("test" if place < 10 else "train") / f"class {place % 10}"
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image).save(folder / f"{place}.png")
+    write_class_folders(root / "images")
     images = ("--dataset", "folder", "--data", str(root / "images"), "--table_dataset", "cifar10")
     search(root, *images, "--size", "laptop", "--epochs", "1")
     select(root, "--resume_expid", NAME, "--selection", "magnitude")

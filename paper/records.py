@@ -1,0 +1,98 @@
+"""Small records of runs, to be kept with the code: what figures and tables need, without checkpoints.
+
+    python -m paper.records EXPERIMENT… --into docs/results/laptop
+
+writes a JSON file for each of the searches and their selections, finished or not; :func:`read` gives them back as runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from darts_pt.run.files import atomic_write
+from runs.costs import costs
+from runs.reading import find_runs, read_run
+from runs.recorded import Record, Recorded
+
+LEFT_OUT = (
+    "data",
+    "data_root",
+    "experiments",
+    "gpu",
+    "resume_epoch",
+    "dev_resume_epoch",
+    "dev_resume_log",
+    "overwrite",
+)
+"""Options of the place and the moment."""
+KEPT = ("date", "versions", "git", "device")
+DIGITS = 5
+"""Significant digits of measured numbers."""
+
+
+def write(run: Recorded, folder: Path, experiments: Path) -> Path:
+    """The record of a run, as JSON in `folder`; its path."""
+    spent = costs([run.folder], experiments)
+    options = {name: value for name, value in run.options.items() if value is not None and name not in LEFT_OUT}
+    host = {"cpus": (run.config.get("host") or {}).get("cpus")}
+    content = {
+        "run": run.name,
+        "config": {"options": options, **{name: run.config[name] for name in KEPT if name in run.config}, "host": host},
+        "genotype": run.genotype and {"genotype": run.architecture},
+        "timing": [cost._asdict() for cost in spent.values()],
+        "records": [
+            {"kind": record.kind, "epoch": record.epoch, "values": _short(_needed(run, record.values))}
+            for record in run.records
+        ],
+    }
+    path = folder / f"{run.name.replace('/', '+')}.json"
+    atomic_write(path, json.dumps(content, ensure_ascii=False, separators=(",", ":")) + "\n")
+    return path
+
+
+def _needed(run: Recorded, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the table's numbers, which are looked up at every drawing, and the mixing weights of selections."""
+    left_out = {"table"} if run.kind == "search" else {"table", "mixing_weights"}
+    return {name: value for name, value in values.items() if name not in left_out}
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _short(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_short(item) for item in value]
+    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
+
+
+def read(folder: Path) -> list[Recorded]:
+    """The runs whose records are in `folder`, by their names; one that has not come to its end has no genotype."""
+    return [_read(path) for path in sorted(folder.glob("*.json"))]
+
+
+def _read(path: Path) -> Recorded:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    records = tuple(Record(**record) for record in content["records"])
+    return Recorded(
+        Path(content["run"]), content["config"], records, content["genotype"], timing=tuple(content["timing"])
+    )
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="+", metavar="EXPERIMENT", help="folders of searches, or of experiments")
+    parser.add_argument("--into", type=Path, required=True, metavar="DIR")
+    options = parser.parse_args()
+    for folder in find_runs(options.runs, Path()):
+        run = read_run(folder)
+        if run.kind in ("search", "selection") and run.records:
+            family = folder.parent if run.kind == "search" else folder.parent.parent
+            print(write(run, options.into, family.parent))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""Paired differences, such as of two selections from the same supernets: their interval, and tests of several at once."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+Key = TypeVar("Key", bound=Hashable)
+
+LEVEL = 0.95
+"""Confidence of the intervals."""
+
+
+class Difference(NamedTuple):
+    """The differences of pairs, and their mean.
+
+    Attributes:
+        interval: of the mean, by Student's t at :data:`LEVEL`; None of a single pair.
+        p: two-sided, by a paired t-test; None of a single pair or where all differences are equal.
+    """
+
+    values: tuple[float, ...]
+    mean: float
+    interval: tuple[float, float] | None
+    p: float | None
+
+    @property
+    def signs(self) -> str:
+        """How many pairs are better, worse and equal."""
+        better, worse = sum(value > 0 for value in self.values), sum(value < 0 for value in self.values)
+        return f"{better}, {worse}, {len(self.values) - better - worse}"
+
+
+def difference(mine: Mapping[Key, float], theirs: Mapping[Key, float]) -> Difference | None:
+    """Of the keys that both have, such as seeds, in their order; None if there are none."""
+    from scipy import stats
+
+    # Rounded, so that equal numbers on both sides are equal differences.
+    values = tuple(round(mine[key] - theirs[key], 9) for key in mine if key in theirs)
+    if not values:
+        return None
+    mean = statistics.fmean(values)
+    if len(values) == 1:
+        return Difference(values, mean, None, None)
+    error = statistics.stdev(values) / len(values) ** 0.5
+    reach = float(stats.t.ppf((1 + LEVEL) / 2, len(values) - 1)) * error
+    test: Any = stats.ttest_1samp(values, 0.0) if len(set(values)) > 1 else None
+    return Difference(values, mean, (mean - reach, mean + reach), float(test.pvalue) if test else None)
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """The p-values corrected for how many there are (Holm, 1979); None, where there was no test, stays."""
+    known = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
+    corrected: list[float | None] = [None] * len(p_values)
+    highest = 0.0
+    for rank, (p, place) in enumerate(known):
+        highest = max(highest, min(1.0, p * (len(known) - rank)))
+        corrected[place] = highest
+    return corrected
