@@ -36,7 +36,7 @@ def options_of_images(options: Mapping[str, Any]) -> tuple[str, ...]:
 def say_next(folder: Path, script: str, *words: str) -> None:
     """Print the command that follows the run in `folder`, as it can be typed where the run was started."""
     place = launch()
-    if place is not None and place.rank > 0:
+    if (place is not None and place.rank > 0) or not SCRIPTS.is_dir():  # Installed without the scripts.
         return
     options, usual = options_of(folder), as_json(dataclasses.asdict(RunOptions()))
     for name in (*options_of_images(options), "data_root", "experiments"):
