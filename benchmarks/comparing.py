@@ -1,4 +1,4 @@
-"""Numbers of a golden record beside ours."""
+"""What golden records hold, and their numbers beside ours. docs/faithfulness.md explains each key."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-
-from darts_pt.run.epoch import Metrics
 
 TOLERANCE = 1e-9
 ACCURACY_TOLERANCE = 1e-6
@@ -52,8 +50,8 @@ def relative_error(ours: Any, theirs: Any) -> float:
     return difference / max(theirs.abs().max().item(), LEAST_MAGNITUDE)
 
 
-def compare_scores(title: str, ours: Sequence[Metrics], theirs: Any) -> Iterator[Comparison]:
-    """Compare scores with a record's rows of accuracy and loss."""
+def compare_scores(title: str, ours: Sequence[Any], theirs: Any) -> Iterator[Comparison]:
+    """Compare scores (accuracy, loss) with a record's rows of them."""
     table, theirs = torch.tensor(ours, dtype=torch.float64), torch.as_tensor(theirs, dtype=torch.float64).cpu()
     yield compare(f"{title}: accuracy", table[:, 0], theirs[..., 0].flatten(), ACCURACY_TOLERANCE)
     yield compare(f"{title}: loss", table[:, 1], theirs[..., 1].flatten())
@@ -78,3 +76,42 @@ def tensors_in(recorded: Any) -> list[Tensor]:
     if isinstance(recorded, Mapping):
         recorded = list(recorded.values())
     return [tensor for item in recorded for tensor in tensors_in(item)] if isinstance(recorded, list | tuple) else []
+
+
+# The keys of records; the command names any others as not compared --------------------------------------------------
+
+STEP = ("train_batch", "valid_batch", "noise", "random", "pgd", "alpha_after", "train_loss", "mixing_weights")
+SCORES = ("valid_batches", "columns", "noise", "edges", "none_decided", "decided", "after_decisions")
+ROUNDS = ("first_round", "second_round", "third_round")
+PERTURBATION = ("epsilon", "steps", "random_start", "batch", "decided", "noise", "perturbed_weights")
+
+Keys = dict[str, tuple[str, ...]]
+"""Key -> the keys of its part; empty if its value is data."""
+
+SUPERNET: Keys = {
+    **dict.fromkeys(("source", "config", "method", "edge_order", "op_names"), ()),
+    **dict.fromkeys(("batches", "state_dict", "alpha", "noise"), ()),
+    "train_forward": ("noise", "logits", "loss", "alpha_grad", "weight_grad_norm", "state_dict_after"),
+    "eval_forward": ("noise", "logits"),
+    "bilevel_steps": STEP,
+    "state_dict_after_steps": (),
+    "perturbation_scores": SCORES,
+    "operation_scores": SCORES,
+    "edge_scores": ("valid_batches", "columns", "noise", "decided", "incoming_edges", *ROUNDS),
+    "edge_decisions": (),
+    "tune_steps": STEP,
+    "events": (
+        "cell_type", "valid_batches", "criterion", "noise", "edge", "scores", "rounds", "kept", "tune_steps",
+    ),
+    "alpha_at_perturbation": (),
+    "random": PERTURBATION,
+    "pgd": PERTURBATION,
+    "genotype": (),
+}  # fmt: skip
+
+NETWORK: Keys = dict.fromkeys(
+    (
+        "source", "config", "x", "y", "state_dict", "noise", "drop_path_masks", "train_logits", "train_aux_logits",
+        "train_loss", "grad_norm", "state_dict_after", "eval_logits",
+    ), (),
+)  # fmt: skip

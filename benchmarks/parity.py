@@ -19,9 +19,8 @@ import torch
 import tyro
 from torch import Tensor
 
-from benchmarks.comparing import Comparison
+from benchmarks.comparing import NETWORK, SUPERNET, Comparison, Keys
 from benchmarks.network_repetition import compare_network
-from benchmarks.record_keys import NETWORK, SUPERNET, Keys
 from benchmarks.repetition import SupernetRepetition
 from darts_pt.commands.command_line import run_command
 from darts_pt.run import checkpoint as checkpoints

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.comparing import (
+    ROUNDS,
     Comparison,
     compare,
     compare_recorded,
@@ -19,7 +20,6 @@ from benchmarks.comparing import (
     relative_error,
 )
 from benchmarks.network_repetition import genotype_of
-from benchmarks.record_keys import ROUNDS
 from benchmarks.recorded_randomness import RecordedPerturbation, given_noise
 from darts_pt.architect import Architect, Batch, bilevel_step
 from darts_pt.hyperparameters import AlphaOptions, WeightOptions
