@@ -109,7 +109,7 @@ class Result:
         if scores is None:
             return "mixing weight"
         measured = next(iter(scores.values()))
-        wanted = QUANTITIES.get(str(self.settings.get("criterion")), "criterion")
+        wanted = "criterion" if "criterion" in measured else QUANTITIES.get(str(self.settings.get("criterion")), "")
         return wanted if wanted in measured else next(iter(measured))
 
     def _rows(self) -> list[tuple[str, str, dict[str, float]]]:
@@ -127,11 +127,11 @@ class Result:
     @property
     def title(self) -> str:
         """The result in one line."""
-        how = self.settings.get("selection", "magnitude") if self.kind == "selection" else "magnitude"
+        how = self.settings["selection"] if self.kind == "selection" else self.settings.get("decide_by", "magnitude")
         valid = f"accuracy {self.valid['accuracy']:.2f} %, " if "accuracy" in self.valid else ""
         return (
             f"{self.settings.get('method')}, decided by {how}; supernet on valid: {valid}loss {self.valid['loss']:.4f}; "
-            f"the numbers: {self.quantity}{' without the candidate' if self.settings.get('selection') == 'pt' else ''}"
+            f"the numbers: {self.quantity}{' without the candidate' if how == 'pt' and self.events else ''}"
         )
 
     def __str__(self) -> str:
