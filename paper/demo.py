@@ -103,15 +103,19 @@ def main(options: DemoOptions) -> None:
     with warnings_only():
         for place, seed in enumerate(options.seeds, start=1):
             searched, selected = runs_of(options, seed)
+            made = False
             for run, words in ((searched, "search"), (selected, "selection by PT")):
                 if not run.is_done:
+                    made = True
                     print(f"seed {seed} ({place} of {count}): {words} …", flush=True)
                 runner.get(run)
             if not options.fast:
                 pairs.append(pair(selected, seed))
                 print(f"seed {seed} ({place} of {count}): {in_words(pairs[-1])}", flush=True)
-            if place == 1 and count > 1 and (seconds := time.perf_counter() - began) > 1:
-                print(f"about {seconds * (count - 1):.0f} s for the other {count - 1}", flush=True)
+            if made and place == 1 and count > 1:
+                print(
+                    f"about {(time.perf_counter() - began) * (count - 1):.0f} s for the other {count - 1}", flush=True
+                )
     if options.fast:
         print("a trial of one batch per epoch: it went through, and has no results")
         return
@@ -199,7 +203,7 @@ def conclusion(pairs: Sequence[Pair]) -> str:
     if p is None:
         shown = "these are too few different results to say more"
     elif p >= SIGNIFICANT:
-        shown = f"chance alone could bring that about, so it shows no difference (paired t-test, p = {p:.3f})"
+        shown = f"chance alone could bring that about, so it shows nothing (paired t-test, p = {p:.3f})"
     else:
         shown = f"{'PT' if mean > 0 else 'magnitude'} selects better here, beyond chance (paired t-test, p = {p:.3f})"
     return f"PT's architectures are {compared}, {counts}: {shown}. Digits of 8×8 pixels say nothing about CIFAR-10."
@@ -232,13 +236,10 @@ def picture(pairs: Sequence[Pair]) -> Picture:
         for each in pairs:
             heights = [each.magnitude.accuracy, each.pt.accuracy]
             axes.plot([0, 1], heights, color=theme.muted, marker="o", markersize=3, linewidth=0.9)
-            axes.annotate(
-                f"seed {each.seed}", (1, heights[1]), (5, 0), textcoords="offset points", va="center", fontsize=6
-            )
         means = [statistics.fmean(choice.accuracy for choice in side) for side in list(zip(*pairs, strict=True))[1:]]
         axes.plot([0, 1], means, color=theme.red, marker="D", markersize=6, linewidth=2.2, label="mean")
         axes.set_xticks([0, 1], [f"magnitude\n{means[0]:.2f} %", f"PT\n{means[1]:.2f} %"])
-        axes.set_xlim(-0.25, 1.35)
+        axes.set_xlim(-0.25, 1.25)
         axes.xaxis.grid(False)
         axes.set_title(f"DARTS on digits, {len(pairs)} supernets")
         axes.legend(loc="best")

@@ -43,6 +43,7 @@ class SelectionResult(NamedTuple):
         test: accuracy of its architecture trained from scratch, the mean over such trainings (percent).
         table: accuracy by the benchmark table (percent).
         valid: the supernet's with the architecture (percent).
+        baseline: of what magnitude selects from the same supernet, by the benchmark table (percent).
     """
 
     run: Recorded
@@ -50,6 +51,7 @@ class SelectionResult(NamedTuple):
     test: float | None
     table: float | None
     valid: float | None
+    baseline: float | None = None
 
     @property
     def seed(self) -> Seed:
@@ -70,6 +72,46 @@ class Group:
         """Seed -> value, where it was measured."""
         pairs = [(result.seed, getattr(result, quantity)) for result in self.results]
         return {seed: value for seed, value in pairs if value is not None}
+
+
+def gains(group: Group) -> list[float]:
+    """Over magnitude from the same supernets: differences of the table's test accuracies, in percentage points."""
+    return [
+        result.table - result.baseline
+        for result in group.results
+        if result.table is not None and result.baseline is not None
+    ]
+
+
+def gain_in_words(group: Group) -> str:
+    """The mean difference, its deviation and a paired t-test; empty where there is none."""
+    from scipy import stats
+
+    found = gains(group)
+    if not found:
+        return ""
+    spread = f" ± {statistics.stdev(found):.2f}" if len(found) > 1 else ""
+    words = f"{statistics.fmean(found):+.2f}{spread}"
+    if len(found) < FEWEST or len({round(gain, 9) for gain in found}) == 1:
+        return f"{words} ({len(found)} seed{'' if len(found) == 1 else 's'}: no test)"
+    result: Any = stats.ttest_1samp(found, 0.0)
+    return f"{words} (p {'< 0.001' if result.pvalue < 0.001 else f'= {result.pvalue:.3f}'}, {len(found)} seeds)"
+
+
+def facts(setting: Setting, members: Sequence[Group]) -> dict[str, Any]:
+    """The numbers of a comparison's picture and table, for the JSON file beside it."""
+    rows = [
+        {
+            "method": group.label,
+            "seed": result.seed,
+            "run": result.run.name,
+            **{quantity: getattr(result, quantity) for quantity in QUANTITIES},
+            "table_of_magnitude_from_the_same_supernet": result.baseline,
+        }
+        for group in members
+        for result in group.results
+    ]
+    return dict(zip(("space", "dataset", "size"), setting, strict=True)) | {"rows": rows}
 
 
 class Aggregate(NamedTuple):
@@ -124,7 +166,10 @@ def _results(runs: Sequence[Recorded]) -> list[SelectionResult]:
             accuracies = trained.get((run.family, run.dataset, run.architecture))
             test = statistics.fmean(accuracies) if accuracies else None
             valid = number((run.genotype or {}).get("supernet_valid_accuracy"))
-            found.append(SelectionResult(run, searches.get(run.folder.parent), test, run.test_accuracy, valid))
+            by_magnitude = run.baseline_accuracy if run.baseline.get("by") == "magnitude" else None
+            found.append(
+                SelectionResult(run, searches.get(run.folder.parent), test, run.table_accuracy, valid, by_magnitude)
+            )
     return found
 
 
@@ -171,6 +216,11 @@ def p_value(group: Group, other: Group, quantity: Quantity) -> tuple[float, str]
     return None
 
 
+def _by_magnitude(group: Group) -> list[float]:
+    """The table's accuracies of what magnitude selects from the supernets of a group."""
+    return [result.baseline for result in group.results if result.baseline is not None]
+
+
 def comparison_picture(name: str, members: Sequence[Group]) -> Picture | None:
     """One setting: a row per method, a mark per seed, the mean and its standard deviation."""
     measured: list[Quantity] = [key for key in QUANTITIES if any(group.values(key) for group in members)]
@@ -178,6 +228,8 @@ def comparison_picture(name: str, members: Sequence[Group]) -> Picture | None:
         return None
     quantity = measured[0]
     rows = [(group.label, list(group.values(quantity).values())) for group in members if group.values(quantity)]
+    if quantity == "table" and not any(label.endswith("(magnitude)") for label, _ in rows):
+        rows += [(f"{group.label}: magnitude", found) for group in members if (found := _by_magnitude(group))]
     if sum(len(values) for _, values in rows) < 2:
         return None
 

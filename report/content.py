@@ -7,8 +7,22 @@ from itertools import groupby
 from typing import Any
 
 from darts_pt.run import logs
+from darts_pt.run.errors import UserError
+from darts_pt.run.results import comparison
+from darts_pt.space import SPACES
 from report.cells import final_cells, frames
-from report.comparison import QUANTITIES, Group, Quantity, aggregate, baseline, comparison_picture, groups, p_value
+from report.comparison import (
+    QUANTITIES,
+    Group,
+    Quantity,
+    aggregate,
+    baseline,
+    comparison_picture,
+    facts,
+    gain_in_words,
+    groups,
+    p_value,
+)
 from report.edges import edge_of
 from report.embed import embed, embed_drawing
 from report.event_figures import rounds
@@ -52,18 +66,20 @@ def _what(run: Recorded) -> str:
     return ", ".join(filter(None, (f"{KINDS[run.kind]}: {run.label}", run.variant, started)))
 
 
-def settings(runs: Sequence[Recorded]) -> tuple[list[dict[str, Any]], list[Picture]]:
-    """Methods side by side, for every space, data set and size; and the pictures of that."""
+def settings(runs: Sequence[Recorded]) -> tuple[list[dict[str, Any]], list[Picture], list[dict[str, Any]]]:
+    """Methods side by side, for every space, data set and size; the pictures of that, and the numbers of each setting."""
     found: list[dict[str, Any]] = []
+    numbers: list[dict[str, Any]] = []
     pictures: list[Picture] = []
     for setting, grouped in groupby(groups(runs), key=lambda group: group.setting):
         members = list(grouped)
         picture = comparison_picture(f"methods-{len(found) + 1}", members)
         pictures += [picture] if picture else []
+        numbers.append(facts(setting, members))
         _, dataset, size = setting
         heading = f"{members[0].results[0].run.space_title}, {dataset}" + (f" ({size})" if size else "")
         found.append({"heading": heading, "picture": embed(picture) if picture else None, **_table(members)})
-    return found, pictures
+    return found, pictures, numbers
 
 
 def _table(members: Sequence[Group]) -> dict[str, Any]:
@@ -78,11 +94,13 @@ def _table(members: Sequence[Group]) -> dict[str, Any]:
                 "label": group.label,
                 "seeds": len({result.seed for result in group.results}),
                 "cells": [(str(total), percent(total.best)) if total else ("", "") for total in totals],
+                "gain": gain_in_words(group),
                 "test": "" if group is first or not shown else _test(p_value(group, first, shown[0])),
             }
         )
     columns = [QUANTITIES[quantity].removesuffix(" (%)") for quantity in shown]
-    return {"columns": columns, "baseline": first.label, "rows": rows}
+    gained = any(row["gain"] for row in rows)
+    return {"columns": columns, "baseline": first.label, "rows": rows, "gained": gained}
 
 
 def _test(result: tuple[float, str] | None) -> str:
@@ -108,10 +126,23 @@ def detail(run: Recorded, identity: str, is_open: bool) -> tuple[dict[str, Any],
         "events": [_event(run, record) for record in run.events],
         "frames": [embed_drawing(drawing) for drawing in frames(run)],
         "cells": embed_drawing(final) if final else None,
+        "closing": _closing(run),
+        "no_baseline": f"{run.baseline['by']}: {run.baseline['missing']}" if run.baseline.get("missing") else "",
         "command": repeat_command(run),
         "recorded": recorded_command(run),
         "configuration": _configuration(run),
     }, pictures
+
+
+def _closing(run: Recorded) -> list[list[str]]:
+    """The table with which a selection ended; empty where its genotype is of another version or cannot be read."""
+    space = SPACES.families().get(run.family)
+    if run.kind != "selection" or space is None or not run.baseline or run.genotype is None:
+        return []
+    try:
+        return comparison(run.label.rpartition(" + ")[2], run.genotype, run.baseline, space.cells)
+    except (UserError, KeyError, TypeError, AttributeError):
+        return []
 
 
 def _facts(run: Recorded) -> list[tuple[str, str]]:
@@ -122,7 +153,8 @@ def _facts(run: Recorded) -> list[tuple[str, str]]:
         ("epochs", str(run.epochs[-1].epoch) if run.epochs else ""),
         ("size", run.size),
         ("supernet's valid accuracy", percent(run.valid_accuracy, " %") if run.kind != "training" else ""),
-        ("test accuracy", percent(run.test_accuracy, " %")),
+        ("trained test accuracy", percent(run.test_accuracy, " %")),
+        ("table's test accuracy", percent(run.table_accuracy, " %")),
         ("parameters", f"{summary['parameters']:,}" if isinstance(summary.get("parameters"), int) else ""),
         ("rank in the table", f"{run.table['rank']:,.0f}" if "rank" in run.table else ""),
         ("regret", f"{run.table['regret']:.2f} points" if "regret" in run.table else ""),

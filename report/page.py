@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -53,13 +54,20 @@ class PageOptions:
 
 def main(options: PageOptions) -> Path:
     """Read, draw, write; the page's path."""
+    from darts_pt.run.config import as_json
     from darts_pt.run.files import atomic_write
     from report.style import save
     from runs.reading import find_runs, read_runs
 
-    runs = read_runs(find_runs(options.experiment, options.experiments))
-    html, pictures = page(runs, options)
-    if options.formats:
+    folders = find_runs(options.experiment, options.experiments)
+    print(f"reading {len(folders)} run{'' if len(folders) == 1 else 's'} …", flush=True)
+    runs = read_runs(folders)
+    html, pictures, numbers = page(runs, options)
+    for place, each in enumerate(numbers, start=1):
+        path = options.output / FIGURES / "methods" / f"methods-{place}.json"
+        atomic_write(path, json.dumps(as_json(each), indent=1) + "\n")
+    if options.formats and pictures:
+        print(f"writing {len(pictures)} figures as {', '.join(options.formats)} …", flush=True)
         for folder, picture in pictures:
             save(picture, options.output / FIGURES / folder, options.formats)
     path = options.output / PAGE
@@ -69,8 +77,8 @@ def main(options: PageOptions) -> Path:
     return path
 
 
-def page(runs: Sequence[Recorded], options: PageOptions) -> tuple[str, list[tuple[str, Picture]]]:
-    """The page's HTML; and its pictures, each with the folder its files belong in."""
+def page(runs: Sequence[Recorded], options: PageOptions) -> tuple[str, list[tuple[str, Picture]], list[dict[str, Any]]]:
+    """The page's HTML; its pictures, each with the folder its files belong in; and the numbers of each comparison."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     from darts_pt.run.provenance import git_state, versions
@@ -81,10 +89,11 @@ def page(runs: Sequence[Recorded], options: PageOptions) -> tuple[str, list[tupl
     named = dict(zip(shown, _identities(shown), strict=True))
     details, pictures = [], []
     for run in shown:
+        print(f"drawing {run.name} …", flush=True)
         plain, drawn = content.detail(run, named[run], is_open=len(shown) <= OPEN_RUNS)
         details.append(plain)
         pictures += [(named[run], picture) for picture in drawn]
-    compared, drawn = content.settings(runs)
+    compared, drawn, numbers = content.settings(runs)
     pictures += [("methods", picture) for picture in drawn]
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -106,14 +115,14 @@ def page(runs: Sequence[Recorded], options: PageOptions) -> tuple[str, list[tupl
         left_out=len(runs) - len(shown),
         incomplete=[run for run in runs if run.problems],
         most_problems=MOST_PROBLEMS,
-        figures=FIGURES if options.formats and pictures else None,
+        figures=FIGURES if numbers or (options.formats and pictures) else None,
         date=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         source=", ".join(options.experiment[:4]) + (" …" if len(options.experiment) > 4 else "") or "all experiments",
         made_by="exp_scripts/report.sh",
         version=versions().get("darts-pt") or "unknown",
         commit=((git_state() or {}).get("commit") or "")[:10],
     )
-    return html, pictures
+    return html, pictures, numbers
 
 
 def _lead(runs: Sequence[Recorded]) -> str:

@@ -223,13 +223,31 @@ class Recorded:
 
     @property
     def test_accuracy(self) -> float | None:
-        """Stand-alone accuracy in percent: of a training its last, of a selection the benchmark table's for its data."""
+        """The last of a training from scratch, in percent; None for other runs."""
         if self.summary is not None:
             return number(self.summary.get("test_accuracy"))
-        if self.kind == "training":
-            values = self.series("test_accuracy")[1]
-            return values[-1] if values else None
-        return self.table.get(f"{self.dataset} test")
+        values = self.series("test_accuracy")[1] if self.kind == "training" else []
+        return values[-1] if values else None
+
+    @property
+    def table_accuracy(self) -> float | None:
+        """Test accuracy of the genotype by the benchmark table for the run's data, in percent."""
+        return self.table.get(self._table_name)
+
+    @property
+    def _table_name(self) -> str:
+        return f"{self.options.get('table_dataset') or self.dataset} test"
+
+    @property
+    def baseline(self) -> Mapping[str, Any]:
+        """The choice that a selection is compared with (`by`, and `genotype` or `missing`); empty where there is none."""
+        found = (self.genotype or {}).get("baseline")
+        return found if isinstance(found, Mapping) else {}
+
+    @property
+    def baseline_accuracy(self) -> float | None:
+        """Test accuracy of that choice by the benchmark table, in percent."""
+        return _finite(self.baseline.get("table")).get(self._table_name)
 
     @property
     def seconds(self) -> float | None:

@@ -29,8 +29,20 @@ def write_search(root: Path, space: str, method: str, seed: int, epochs: int = 3
     return folder
 
 
-def write_selection(searched: Path, space: str, method: str, selection: str, seed: int, accuracy: float) -> Path:
-    """A selection from a search; `accuracy` (percent) is what the table would say of its architecture."""
+def write_selection(
+    searched: Path,
+    space: str,
+    method: str,
+    selection: str,
+    seed: int,
+    accuracy: float,
+    by_magnitude: float | None = None,
+) -> Path:
+    """A selection from a search; `accuracy` (percent) is what the table would say of its architecture.
+
+    Args:
+        by_magnitude: what it would say of magnitude's.
+    """
     folder = searched / f"log_resume-3-{selection}-acc-seed-{seed}"
     options = {"seed": seed, "dataset": "digits", "method": method, "selection": selection, "proj_crit": "acc"}
     cell = "cell" if space == "nasbench201" else "normal"
@@ -44,6 +56,9 @@ def write_selection(searched: Path, space: str, method: str, selection: str, see
     ]  # fmt: skip
     genotype = {"genotype": GENOTYPE[space], "supernet_valid_accuracy": accuracy - 5}
     genotype |= {"table": {"digits test": accuracy, "rank": 7}} if space == "nasbench201" else {}
+    if by_magnitude is not None:
+        table = {"table": {"digits test": by_magnitude, "rank": 700}} if space == "nasbench201" else {}
+        genotype |= {"baseline": {"by": "magnitude", "genotype": GENOTYPE[space], **table}}
     _write(folder, options | {"init_channels": 4} | _of(space), events + _epochs(space, 2, accuracy / 100), genotype)
     return folder
 

@@ -23,7 +23,7 @@ def pairs(*gains: float) -> list[Pair]:
     [
         ((4.0, 5.0, 4.5, 6.0), "PT selects better here"),
         ((-4.0, -5.0, -4.5, -6.0), "magnitude selects better here"),
-        ((4.0, -5.0, 4.5, -3.0), "shows no difference"),
+        ((4.0, -5.0, 4.5, -3.0), "shows nothing"),
         ((0.0, 0.0, 0.0), "too few different results"),
         ((7.0, 8.0), "too few different results"),
     ],

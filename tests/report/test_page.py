@@ -205,3 +205,42 @@ def test_a_browser_shows_it(made: Path, tmp_path: Path, width: int) -> None:
     assert int(found[1]) > 5
     assert found.groups()[1:] == ("0", "0", "false")
     assert "CONSOLE" not in run.stderr
+
+
+def test_the_page_opens_on_methods_and_on_what_pt_gains_in_the_same_supernets(tmp_path: Path) -> None:
+    pairs = ((94.0, 91.0), (95.5, 95.0), (93.0, 94.0))
+    root = tmp_path / "experiments"
+    for seed, (ours, theirs) in enumerate(pairs):
+        write_selection(
+            write_search(root, "nasbench201", "darts", seed), "nasbench201", "darts", "pt", seed, ours, theirs
+        )
+    output = report(root, "--formats", "png", "--details", "2")
+    text = check_page((output / "index.html").read_text()).text
+    assert text.index("Methods side by side", text.index("data: ")) < text.index("All runs", text.index("Mean ±"))
+    gains = [ours - theirs for ours, theirs in pairs]
+    p = stats.ttest_1samp(gains, 0.0).pvalue
+    assert f"{statistics.fmean(gains):+.2f} ± {statistics.stdev(gains):.2f} (p = {p:.3f}, 3 seeds)" in text
+    facts = json.loads((output / "figures" / "methods" / "methods-1.json").read_text())
+    assert [(row["table"], row["table_of_magnitude_from_the_same_supernet"], row["test"]) for row in facts["rows"]] == [
+        (*pair, None) for pair in pairs
+    ]
+    closing = text[text.index("What was selected, beside magnitude") :].split()
+    assert closing[4] == "magnitude"
+    assert closing[5:7] == ["PTmagnitudedifference", "digits"]
+    assert closing[7] == "test94.0091.00+3.00"
+
+
+def test_trained_and_looked_up_accuracies_have_columns_of_their_own(tmp_path: Path) -> None:
+    root = tmp_path / "experiments"
+    write_selection(write_search(root, "nasbench201", "darts", 1), "nasbench201", "darts", "pt", 1, 94.0)
+    folder = root / "nasbench201" / "eval" / "digits-1"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text('{"options": {"arch": "x", "dataset": "digits", "seed": 1}}')
+    (folder / "metrics.jsonl").write_text('{"kind": "epoch", "epoch": 1, "values": {"test_accuracy": 97.25}}')
+    (folder / "summary.json").write_text('{"architecture": "x", "test_accuracy": 97.25}')
+    page = check_page((report(root, "--formats", "png", "--details", "0") / "index.html").read_text())
+    cells = [cell.get("data-label") for cell in page.all("td")]
+    assert cells.count("trained %") == cells.count("table %") == 3
+    html = (root.parent / "report" / "index.html").read_text()
+    assert re.findall(r'data-label="trained %">([\d.]+)<', html) == ["97.25"]
+    assert re.findall(r'data-label="table %">([\d.]+)<', html) == ["94.00"]
