@@ -30,7 +30,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import tyro
 
@@ -195,7 +195,7 @@ def kill_and_compare(options: FaultsOptions, temporary: Path) -> bool:
 
 ALLOWED_GROWTH = {"memory in MiB": 0.02, "tensors": 0.02, "open files": 0.0, "threads": 0.0}
 """Quantity watched -> the growth, as a share of the level, that still counts as none."""
-LOOK_EVERY = 5.0
+LOOK_EVERY = 2.0
 """Seconds between two looks at the long search."""
 Samples = list[dict[str, float]]
 
@@ -223,31 +223,33 @@ def short_runs(root: Path, seconds: float) -> Samples:
 
 
 def long_search(root: Path, seconds: float) -> Samples:
-    """Search without end; a sample now and then, from a timer's signal, until the search is asked to stop."""
+    """Search until the time is over; a sample now and then, as an epoch is recorded: within a step, tensors vary."""
+    from darts_pt.run.experiment import Experiment
+
     samples: Samples = []
-    end = time.perf_counter() + seconds
+    record, begin = Experiment.record, time.perf_counter()
 
-    def look(*_: object) -> None:
-        samples.append(sample())
-        if time.perf_counter() >= end and len(samples) >= 4:
+    def look(*arguments: Any, **named: Any) -> None:
+        record(*arguments, **named)
+        passed = time.perf_counter() - begin
+        if passed >= LOOK_EVERY * len(samples):
+            samples.append(sample())
+        if passed >= seconds and len(samples) >= 4:
             signal.raise_signal(signal.SIGTERM)
-        signal.setitimer(signal.ITIMER_REAL, LOOK_EVERY)
 
-    signal.signal(signal.SIGALRM, look)
-    signal.signal(
-        signal.SIGTERM, lambda *_: None
-    )  # A search that is not listening yet is asked again at the next look.
-    signal.setitimer(signal.ITIMER_REAL, LOOK_EVERY)
-    with contextlib.suppress(SystemExit), open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
-        run_here(KINDS[0], root, "--epochs", "1000000", "--keep", "2", "--ckpt_minutes", "0.2", "--expid_tag", "long")
-    signal.setitimer(signal.ITIMER_REAL, 0)
+    Experiment.record = look  # type: ignore[method-assign]
+    try:
+        with contextlib.suppress(SystemExit), open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
+            run_here(KINDS[0], root, "--epochs", "1000000", "--keep", "2", "--expid_tag", "long")
+    finally:
+        Experiment.record = record  # type: ignore[method-assign]
     return samples
 
 
 def grows(samples: Sequence[dict[str, float]]) -> bool:
     """Print level and growth of every quantity, from the second quarter of the samples to the last; whether one grows.
 
-    The first quarter fills caches. The lowest value of a quarter counts: a look may fall in the middle of a step.
+    The first quarter fills caches; the lowest value of a quarter counts.
     """
     quarter, growing = len(samples) // 4, False
     for name, share in ALLOWED_GROWTH.items():
