@@ -67,7 +67,7 @@ def _is_small(maps: Tensor) -> bool:
 
 
 def _product(matrix: Tensor, maps: Tensor) -> Tensor:
-    return (matrix @ maps.flatten(1, 2)).view(maps.shape)
+    return torch.bmm(matrix.expand(len(maps), -1, -1), maps.flatten(1, 2)).view(maps.shape)
 
 
 @lru_cache(maxsize=64)
