@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from darts_pt.kernels.bank import Statistics, is_wanted
-from darts_pt.kernels.pooling import average_pool, average_pool_backward
+from darts_pt.kernels.pooling import average_pool, average_pool_backward, convolution
 from darts_pt.kernels.sums import is_product, spread
 from nasbench201.cell_plan import CONVOLUTIONS, LAST, Mixture, Plan, Stack
 from nasbench201.operations import NOR_CONV_3X3
@@ -95,7 +95,7 @@ def _convolved(rectified: Tensor, kernel: Tensor, stack: Stack) -> Tensor:
     """[batch, H, W, count · C]. A 1x1 convolution is a matrix product."""
     kernel = _unflattened(kernel, stack, rectified)
     if stack.operation == NOR_CONV_3X3:
-        return torch.conv2d(rectified.permute(0, 3, 1, 2), kernel, padding=1).permute(0, 2, 3, 1)
+        return convolution(rectified, kernel)
     return (_rows(rectified) @ kernel.flatten(1).t()).view(*rectified.shape[:3], -1)
 
 

@@ -1,4 +1,5 @@
-"""3x3 average pooling of stride 1 that does not count the padding, forwards and backwards; maps are [batch, H, W, C].
+"""3x3 windows: average pooling of stride 1 that does not count the padding, forwards and backwards, and convolution on
+tiny maps; maps are [batch, H, W, C].
 
 On the CPU torch's pooling is slow. Small maps are multiplied there by a matrix [pixels, pixels]. Larger ones go through a
 depthwise convolution with ones, divided by the number of pixels in each window; that division is left to whoever multiplies
@@ -16,6 +17,9 @@ from torch import Tensor
 
 SMALL_MAP, FEW_VALUES = 64, 65_536
 """Pixels of a map and values of all maps up to which a matrix product is faster than a convolution."""
+
+TINY_MAP = 16
+"""Pixels of a map up to which copying every window is faster on the CPU than oneDNN's convolution."""
 
 aten = torch.ops.aten
 
@@ -60,6 +64,25 @@ def average_pool_backward(gradient: Tensor) -> Tensor:
         return _product(_averaging(gradient.shape[1], gradient.shape[2], gradient.dtype).t(), gradient)
     kernel, shares = _window(*gradient.shape[1:], gradient.dtype)
     return _window_sums(gradient * shares, kernel)
+
+
+def convolution(maps: Tensor, kernel: Tensor) -> Tensor:
+    """[batch, H, W, n]: a convolution with kernels [n, C, 3, 3] and padding 1; without gradient."""
+    batch, height, width, channels = maps.shape
+    if maps.device.type != "cpu" or height * width > TINY_MAP:
+        return torch.conv2d(maps.permute(0, 3, 1, 2), kernel, padding=1).permute(0, 2, 3, 1)
+    padded = torch.cat([maps.flatten(1, 2), maps.new_zeros(batch, 1, channels)], dim=1)
+    windows = padded.index_select(1, _windows(height, width)).view(-1, 9 * channels)
+    return (windows @ kernel.permute(2, 3, 1, 0).reshape(9 * channels, -1)).view(batch, height, width, -1)
+
+
+@lru_cache(maxsize=64)
+def _windows(height: int, width: int) -> Tensor:
+    """[pixels · 9]: the pixels in the window around each; beyond the map the pixel after the last."""
+    with torch.inference_mode(False):
+        numbers = torch.arange(height * width).view(height, width)
+        around = F.pad(numbers, (1, 1, 1, 1), value=height * width)
+        return around.unfold(0, 3, 1).unfold(1, 3, 1).flatten()
 
 
 def _is_small(maps: Tensor) -> bool:
