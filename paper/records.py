@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from darts_pt.commands.command_line import USER_ERROR_CODE
+from darts_pt.run.errors import UserError
 from darts_pt.run.files import atomic_write
 from runs.costs import costs
 from runs.reading import find_runs, read_run
@@ -87,7 +90,12 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", metavar="EXPERIMENT", help="folders of searches, or of experiments")
     parser.add_argument("--into", type=Path, required=True, metavar="DIR")
     options = parser.parse_args()
-    for folder in find_runs(options.runs, Path()):
+    try:
+        folders = find_runs(options.runs, Path())
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(USER_ERROR_CODE)
+    for folder in folders:
         run = read_run(folder)
         if run.kind in ("search", "selection") and run.records:
             family = folder.parent if run.kind == "search" else folder.parent.parent
