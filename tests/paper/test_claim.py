@@ -114,8 +114,8 @@ def test_the_page_is_what_its_records_give(tmp_path: Path) -> None:
 
 def test_a_record_holds_what_figures_need_and_no_place(tmp_path: Path) -> None:
     search(tmp_path, "--epochs", "2", "--fast")
-    select(tmp_path, "--resume_expid", "search-darts-201-1-digits", "--proj_intv", "1", "--fast")
-    folder = tmp_path / "nasbench201" / "search-darts-201-1-digits"
+    select(tmp_path, "--resume_expid", "search-darts-201-1-digits-fast", "--proj_intv", "1", "--fast")
+    folder = tmp_path / "nasbench201" / "search-darts-201-1-digits-fast"
     for each in (folder, *folder.glob("log_*/")):
         run = read_run(each)
         path = records.write(run, tmp_path / "kept", tmp_path)
