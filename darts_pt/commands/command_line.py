@@ -18,6 +18,7 @@ from typing import Any, TypeVar, get_type_hints
 
 import tyro
 
+from darts_pt.run.compiler import postpone_compiler
 from darts_pt.run.errors import ArgumentError, Stopped, UserError, did_you_mean
 from darts_pt.run.launch import leave_to_agent, run_as_ranks
 from darts_pt.run.processes import launch
@@ -79,6 +80,7 @@ def run_command(
         if _wants_processes(options):
             words = arguments if typed is None else typed
             sys.exit(run_as_ranks(_module_of(main), words, options.nproc_per_node, options.max_restarts))  # type: ignore[attr-defined]
+        postpone_compiler()
         main(options)
     except UserError as error:
         _fail(_with_flag(error))
