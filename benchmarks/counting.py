@@ -1,12 +1,20 @@
 """Counting what a call asks of a machine: kernels, and the bytes that they read and write.
 
-Both are exact, whatever else the machine does. On a GPU a step of small kernels takes as long as their launches, one of
-large kernels as long as their bytes; a CPU is not far from that.
+    python -m benchmarks.speed --size paper --json FILE
+    python -m benchmarks.counting FILE …
+
+Both are exact, whatever else the machine does. The command makes a model, not a measurement, of what a step and a decision
+would take on a GPU: the larger of two times, that of the launches and that of the bytes. It assumes that all kernels
+are like the mean one, that nothing stays in a cache, that no arithmetic takes longer than its bytes, and that a GPU
+computes the kernels that were counted on the CPU.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from torch import Tensor
@@ -45,3 +53,40 @@ class _Counter(TorchDispatchMode):
             self.kernels += 1
             self.bytes += sum(tensor.numel() * tensor.element_size() for tensor in tensors)
         return outputs
+
+
+# The model -------------------------------------------------------------------------------------------------------
+
+PYTHON, GRAPH = 7e-6, 2.5e-6
+"""Seconds for a kernel that Python launches, and for one in a CUDA graph."""
+GPUS = {"H200": 0.8 * 4.8e12, "A100 80 GB": 0.8 * 2.0e12}
+"""Bytes per second that kernels reach: 80 % of the memory's peak."""
+UNITS = (("kernels", 1), ("bytes", 1e9))
+
+
+def model(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """The modelled times as a Markdown table.
+
+    Args:
+        rows: those of `benchmarks.speed` by name.
+    """
+    columns = [f"{gpu}{how}, ms" for gpu in GPUS for how in ("", " with graphs")]
+    lines = [["", "", "kernels", "GB", *columns], ["---"] * (4 + len(columns))]
+    for what, title in (("a step", "step"), ("an event", "decision")):
+        for whose in ("ours", "textbook"):
+            count = Count(*(int(rows[f"{name} of {what}"][whose] * unit) for name, unit in UNITS))
+            launches = (PYTHON, GRAPH) if whose == "ours" else (PYTHON, None)  # Only ours can be replayed.
+            lines.append([title, whose, f"{count.kernels:,}", f"{count.bytes / 1e9:.3g}"])
+            lines[-1] += [milliseconds(count, launch, speed) for speed in GPUS.values() for launch in launches]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def milliseconds(count: Count, launch: float | None, speed: float) -> str:
+    """The modelled time; a dash where nothing can be launched so."""
+    return "–" if launch is None else f"{1e3 * max(count.kernels * launch, count.bytes / speed):.1f}"
+
+
+if __name__ == "__main__":
+    for argument in sys.argv[1:]:
+        found = {row["name"]: row for row in json.loads(Path(argument).read_text(encoding="utf-8"))}
+        print(f"{argument}\n\n{model(found)}\n")
