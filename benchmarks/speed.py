@@ -4,7 +4,7 @@
 
 Ours and the textbook's (`benchmarks.textbook`) are timed in turn, A B A B …, after one warm-up each; every figure is the
 median, by the clock and of the processor. What is timed is what a run does: drawing and augmenting the batches is part
-of a step. Kernels and bytes are counted (`benchmarks.counting`), so that they are the same on every machine.
+of a step. Kernels and bytes are counted (`benchmarks.measuring`), so that they are the same on every machine.
 """
 
 from __future__ import annotations
@@ -279,7 +279,7 @@ def measure(options: SpeedOptions) -> list[Row]:
     """All rows; the first is the bilevel step."""
     import torch
 
-    from benchmarks.counting import count
+    from benchmarks.measuring import count
     from darts_pt.run.device import use_precision
 
     if options.device == "cuda" and not torch.cuda.is_available():

@@ -171,7 +171,7 @@ class MixingWeights:
 
     def _without(self, cell_type: str, edge: int, removed: range) -> MixingWeights:
         values = self.values[cell_type].clone()
-        values[edge, removed.start : removed.stop] = 0.0  # A list would make a GPU wait.
+        values[edge, removed.start : removed.stop].zero_()  # A list would make a GPU wait.
         active = list(self.active[cell_type])
         active[edge] = tuple(operation for operation in active[edge] if operation not in removed)
         return replace(

@@ -18,7 +18,7 @@ from typing import Any, TypeVar, get_type_hints
 
 import tyro
 
-from darts_pt.run.compiler import postpone_compiler
+from darts_pt.commands.compiler import postpone_compiler
 from darts_pt.run.errors import ArgumentError, Stopped, UserError, did_you_mean
 from darts_pt.run.launch import leave_to_agent, run_as_ranks
 from darts_pt.run.processes import launch

@@ -11,7 +11,7 @@ from darts_pt.run.provenance import PROJECT_ROOT
 
 STEP = """
 import sys
-from darts_pt.run.compiler import postpone_compiler
+from darts_pt.commands.compiler import postpone_compiler
 postpone_compiler()
 import torch
 weight = torch.nn.Parameter(torch.ones(3))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmarks.counting import Count, count
+from benchmarks.measuring import Count, count
 from benchmarks.speed import Contest, SpeedOptions
 
 
