@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -48,3 +49,20 @@ def test_the_scripts_of_the_reference_are_those_there_are() -> None:
 def test_the_options_of_the_reference_are_those_of_the_commands() -> None:
     written = PAGE.read_text(encoding="utf-8").partition(MARK)[2]
     assert written == "\n" + options_page(), "run python -m runs.reference"
+
+
+def test_the_messages_of_the_troubleshooting_page_are_printed_by_the_code() -> None:
+    """Each fixed part of a message stands in a string of the code, or in the scripts."""
+    printed = [path.read_text(encoding="utf-8") for path in (PROJECT_ROOT / "exp_scripts").glob("*.sh")]
+    for package in ("darts_pt", "nasbench201", "sota", "runs"):
+        for path in (PROJECT_ROOT / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+                fixed = [part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+                printed += ["".join(fixed), *fixed] if fixed else []
+    text = (PROJECT_ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    messages = re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE)
+    assert len(messages) >= 12
+    for message in messages:
+        for part in filter(None, (part.strip(" :;,") for part in re.split("…|--…", message))):
+            assert any(part in one for one in printed), f"{part!r} is printed nowhere"
