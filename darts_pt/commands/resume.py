@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from darts_pt.commands.options import FREE_OPTIONS
+from darts_pt.commands.options import FREE_OPTIONS, TRIAL
 from darts_pt.run.checkpoint import LAST, SEARCH_KEYS, epochs_in, load, number_in
 from darts_pt.run.config import as_json, is_experiment, options_of
 from darts_pt.run.errors import UserError, did_you_mean, listed
@@ -16,9 +16,14 @@ from darts_pt.run.files import read_json
 from darts_pt.run.processes import launch
 
 
-def find_experiment(root: Path, expid: str) -> Path:
-    """The experiment folder `expid`, a name under `root` or a path; raises UserError, with others, if there is none."""
-    for folder in (root / expid, Path(os.path.expanduser(expid))):
+def find_experiment(root: Path, expid: str, trial: bool = False) -> Path:
+    """The experiment folder `expid`, a name under `root` or a path; raises UserError, with others, if there is none.
+
+    Args:
+        trial: also find the trial of that name: the commands of a run can be tried by adding --fast to each.
+    """
+    names = (expid, f"{expid}-{TRIAL}") if trial else (expid,)
+    for folder in (folder for name in names for folder in (root / name, Path(os.path.expanduser(name)))):
         if folder.is_dir() and (is_experiment(folder) or epochs_in(folder)):
             return folder
     there = sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []

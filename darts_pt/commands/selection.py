@@ -199,7 +199,7 @@ _SELECTIONS_OWN = ("resume_epoch", "resume_expid", "epochs", "ckpt_interval", "k
 def _find_search(space: SearchSpace[Any, Any], options: SelectionOptions) -> Path:
     """The experiment to select from; the UserError for one of another family names the scripts for it."""
     try:
-        return find_experiment(space.experiments(options), options.resume_expid)
+        return find_experiment(space.experiments(options), options.resume_expid, options.fast)
     except UserError:
         for other in SPACES.families().values():
             if other.family != space.family and f"-{other.scripts}-" in options.resume_expid:

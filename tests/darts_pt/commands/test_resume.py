@@ -28,6 +28,15 @@ def test_experiments_are_found_by_name_and_by_path(tmp_path: Path) -> None:
     assert find_experiment(tmp_path / "elsewhere", str(folder)) == folder
 
 
+def test_a_trial_goes_by_the_name_of_the_run_that_it_tries(tmp_path: Path) -> None:
+    trial = experiment(tmp_path, "search-darts-201-1-fast")
+    assert find_experiment(tmp_path, "search-darts-201-1", trial=True) == trial
+    with pytest.raises(UserError, match="no such experiment"):
+        find_experiment(tmp_path, "search-darts-201-1")
+    run = experiment(tmp_path)
+    assert find_experiment(tmp_path, "search-darts-201-1", trial=True) == run
+
+
 def test_the_originals_folders_are_experiments_by_their_checkpoints(tmp_path: Path) -> None:
     checkpoints.save({}, tmp_path / "theirs", 100)
     assert find_experiment(tmp_path, "theirs") == tmp_path / "theirs"
