@@ -67,7 +67,10 @@ def save(checkpoint: dict[str, Any], folder: Path, epoch: int) -> Path:
 
 
 def _canonical(value: Any) -> Any:
-    """Copy plain data with every string interned and no container shared, so that equal data leave equal files."""
+    """Copy plain data so that equal data leave equal files: strings interned, no container and no tensor's memory shared.
+
+    Weights of a bank (:mod:`darts_pt.kernels.bank`) are parts of one tensor, but not before a resumed run's first step.
+    """
     if isinstance(value, dict):
         copied = type(value)((_canonical(key), _canonical(item)) for key, item in value.items())
         if hasattr(value, "__dict__"):  # The metadata of a state dict.
@@ -75,6 +78,8 @@ def _canonical(value: Any) -> Any:
         return copied
     if type(value) in (list, tuple):
         return type(value)(_canonical(item) for item in value)
+    if isinstance(value, torch.Tensor) and value.untyped_storage().nbytes() != value.nbytes:
+        return value.clone()
     return sys.intern(value) if type(value) is str else value
 
 

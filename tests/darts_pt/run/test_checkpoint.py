@@ -71,6 +71,19 @@ def test_equal_checkpoints_are_equal_files(tmp_path: Path) -> None:
     assert first.read_bytes() == second.read_bytes()
 
 
+def test_weights_that_are_parts_of_one_tensor_leave_the_same_file(tmp_path: Path) -> None:
+    """As a bank's are after the first step; a run that is resumed just before a save has not taken one."""
+    whole = torch.arange(24.0)
+    parts = {"a": whole[:12].view(3, 4), "b": whole[12:].view(4, 3).mT}
+    apart = {name: part.clone() for name, part in parts.items()}
+    first, second = (
+        checkpoints.save(CONTENT | {"state_dict": state}, tmp_path / str(n), 7)
+        for n, state in enumerate((parts, apart))
+    )
+    assert first.read_bytes() == second.read_bytes()
+    assert same(checkpoints.read(first)["state_dict"], parts)
+
+
 def test_the_original_can_read_ours(saved: Path) -> None:
     """It calls torch.load and takes its keys."""
     loaded = torch.load(saved, weights_only=True)
