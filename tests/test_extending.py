@@ -184,7 +184,7 @@ def test_a_new_space_has_every_command_and_sweeps_and_reports(tmp_path: Path) ->
         "gdas + zero-cost-pt (trial)": 1,
     }
     page = (tmp_path / "sweeps" / "plan" / "report" / "index.html").read_text()
-    assert "Plain, digits" in page
+    assert "space: Plain; data: digits" in page
     assert "python -m runs selection plain --seed 1" in page
 
 

@@ -34,7 +34,7 @@ def frozen_statistics(supernet: nn.Module) -> Iterator[None]:
     """
     was_training = supernet.training
     norms = [module for module in supernet.modules() if isinstance(module, _NormBase)]
-    before = [(norm.momentum, norm.track_running_stats) for norm in norms]
+    before = [(norm.training, norm.momentum, norm.track_running_stats) for norm in norms]
     supernet.eval()
     for norm in norms:
         norm.train()
@@ -42,9 +42,10 @@ def frozen_statistics(supernet: nn.Module) -> Iterator[None]:
     try:
         yield
     finally:
-        for norm, (momentum, tracks) in zip(norms, before, strict=True):
-            norm.momentum, norm.track_running_stats = momentum, tracks
         supernet.train(was_training)
+        for norm, (trains, momentum, tracks) in zip(norms, before, strict=True):
+            norm.train(trains)
+            norm.momentum, norm.track_running_stats = momentum, tracks
 
 
 # Partial channels ------------------------------------------------------------------------------------------------
