@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# Run the tests: `bash exp_scripts/test.sh [PYTEST ARGUMENT…]`.
+# Run the tests on two cores: `bash exp_scripts/test.sh [PYTEST ARGUMENT…]`.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 cd "$PROJECT_ROOT"
 prepare_environment requirements.txt requirements-dev.txt
-run_module pytest "$@"
+# One thread for each of the two workers and for the commands that they start.
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
+run_module pytest -n 2 "$@"
