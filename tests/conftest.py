@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+from darts_pt.commands.help_page import SCRIPT
 from darts_pt.data.data_set import DataSet
 from darts_pt.data.sources import load
 from darts_pt.run.experiment import Experiment
@@ -19,6 +21,7 @@ from tests.helpers import hostile
 settings.register_profile("repeatable", derandomize=True, deadline=None, print_blob=True)
 settings.load_profile("repeatable")
 torch.set_num_threads(1)
+os.environ.pop(SCRIPT, None)  # test.sh sets it for the commands that it stands for, and tests start others.
 
 GOLDEN = Path(__file__).resolve().parents[1].parent / "shared" / "golden"
 """Where the originals of the records and their checkpoints are, on the machines that have them."""
