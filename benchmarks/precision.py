@@ -21,6 +21,7 @@ from typing import Any
 from darts_pt.run.provenance import PROJECT_ROOT
 from darts_pt.space import SPACES
 from nasbench201.architecture import operations_of
+from report.paired import difference_of
 from runs.make import make
 from runs.reading import read_run
 from runs.run import Run, search, selection
@@ -68,16 +69,13 @@ def results(experiments: Path) -> Iterator[dict[str, Any]]:
 
 def paired(rows: Sequence[dict[str, Any]], precision: str) -> dict[str, Any]:
     """A precision against fp32, over the seeds that have both: differences with their 95 % interval, and equal edges."""
-    from scipy import stats
-
     base, other = ({row["seed"]: row for row in rows if row["precision"] == name} for name in (BASE, precision))
     seeds = sorted(base.keys() & other.keys())
     found: dict[str, Any] = {"seeds": len(seeds)}
     for quantity in QUANTITIES:
-        differences = [other[seed][quantity] - base[seed][quantity] for seed in seeds]
-        mean, deviation = statistics.mean(differences), statistics.stdev(differences)
-        reach = float(stats.t.ppf(0.975, len(seeds) - 1)) * deviation / len(seeds) ** 0.5
-        found[quantity] = {"difference": mean, "deviation": deviation, "interval": [mean - reach, mean + reach]}
+        gain = difference_of([other[seed][quantity] - base[seed][quantity] for seed in seeds])
+        deviation = statistics.stdev(gain.values)
+        found[quantity] = {"difference": gain.mean, "deviation": deviation, "interval": gain.interval}
     for name in ("magnitude", "pt"):
         pairs = [
             (operations_of(base[seed][f"{name} genotype"]), operations_of(other[seed][f"{name} genotype"]))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from darts_pt.commands.options import FREE_OPTIONS
-from report.paired import difference
+from report.paired import difference, difference_of
 from report.style import MARKERS, Picture, Theme, row_figure
 from runs.recorded import Recorded, number
 
@@ -85,17 +85,14 @@ def gains(group: Group) -> list[float]:
 
 def gain_in_words(group: Group) -> str:
     """The mean difference, its deviation and a paired t-test; empty where there is none."""
-    from scipy import stats
-
     found = gains(group)
     if not found:
         return ""
     spread = f" ± {statistics.stdev(found):.2f}" if len(found) > 1 else ""
-    words = f"{statistics.fmean(found):+.2f}{spread}"
-    if len(found) < FEWEST or len({round(gain, 9) for gain in found}) == 1:
+    words, p = f"{statistics.fmean(found):+.2f}{spread}", difference_of(found).p
+    if len(found) < FEWEST or p is None:
         return f"{words} ({len(found)} seed{'' if len(found) == 1 else 's'}: no test)"
-    result: Any = stats.ttest_1samp(found, 0.0)
-    return f"{words} (p {'< 0.001' if result.pvalue < 0.001 else f'= {result.pvalue:.3f}'}, {len(found)} seeds)"
+    return f"{words} (p {'< 0.001' if p < 0.001 else f'= {p:.3f}'}, {len(found)} seeds)"
 
 
 def facts(setting: Setting, members: Sequence[Group]) -> dict[str, Any]:

@@ -34,12 +34,16 @@ class Difference(NamedTuple):
 
 def difference(mine: Mapping[Key, float], theirs: Mapping[Key, float]) -> Difference | None:
     """Of the keys that both have, such as seeds, in their order; None if there are none."""
+    values = [mine[key] - theirs[key] for key in mine if key in theirs]
+    return difference_of(values) if values else None
+
+
+def difference_of(gains: Sequence[float]) -> Difference:
+    """Of the differences of one or more pairs."""
     from scipy import stats
 
     # Rounded, so that equal numbers on both sides are equal differences.
-    values = tuple(round(mine[key] - theirs[key], 9) for key in mine if key in theirs)
-    if not values:
-        return None
+    values = tuple(round(gain, 9) for gain in gains)
     mean = statistics.fmean(values)
     if len(values) == 1:
         return Difference(values, mean, None, None)
