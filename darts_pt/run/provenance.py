@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from darts_pt.run.processes import launch
+from darts_pt.version import __version__
 
 if TYPE_CHECKING:
     import torch
@@ -52,17 +53,8 @@ def versions() -> dict[str, str | None]:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             found[name] = None
-    found["darts-pt"] = _own_version()
+    found["darts-pt"] = __version__
     return found
-
-
-def _own_version() -> str | None:
-    """The version in pyproject.toml: the project usually runs from its checkout, without being installed."""
-    try:
-        lines = (PROJECT_ROOT / "pyproject.toml").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return None
-    return next((line.split('"')[1] for line in lines if line.startswith("version = ")), None)
 
 
 def git_state() -> dict[str, Any] | None:
