@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from darts_pt.architect import Architect
 from darts_pt.hyperparameters import AlphaOptions, OnNan, WeightOptions
-from darts_pt.library.result import Event, Result
+from darts_pt.library.result import RESULT_FILE, Event, Result
 from darts_pt.library.supernet import Loss, ModelSupernet, places_of
 from darts_pt.library.training import Batches, ModelTraining
 from darts_pt.methods import METHODS
@@ -249,7 +249,7 @@ def _table(candidates: Sequence[str], columns: Mapping[str, Sequence[Any]]) -> d
 
 def saved_search(folder: Path) -> Result:
     """The result that a search has written into its folder."""
-    path = folder / "result.json"
+    path = folder / RESULT_FILE
     if not path.is_file():
-        raise ArgumentError("start", f"{folder} has no result.json: expected the folder of a search that has ended")
+        raise ArgumentError("start", f"{folder} has no {RESULT_FILE}: expected the folder of a search that has ended")
     return Result.load(path)

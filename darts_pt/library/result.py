@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 Table = Mapping[str, Mapping[str, float]]
 """Two names -> a number."""
 
+RESULT_FILE = "result.json"
+"""The result in the folder of a search or a selection."""
 QUANTITIES = {"acc": "accuracy", "loss": "loss"}
 """Criterion -> the quantity that candidates are compared by; a function's is `criterion`."""
 

@@ -14,7 +14,7 @@ from torch import nn
 from darts_pt.hyperparameters import Criterion
 from darts_pt.library.building import result_of, saved_search
 from darts_pt.library.checks import checked_criterion
-from darts_pt.library.result import Result
+from darts_pt.library.result import RESULT_FILE, Result
 from darts_pt.library.session import opened, own_randomness
 from darts_pt.library.supernet import ModelSupernet
 from darts_pt.library.training import ModelTraining
@@ -27,8 +27,6 @@ from darts_pt.selection import Criteria
 from darts_pt.selections import SELECTIONS
 from darts_pt.supernet import Decisions
 from darts_pt.training import cosine
-
-RESULT_FILE = "result.json"
 
 
 def carried_out(

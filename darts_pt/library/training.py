@@ -33,7 +33,7 @@ class Batches:
             raise TypeError(
                 f"{name}: expected a DataLoader or another iterable of batches, got a {type(batches).__name__}"
             )
-        if iter_of(batches) is batches:
+        if isinstance(batches, Iterator):
             raise TypeError(
                 f"{name}: a {type(batches).__name__} can be read only once: give a DataLoader, a list of batches, or any "
                 "object whose __iter__ starts a new pass"
@@ -85,11 +85,6 @@ class Batches:
             shown = f"{len(batch)} values" if isinstance(batch, tuple | list) else f"a {type(batch).__name__}"
             raise TypeError(f"{self.name}: expected every batch to be a pair (inputs, targets), got {shown}")
         return moved(batch[0], self._device), moved(batch[1], self._device)
-
-
-def iter_of(batches: Iterable[Any]) -> Any:
-    """The iterable itself if it is its own iterator; a DataLoader is not asked, since that starts its workers."""
-    return batches if isinstance(batches, Iterator) else None
 
 
 def moved(value: Any, device: torch.device) -> Any:
