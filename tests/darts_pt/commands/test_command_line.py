@@ -260,20 +260,8 @@ def test_help_is_quick_and_explains_every_option(command: str) -> None:
     assert "{None}|" not in ended.stdout
 
 
-@dataclass(frozen=True, kw_only=True)
-class LongHelp(RunOptions):
-    """Options with much to say."""
-
-    number: int = 1
-    """One word after the other that stand in one sentence
-    which goes over several lines of the source: here
-    it ends."""
-    seed: int = 7
-    """Another seed."""
-
-
 def test_only_what_is_close_is_suggested() -> None:
     with pytest.raises(UserError, match="unknown option --nosuch; --help lists them all"):
-        parse(LongHelp, ["--nosuch", "1"], "a command")
+        parse(SearchOptions, ["--nosuch", "1"], "a command")
     with pytest.raises(UserError, match="unknown option --report-frequ, did you mean --report_freq"):
-        parse(LongHelp, ["--report-frequ", "1"], "a command")
+        parse(SearchOptions, ["--report-frequ", "1"], "a command")
