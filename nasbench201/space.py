@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import tyro
 
 from darts_pt.commands.options import PresetInt, RunOptions, SearchOptions, SelectionOptions, TrainOptions, not_none
+from darts_pt.data.class_names import CLASSES
 from darts_pt.run.errors import UserError, listed, positive
 from darts_pt.run.provenance import PROJECT_ROOT
 from darts_pt.space import Command, SearchSpace
@@ -53,9 +54,6 @@ TRAINING_PRESETS = {
     "cifar10": PROTOCOL,
     "digits": PROTOCOL | {"epochs": 40, "batch_size": 64, "init_channels": 8, "cells_per_stage": 1},
 }
-
-CLASSES = {"cifar10": 10, "cifar100": 100, "imagenet16-120": 120, "digits": 10}
-"""Data sets of the embedded benchmark tables -> number of classes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,11 +211,6 @@ class NasBench201Space(SearchSpace[NasBench201SearchOptions, NasBench201Selectio
     ) -> NasBench201Supernet:
         from nasbench201.supernet import NasBench201Supernet
 
-        expected = CLASSES.get(options.table_dataset or "", num_classes)
-        if expected != num_classes:
-            raise UserError(
-                f"--table_dataset: {options.table_dataset} has {expected} classes, these images have {num_classes}"
-            )
         sizes = not_none(options.init_channels), not_none(options.cells_per_stage), num_classes
         if partial_channels is None:
             return NasBench201Supernet(*sizes)

@@ -15,6 +15,7 @@ from darts_pt.architect import Architect
 from darts_pt.commands.options import RunOptions, SupernetOptions, not_none
 from darts_pt.commands.own_options import settings_of
 from darts_pt.commands.resume import Start
+from darts_pt.data.class_names import check_classes
 from darts_pt.data.data_set import DataSet
 from darts_pt.data.halves import halves
 from darts_pt.data.sources import load
@@ -79,7 +80,10 @@ def data_on(options: RunOptions, device: torch.device) -> DataSet:
         side = max(1, round(options.cutout_length * data.train.pixels.shape[-1] / CUTOUT_IMAGE))
         augmentation = dataclasses.replace(data.augmentation, cutout=side)
         data = dataclasses.replace(data, augmentation=augmentation)
-    return dataclasses.replace(data, name=options.table_dataset or data.name)
+    if options.table_dataset:
+        check_classes(data.class_names, options.table_dataset)
+        data = dataclasses.replace(data, name=options.table_dataset)
+    return data
 
 
 def open_experiment(

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from darts_pt.commands.command_line import run_command
+from darts_pt.data.class_names import check_classes
 from nasbench201 import train_search
 from nasbench201.architecture import operations_of
 from nasbench201.space import NasBench201SearchOptions, NasBench201Space
@@ -26,19 +27,23 @@ def test_the_data_sets_of_the_benchmark_need_no_download(tmp_path: Path) -> None
     assert NasBench201Space(tmp_path).look_up(ALL_SKIP, "svhn") == {}
 
 
-def image_folder(path: Path, classes: int) -> list[str]:
+CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+OTHERS = ["ant", "bee", "cow", "dodo", "eel", "fly", "gnu", "hen", "ibis", "jay"]
+
+
+def image_folder(path: Path, classes: list[str]) -> list[str]:
     """Arguments for a folder of a few small images of each class."""
     pixels = np.random.default_rng(0)
-    for number in range(classes):
-        (path / f"class {number}").mkdir(parents=True)
+    for name in classes:
+        (path / name).mkdir(parents=True)
         for image in range(6):
             noise = pixels.integers(0, 256, (8, 8, 3), dtype=np.uint8)
-            Image.fromarray(noise).save(path / f"class {number}" / f"{image}.png")
+            Image.fromarray(noise).save(path / name / f"{image}.png")
     return ["--dataset", "folder", "--data", str(path), "--batch_size", "8"]
 
 
 def test_own_images_are_looked_up_in_the_table_that_is_named(tmp_path: Path) -> None:
-    images = image_folder(tmp_path / "images", classes=10)
+    images = image_folder(tmp_path / "images", CIFAR10)
     search(tmp_path, *images, "--seed", "3", "--epochs", "1", "--table_dataset", "cifar10")
     select(tmp_path, "--resume_expid", "search-darts-201-3-folder", "--selection", "magnitude")  # has it of the search
     found = sorted((tmp_path / "nasbench201").rglob("genotype.json"))
@@ -96,13 +101,34 @@ def test_sgas_with_pt_is_compared_with_what_sgas_decided(tmp_path: Path) -> None
     assert baseline == {"by": "SGAS's search", **{key: searched[key] for key in ("space", "genotype", "table")}}
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["plane", "car", *CIFAR10[2:]],
+        [str(number) for number in range(10)],
+        [f"class {number}" for number in range(10)],
+        [name.upper() for name in CIFAR10],
+    ],
+)
+def test_other_spellings_of_a_data_sets_classes_pass(names: list[str]) -> None:
+    check_classes(names, "cifar10")
+
+
 @pytest.mark.hostile
 @pytest.mark.parametrize(
     ("classes", "table", "reason"),
-    [(10, "cifra10", "no benchmark table"), (3, "cifar10", "cifar10 has 10 classes, these images have 3")],
+    [
+        (CIFAR10, "cifra10", "no benchmark table"),
+        (OTHERS[:3], "cifar10", "cifar10 has 10 classes, these images have 3"),
+        (
+            OTHERS,
+            "cifar10",
+            "not cifar10's: their classes are ant, bee, cow, …; expected airplane, automobile, bird, …",
+        ),
+    ],
 )
 def test_a_table_that_does_not_fit_is_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], classes: int, table: str, reason: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], classes: list[str], table: str, reason: str
 ) -> None:
     arguments = [*image_folder(tmp_path / "images", classes), "--gpu", "cpu", "--fast", "--init_channels", "2"]
     arguments += ["--experiments", str(tmp_path / "experiments"), "--table_dataset", table]
