@@ -67,7 +67,8 @@ class PaperOptions:
     space: Annotated[str | None, tyro.conf.arg(metavar="SPACE")] = None
     """Another space than the paper uses there; for tables 3 and 4, one instead of all."""
     seeds: tuple[int, ...] = ()
-    """Seeds of the runs; by default 1 (NAS-Bench-201) and 2 (S1–S5), with the preset laptop 1 2 3 4, paper 0 1 2 3."""
+    """Seeds of the runs; by default 1 2 3 (NAS-Bench-201) and 2 3 4 (S1–S5); with the preset laptop 1 2 3 4, with paper
+    0 1 2 3."""
     run: bool = True
     """Run what is missing; --no_run draws what there is and leaves the rest empty."""
     dry_run: bool = False

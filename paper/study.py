@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,7 @@ class Scale:
     """How large the runs are.
 
     Attributes:
-        seeds: of the runs; none means the one that the space's commands take by default.
+        seeds: of the runs; none means three, from the one that the space's commands take by default.
         interval: tuning epochs between selection events; by space where `intervals` has it.
         ckpt_interval: epochs between a search's checkpoints, from which figure 4 selects; None takes the usual.
         tuning: the most epochs for which a discretised supernet is tuned (figures 1 and 2).
@@ -79,7 +80,8 @@ class Study:
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        return self.scale.seeds or (SPACES[self.space].default_seed,)
+        first = SPACES[self.space].default_seed
+        return self.scale.seeds or (first, first + 1, first + 2)
 
     @property
     def interval(self) -> int:
@@ -110,6 +112,10 @@ class Study:
         if not found:
             raise missing(f"the search ({method}, {self.space}, {self.dataset})")
         return found
+
+    def first_search(self) -> Run:
+        """DARTS's search of the first seed; raises UserError if there is none."""
+        return dataclasses.replace(self, scale=dataclasses.replace(self.scale, seeds=self.seeds[:1])).searches()[0]
 
     def selection_options(self, searched: Run, selection: str) -> Any:
         seed, interval = searched.options.seed, self.interval

@@ -9,17 +9,20 @@ from darts_pt.space import SPACES
 from paper.numbers import COLUMNS, DARTS_SPACE, MORE_SPACES, S1_TO_S4, Published
 from paper.study import Study
 from report.content import duration
+from report.paired import Difference, difference
 from runs.costs import costs
 
 Table = tuple[list[str], list[list[str]]]
 """Header and rows."""
+GAIN = "less error than magnitude"
+"""Title of the mean difference to magnitude from the same supernets, with its interval."""
 
 
 def darts_space(study: Study) -> Table:
     """Table 2: methods in the DARTS space."""
     header = ["method", "paper, CIFAR-10 (test error %)", *_our_header(study)]
-    rows = [[row.label, str(row.published), *_ours(study, row.method, row.selection)] for row in DARTS_SPACE]
-    return header, rows
+    ours = _ours(study, [(row.method, row.selection) for row in DARTS_SPACE])
+    return header, [[row.label, str(row.published), *cells] for row, cells in zip(DARTS_SPACE, ours, strict=True)]
 
 
 def by_space(studies: Sequence[Study], published: Mapping[str, tuple[float, ...]], dataset: str) -> Table:
@@ -28,33 +31,53 @@ def by_space(studies: Sequence[Study], published: Mapping[str, tuple[float, ...]
     rows = []
     for study in studies:
         numbers = [str(Published(number)) for number in published.get(study.space, ())] or [""] * len(COLUMNS)
-        for (label, method, selection), number in zip(COLUMNS, numbers, strict=True):
-            rows.append([SPACES[study.space].title, label, number, *_ours(study, method, selection)])
+        ours = _ours(study, [(method, selection) for _, method, selection in COLUMNS])
+        for (label, *_), number, cells in zip(COLUMNS, numbers, ours, strict=True):
+            rows.append([SPACES[study.space].title, label, number, *cells])
     return header, rows
 
 
 def _our_header(study: Study) -> list[str]:
-    return [f"ours, {study.dataset} (test error %)", "seeds", "processor time"]
+    return [f"ours, {study.dataset} (test error %)", GAIN, "seeds", "processor time"]
 
 
-def _ours(study: Study, method: str, selection: str) -> list[str]:
-    """Test error over the study's seeds, how many there are, and the processor time of all their runs if it was counted."""
-    errors: list[float] = []
+def _ours(study: Study, rows: Sequence[tuple[str, str]]) -> list[list[str]]:
+    """The cells of methods and selections: test error over the study's seeds, what is gained, seeds and processor time."""
+    measured = {row: _errors(study, *row) for row in rows}
+    cells = []
+    for (method, selection), (errors, seconds) in measured.items():
+        if not errors:
+            cells.append([""] * 4)
+            continue
+        values = list(errors.values())
+        spread = (statistics.stdev(values), min(values)) if len(values) > 1 else ()
+        counted = [second for second in seconds if second is not None]
+        time = duration(sum(counted)) if len(counted) == len(seconds) else ""
+        theirs, _ = measured.get((method, "magnitude"), ({}, []))
+        gain = "" if selection == "magnitude" else _interval(difference(theirs, errors))
+        cells.append([str(Published(statistics.fmean(values), *spread)), gain, str(len(values)), time])
+    return cells
+
+
+def _interval(found: Difference | None) -> str:
+    if found is None:
+        return ""
+    return f"{found.mean:+.2f}" + (" ({:+.2f} to {:+.2f})".format(*found.interval) if found.interval else "")
+
+
+def _errors(study: Study, method: str, selection: str) -> tuple[dict[int, float], list[float | None]]:
+    """Seed -> test error (%), as far as it is known; and the processor time of the runs behind them."""
+    errors: dict[int, float] = {}
     seconds: list[float | None] = []
     for seed in study.seeds:
         searched = study.search(method, seed)
         selected = study.selection(searched, selection)
         known = study.accuracies(selected)
         if study.dataset in known.by_dataset:
-            errors.append(100.0 - known.by_dataset[study.dataset])
+            errors[seed] = 100.0 - known.by_dataset[study.dataset]
             folders = [run.folder for run in (searched, selected, known.training) if run and run.folder]
             seconds += [cost.processor_seconds for cost in costs(folders, study.experiments).values()]
-    if not errors:
-        return ["", "", ""]
-    spread = (statistics.stdev(errors), min(errors)) if len(errors) > 1 else ()
-    counted = [second for second in seconds if second is not None]
-    time = duration(sum(counted)) if len(counted) == len(seconds) else ""
-    return [str(Published(statistics.fmean(errors), *spread)), str(len(errors)), time]
+    return errors, seconds
 
 
 def published_for(dataset: str, number: int) -> tuple[str, dict[str, tuple[float, float, float]]]:

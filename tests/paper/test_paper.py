@@ -17,11 +17,12 @@ from nasbench201.space import NasBench201SearchOptions, NasBench201SelectionOpti
 from nasbench201.train import NasBench201TrainOptions
 from paper import __main__ as paper
 from paper import files as paper_files
+from paper import tables
 from paper.discretisation import Strength
 from paper.figures import disagreements, rank_correlation, skip_gap
 from paper.numbers import COLUMNS, DARTS_SPACE, MORE_SPACES, S1_TO_S4
 from paper.options import PaperOptions
-from paper.study import SCALES
+from paper.study import SCALES, Study
 from runs.recorded import Record, Recorded
 from sota.options import SotaSearchOptions, SotaSelectionOptions
 from sota.train import SotaTrainOptions
@@ -44,7 +45,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """The digits preset with fewer events, candidates and draws."""
-    scale = dataclasses.replace(SCALES["digits"], intervals={}, tuning=1, shuffles=2, ckpt_interval=25)
+    scale = dataclasses.replace(SCALES["digits"], seeds=(1,), intervals={}, tuning=1, shuffles=2, ckpt_interval=25)
     monkeypatch.setitem(SCALES, "digits", scale)
 
 
@@ -130,7 +131,21 @@ def test_cells_that_were_not_run_are_empty(root: Path) -> None:
     rows = make(root, "--table", "4", "--no_run")["rows"]
     assert isinstance(rows, list)
     assert [row[2] for row in rows] == ["45.70", "11.89", "6.20"]
-    assert [row[3:] for row in rows if row[1].endswith("(fix alpha)")] == [["", "", ""]]
+    assert [row[3:] for row in rows if row[1].endswith("(fix alpha)")] == [["", "", "", ""]]
+
+
+def test_a_gain_is_of_the_seeds_that_both_selections_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    errors = {
+        ("darts", "magnitude"): {1: 6.0, 2: 4.0, 3: 9.0},
+        ("darts", "pt"): {1: 5.0, 2: 5.0},
+        ("blank", "pt"): {1: 1.0, 2: 1.0, 3: 1.0},
+    }
+    monkeypatch.setattr(tables, "_errors", lambda study, *row: (errors[row], [60.0, None]))
+    study = Study("nasbench201", "digits", SCALES["digits"], {})
+    ours, gains, seeds = ([row[column] for row in tables.by_space([study], {}, "cifar10")[1]] for column in (3, 4, 5))
+    assert ours == ["6.33 ± 2.52 (best 4.00)", "5.00 ± 0.00 (best 5.00)", "1.00 ± 0.00 (best 1.00)"]
+    assert gains == ["", "+0.00 (-12.71 to +12.71)", ""]  # ±t(0.975, 1 degree of freedom) · √2 / √2
+    assert seeds == ["3", "2", "3"]
 
 
 def test_a_new_table_counts_at_the_next_drawing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
