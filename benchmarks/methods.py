@@ -26,10 +26,11 @@ from darts_pt.methods import METHODS
 from darts_pt.run.provenance import PROJECT_ROOT
 from darts_pt.space import SPACES
 from paper.demo import BOTH, SEARCH, SELECTION
-from report.paired import difference, holm
+from report.markdown import difference_table, table
+from report.paired import difference
 from report.style import save
-from runs.costs import costs
-from runs.make import make
+from runs.costs import cost_of
+from runs.make import complete
 from runs.reading import read_run
 from runs.run import Run, search
 from runs.run import selection as selection_run
@@ -104,12 +105,8 @@ def run(seeds: list[int], methods: list[str], selections: list[str], experiments
     """Make what is not done yet."""
     for seed in seeds:
         for _, name, selected in planned(experiments, seed):
-            searched = selected.source
-            if searched is None or searched.options.method not in methods or name not in selections:
-                continue
-            for each in (searched, selected):
-                if not each.is_done:
-                    make(each)
+            if selected.source and selected.source.options.method in methods and name in selections:
+                complete(selected)
 
 
 def results(experiments: Path) -> list[Result]:
@@ -120,8 +117,8 @@ def results(experiments: Path) -> list[Result]:
         for method, name, selected in planned(experiments, seed):
             if selected.is_done and selected.folder and selected.source and selected.source.folder:
                 genotype = str(read_run(selected.folder).architecture)
-                spent = costs([selected.source.folder, selected.folder], experiments).values()
-                searching, selecting = (cost.processor_seconds or NAN for cost in spent)
+                folders = selected.source.folder, selected.folder
+                searching, selecting = (cost_of(folder).processor_seconds or NAN for folder in folders)
                 searching = 0.0 if method == NO_METHOD else searching
                 found.append(Result(method, name, seed, genotype, searching, selecting))
     return found
@@ -148,18 +145,17 @@ def report(experiments: Path, output: Path) -> None:
     points = [Point(*result[:3], result.known["digits test"]) for result in sorted(found)]
     figure = picture(points, ORDER)
     save(figure, output)
-    lines = [
+    by_place = groupby(sorted(found, key=lambda one: one.place), lambda one: one.place)
+    header = ["search", "selection", "seeds", "test accuracy %", "rank of 15,625", "regret", "processor seconds"]
+    gained = gains(points)
+    parts = [
         f"{_as_options(BOTH)}; search {_as_options(SEARCH)}; selection {_as_options(SELECTION)}.",
-        "",
-        "| search | selection | seeds | test accuracy % | rank of 15,625 | regret | processor seconds |",
-        "|---|---|---:|---:|---:|---:|---:|",
-        *(_row(list(group)) for _, group in groupby(sorted(found, key=lambda one: one.place), lambda one: one.place)),
-        "",
+        table(header, [_row(list(group)) for _, group in by_place], 2),
         f"![{figure.alt}](methods.svg)",
-        "",
-        *gains(points),
+        gained and "Gains in test accuracy over magnitude from the same supernets:",
+        gained,
     ]
-    (output / "methods.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (output / "methods.md").write_text("\n\n".join(filter(None, parts)) + "\n", encoding="utf-8")
 
 
 def _result(row: dict[str, str]) -> Result:
@@ -167,41 +163,26 @@ def _result(row: dict[str, str]) -> Result:
     return Result(row["method"], row["selection"], int(row["seed"]), row["genotype"], *seconds)
 
 
-def _row(group: list[Result]) -> str:
+def _row(group: list[Result]) -> list[str]:
     """A method under a selection, over its seeds."""
     cells = [group[0].method, group[0].selection, str(len(group))]
     for name, digits in (("digits test", 2), ("rank", 0), ("regret", 2)):
         cells.append(_with_deviation([result.known[name] for result in group], digits))
-    seconds = statistics.mean(result.search_seconds + result.selection_seconds for result in group)
-    return f"| {' | '.join(cells)} | {seconds:.0f} |"
+    return [*cells, f"{statistics.mean(result.search_seconds + result.selection_seconds for result in group):.0f}"]
 
 
-def gains(points: Sequence[Point]) -> list[str]:
-    """A table of what selections gain over magnitude from the same supernets, seed by seed.
-
-    p is of a paired t-test, corrected for all rows of the table.
-    """
+def gains(points: Sequence[Point]) -> str:
+    """A table of what selections gain over magnitude from the same supernets; empty if there are fewer than two seeds."""
     by_seed: dict[tuple[str, str], dict[int, float]] = defaultdict(dict)
     for method, selection, seed, accuracy in points:
         by_seed[method, selection][seed] = accuracy
     found = {
-        (method, selection): gain
-        for method, selection in sorted(by_seed, key=lambda pair: (pair[0], ORDER.index(pair[1])))
-        if selection != "magnitude"
-        and (gain := difference(by_seed[method, selection], by_seed[method, "magnitude"])) is not None
-        and gain.interval is not None
+        pair: difference(by_seed[pair], by_seed[pair[0], "magnitude"])
+        for pair in sorted(by_seed, key=lambda pair: (pair[0], ORDER.index(pair[1])))
+        if pair[1] != "magnitude" and (pair[0], "magnitude") in by_seed
     }
-    lines = [
-        f"| {method} | {selection} | {gain.mean:.2f} | {gain.interval[0]:.2f} to {gain.interval[1]:.2f} "
-        f"| {statistics.median(gain.values):.2f} | {gain.signs} | {'–' if p is None else f'{p:.3f}'} |"
-        for ((method, selection), gain), p in zip(found.items(), holm([gain.p for gain in found.values()]), strict=True)
-        if gain.interval is not None
-    ]
-    header = [
-        "| search | selection | gain over magnitude, points | 95 % interval | median | better, worse, equal | p (Holm) |",
-        "|---|---|---:|---:|---:|---:|---:|",
-    ]
-    return header + lines if lines else []
+    several = {pair: gain for pair, gain in found.items() if gain and gain.interval}
+    return difference_table(["search", "selection"], several)
 
 
 def _as_options(options: dict[str, Any]) -> str:

@@ -21,8 +21,9 @@ from typing import Any
 from darts_pt.run.provenance import PROJECT_ROOT
 from darts_pt.space import SPACES
 from nasbench201.architecture import operations_of
+from report.markdown import table
 from report.paired import difference_of
-from runs.make import make
+from runs.make import complete
 from runs.reading import read_run
 from runs.run import Run, search, selection
 
@@ -46,10 +47,9 @@ def planned(experiments: Path, seed: int, precision: str) -> Run:
 def run(seeds: Sequence[int], experiments: Path) -> None:
     """Make what is not done yet."""
     for precisions in ((BASE, OTHERS[0]), OTHERS[1:]):
-        for selected in (planned(experiments, seed, precision) for seed in seeds for precision in precisions):
-            for each in (selected.source, selected):
-                if each is not None and not each.is_done:
-                    make(each)
+        for seed in seeds:
+            for precision in precisions:
+                complete(planned(experiments, seed, precision))
 
 
 def results(experiments: Path) -> Iterator[dict[str, Any]]:
@@ -100,7 +100,8 @@ def equal_by_chance(ones: Sequence[Sequence[str]], others: Sequence[Sequence[str
 
 def markdown(rows: Sequence[dict[str, Any]]) -> str:
     """Means and standard deviations over seeds, and differences to fp32 with their 95 % interval."""
-    lines = [["", BASE, *(f"{name} | {name} − {BASE}" for name in OTHERS)]]
+    header = ["", BASE, *(title for name in OTHERS for title in (name, f"{name} − {BASE}"))]
+    lines = []
     against = {name: paired(rows, name) for name in OTHERS}
     for quantity, title in QUANTITIES.items():
         cells = [title]
@@ -117,8 +118,7 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
             edges = against[other][f"{name} edges"]
             cells += [f"{statistics.mean(edges['equal']):.1f}", f"other seeds: {edges['by chance']:.1f}"]
         lines.append(cells)
-    lines.insert(1, ["---"] * len(lines[1]))
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return table(header, lines)
 
 
 def report(experiments: Path, output: Path) -> None:

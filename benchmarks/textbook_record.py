@@ -19,7 +19,7 @@ import tyro
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.comparing import tensors_in
+from benchmarks.parity.comparing import tensors_in
 from benchmarks.textbook_network import TextbookNetwork
 from benchmarks.textbook_recorder import SOURCE, Kept, Method, SupernetRecorder
 from darts_pt.commands.command_line import run_command

@@ -68,10 +68,8 @@ def make(options: PaperOptions) -> None:
 
     runner = Runner(options.run)
     draw = RESULTS[options.kind, options.number](studies(options, runner))
-    with files.measured() as drawing:
-        result = draw()
-        images = files.draw(options, result)
-    files.write(options, result, images, runner.used, drawing)
+    result = draw()
+    files.write(options, result, files.draw(options, result), runner.used)
 
 
 def planned(options: PaperOptions) -> list[str]:

@@ -27,7 +27,8 @@ from paper.study import SCALES
 from report.comparison import aggregate
 from report.content import duration
 from report.edges import mixing_weights
-from report.paired import difference, holm
+from report.markdown import difference_table, table
+from report.paired import difference
 from report.style import Picture, save
 from runs.recorded import Recorded
 
@@ -91,11 +92,6 @@ def outcomes(runs: Sequence[Recorded]) -> list[Outcome]:
 # Tables ----------------------------------------------------------------------------------------------------------
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def accuracy_table(found: Sequence[Outcome]) -> str:
     """What the selections from the last supernets are worth, beside the paper's numbers and what chance gives."""
     header = ["", "paper, CIFAR-10", *DATASETS, "rank of 15,625 (median)", "seeds"]
@@ -126,25 +122,13 @@ def pair_table(found: Sequence[Outcome]) -> str:
             by_seed[one.method, one.selection][one.seed] = one.accuracy(dataset)
     mean = statistics.fmean(SPACES[LAPTOP_SPACE].true_accuracies(dataset))
     compared = {
-        f"{ROWS[mine][0]} − {ROWS[other][0]}": difference(by_seed[mine], by_seed[other]) for mine, other in PAIRS
+        (f"{ROWS[mine][0]} − {ROWS[other][0]}",): difference(by_seed[mine], by_seed[other]) for mine, other in PAIRS
     }
     compared |= {
-        f"{label} − one at random": difference(by_seed[key], dict.fromkeys(by_seed[key], mean))
+        (f"{label} − one at random",): difference(by_seed[key], dict.fromkeys(by_seed[key], mean))
         for key, (label, _) in ROWS.items()
     }
-    known = {label: found for label, found in compared.items() if found}
-    rows = [
-        [
-            label,
-            f"{one.mean:+.2f}",
-            f"{one.interval[0]:+.2f} to {one.interval[1]:+.2f}" if one.interval else "one seed",
-            one.signs,
-            "–" if p is None else f"{p:.3f}",
-        ]
-        for (label, one), p in zip(known.items(), holm([one.p for one in known.values()]), strict=True)
-    ]
-    header = ["test accuracy on CIFAR-10", "points", "95 % interval", "better, worse, equal", "p (Holm)"]
-    return table(header, rows) if rows else ""
+    return difference_table(["test accuracy on CIFAR-10"], compared)
 
 
 def pilot_table(runs: Sequence[Recorded]) -> str:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from paper.study import Study
-from runs.costs import counted
 from runs.reading import read_run
 from runs.run import Run, selection, space_of
 
@@ -58,27 +57,26 @@ def _measure(study: Study, searched: Run, folder: Path, edges: int | None) -> No
     from darts_pt.run.config import is_experiment
     from darts_pt.run.experiment import Experiment
 
-    with counted(study.experiments, lambda: folder):
-        seed = searched.options.seed
-        options = selection(searched, study.selection_options(searched, "pt")).options
-        opened = open_search(space_of(searched), options)
-        training = opened.training
-        cell = training.supernet.cell_types[0]
-        order = torch.randperm(len(cell.edges), generator=torch.Generator().manual_seed(seed)).tolist()[:edges]
-        before = {(item.edge, item.operation) for item in _measured(folder)}
-        names = [(edge, index, name) for edge in order for index, name in enumerate(cell.operations[edge])]
-        todo = [item for item in names if (item[0], item[2]) not in before]
-        if not todo:
-            return
-        weights = training.architect.mixing(training.decisions).values[cell.name].tolist()
-        config = {"analysis": "discretisation", "tuning": study.scale.tuning, **dataclasses.asdict(opened.options)}
-        device, resume = training.generators.device, is_experiment(folder)
-        with Experiment(folder, config, device=device, resume=resume, tensorboard=False) as experiment:
-            for edge, index, name in experiment.progress(todo, "operations on edges alone"):
-                accuracy = _accuracy_alone(training, cell.name, edge, index, study.scale.tuning)
-                experiment.log.info("edge %d with %s alone: %.2f %%", edge, name, accuracy)
-                strength = Strength(cell.name, edge, name, weights[edge][index], accuracy)
-                experiment.record(KIND, {"strength": strength._asdict()}, epoch=study.scale.tuning)
+    seed = searched.options.seed
+    options = selection(searched, study.selection_options(searched, "pt")).options
+    opened = open_search(space_of(searched), options)
+    training = opened.training
+    cell = training.supernet.cell_types[0]
+    order = torch.randperm(len(cell.edges), generator=torch.Generator().manual_seed(seed)).tolist()[:edges]
+    before = {(item.edge, item.operation) for item in _measured(folder)}
+    names = [(edge, index, name) for edge in order for index, name in enumerate(cell.operations[edge])]
+    todo = [item for item in names if (item[0], item[2]) not in before]
+    if not todo:
+        return
+    weights = training.architect.mixing(training.decisions).values[cell.name].tolist()
+    config = {"analysis": "discretisation", "tuning": study.scale.tuning, **dataclasses.asdict(opened.options)}
+    device, resume = training.generators.device, is_experiment(folder)
+    with Experiment(folder, config, device=device, resume=resume, tensorboard=False) as experiment:
+        for edge, index, name in experiment.progress(todo, "operations on edges alone"):
+            accuracy = _accuracy_alone(training, cell.name, edge, index, study.scale.tuning)
+            experiment.log.info("edge %d with %s alone: %.2f %%", edge, name, accuracy)
+            strength = Strength(cell.name, edge, name, weights[edge][index], accuracy)
+            experiment.record(KIND, {"strength": strength._asdict()}, epoch=study.scale.tuning)
 
 
 def _measured(folder: Path) -> list[Strength]:

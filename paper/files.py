@@ -5,9 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -19,21 +17,11 @@ from paper.study import SCALES
 from report.content import duration
 from report.style import FORMATS, save
 from runs.commands import repeat_command
-from runs.costs import Cost, added, costs, name_of
+from runs.costs import Cost, added, cost_of
 from runs.reading import read_run
 from runs.recorded import Recorded
 
 FIGURES, PAGE = "figures", "paper.md"
-
-
-@contextmanager
-def measured() -> Iterator[dict[str, float]]:
-    """The seconds and processor seconds of a `with` statement, in the dictionary once it has ended."""
-    found: dict[str, float] = {}
-    began = time.perf_counter(), time.process_time()
-    yield found
-    ended = time.perf_counter(), time.process_time()
-    found |= {name: round(new - old, 3) for name, old, new in zip(Cost._fields, began, ended, strict=True)}
 
 
 def draw(options: PaperOptions, result: Result) -> list[dict[str, str]]:
@@ -51,12 +39,11 @@ def draw(options: PaperOptions, result: Result) -> list[dict[str, str]]:
     return images
 
 
-def write(
-    options: PaperOptions, result: Result, images: list[dict[str, str]], folders: list[Path], drawing: dict[str, float]
-) -> None:
+def write(options: PaperOptions, result: Result, images: list[dict[str, str]], folders: list[Path]) -> None:
     """The facts of one figure or table as JSON, and paper.md of all of them; `folders` are of the runs it used."""
-    spent = costs(folders, options.experiments)
-    runs = {name_of(folder, options.experiments): read_run(folder) for folder in folders}
+    experiments = options.experiments.resolve()
+    runs = {folder.resolve().relative_to(experiments).as_posix(): read_run(folder) for folder in folders}
+    spent = {name: cost_of(run.folder) for name, run in runs.items()}
     facts: dict[str, Any] = {
         "kind": options.kind,
         "number": options.number,
@@ -71,7 +58,6 @@ def write(
             {"run": name, "command": repeat_command(run), **_rounded(spent[name])} for name, run in sorted(runs.items())
         ],
         **_rounded(added(cost._asdict() for cost in spent.values())),
-        "drawing": drawing,
         "machines": sorted({machine for run in runs.values() if (machine := _machine(run))}),
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
     }
@@ -113,8 +99,8 @@ def _runs(results: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def _total(results: list[dict[str, Any]]) -> Cost:
-    """The time of all of them, the drawing included, as far as it is known."""
-    return added([*_runs(results).values(), *(facts["drawing"] for facts in results)])
+    """The time of all of them, as far as it is known."""
+    return added(_runs(results).values())
 
 
 def _command(options: PaperOptions) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 from darts_pt.commands.command_line import USER_ERROR_CODE
 from darts_pt.run.errors import UserError
 from darts_pt.run.files import atomic_write
-from runs.costs import costs
+from runs.costs import added
 from runs.reading import find_runs, read_run
 from runs.recorded import Record, Recorded
 
@@ -37,16 +37,15 @@ DIGITS = 5
 """Significant digits of measured numbers."""
 
 
-def write(run: Recorded, folder: Path, experiments: Path) -> Path:
+def write(run: Recorded, folder: Path) -> Path:
     """The record of a run, as JSON in `folder`; its path."""
-    spent = costs([run.folder], experiments)
     options = {name: value for name, value in run.options.items() if value is not None and name not in LEFT_OUT}
     host = {"cpus": (run.config.get("host") or {}).get("cpus")}
     content = {
         "run": run.name,
         "config": {"options": options, **{name: run.config[name] for name in KEPT if name in run.config}, "host": host},
         "genotype": run.genotype and {"genotype": run.architecture},
-        "timing": [cost._asdict() for cost in spent.values()],
+        "timing": [added(run.timing)._asdict()],
         "records": [
             {"kind": record.kind, "epoch": record.epoch, "values": _short(_needed(run, record.values))}
             for record in run.records
@@ -98,8 +97,7 @@ def main() -> None:
     for folder in folders:
         run = read_run(folder)
         if run.kind in ("search", "selection") and run.records:
-            family = folder.parent if run.kind == "search" else folder.parent.parent
-            print(write(run, options.into, family.parent))
+            print(write(run, options.into))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from darts_pt.commands.options import TrainOptions
 from darts_pt.run.errors import UserError
 from darts_pt.run.results import SUMMARY_FILE
 from paper.study import Study
-from runs.costs import counted
 from runs.reading import read_run
 from runs.run import Run, selection, space_of
 
@@ -123,14 +122,13 @@ def _train(options: ReferenceOptions, folder: Path) -> None:
 
     begun = any(folder.glob("checkpoint_*.pth.tar"))
     options = dataclasses.replace(options, **({"resume_epoch": -1} if begun else {"overwrite": folder.exists()}))
-    with counted(options.experiments, lambda: folder):
-        run_training(
-            options,
-            training_options(options, nesterov=True),
-            folder,
-            lambda data: _network(options, data.classes),
-            lambda network, _: {"parameters": sum(parameter.numel() for parameter in network.parameters())},
-        )
+    run_training(
+        options,
+        training_options(options, nesterov=True),
+        folder,
+        lambda data: _network(options, data.classes),
+        lambda network, _: {"parameters": sum(parameter.numel() for parameter in network.parameters())},
+    )
 
 
 def _restored(options: ReferenceOptions, folder: Path) -> Any:
@@ -169,10 +167,7 @@ def _shuffled(
         from darts_pt.run.experiment import Experiment
 
         options = {"analysis": "shuffling", "seed": seed, "dataset": study.dataset}
-        with (
-            counted(study.experiments, lambda: folder),
-            Experiment(folder, options, overwrite=folder.exists(), tensorboard=False) as experiment,
-        ):
+        with Experiment(folder, options, overwrite=folder.exists(), tensorboard=False) as experiment:
             measure(experiment, torch.Generator().manual_seed(seed))
 
     line = f"# analysis of {network.name}: {draws} draws of pairs that change places"

@@ -10,7 +10,7 @@ from paper.numbers import COLUMNS, DARTS_SPACE, MORE_SPACES, S1_TO_S4, Published
 from paper.study import Study
 from report.content import duration
 from report.paired import Difference, difference
-from runs.costs import costs
+from runs.costs import cost_of
 
 Table = tuple[list[str], list[list[str]]]
 """Header and rows."""
@@ -76,7 +76,7 @@ def _errors(study: Study, method: str, selection: str) -> tuple[dict[int, float]
         if study.dataset in known.by_dataset:
             errors[seed] = 100.0 - known.by_dataset[study.dataset]
             folders = [run.folder for run in (searched, selected, known.training) if run and run.folder]
-            seconds += [cost.processor_seconds for cost in costs(folders, study.experiments).values()]
+            seconds += [cost_of(folder).processor_seconds for folder in folders]
     return errors, seconds
 
 

@@ -7,28 +7,34 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runs.costs import counted
 from runs.run import Run, space_of
 
 ADVICE = "move it away, or give other --experiments"
 
 
 def make(run: Run) -> None:
-    """Start the run, or go on with it, to its end; its cost is counted."""
+    """Start or continue the run, to its end."""
     space, options = space_of(run), run.next_options
-    with counted(options.experiments, lambda: run.folder):
-        if run.kind == "search":
-            from darts_pt.commands.search import run_search
+    if run.kind == "search":
+        from darts_pt.commands.search import run_search
 
-            run_search(space, options)
-        elif run.kind == "selection":
-            from darts_pt.commands.selection import run_selection
+        run_search(space, options)
+    elif run.kind == "selection":
+        from darts_pt.commands.selection import run_selection
 
-            run_selection(space, options)
-        else:
-            from darts_pt.commands.training import train
+        run_selection(space, options)
+    else:
+        from darts_pt.commands.training import train
 
-            train(space, options)
+        train(space, options)
+
+
+def complete(run: Run) -> None:
+    """Make what is missing of a run and of those that it starts from."""
+    if run.source is not None:
+        complete(run.source)
+    if not run.is_done:
+        make(run)
 
 
 @dataclass

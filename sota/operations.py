@@ -1,7 +1,7 @@
 """The candidate operations of S1–S5 as modules, named as in the original's checkpoints.
 
 They compute what they say and are used as they are by the derived networks; the supernet holds the same modules for
-their parameters, and computes many of them at once (:mod:`sota.mixed`).
+their parameters, and computes many of them at once (:mod:`sota.cells.mixed`).
 """
 
 from __future__ import annotations

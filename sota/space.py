@@ -165,7 +165,7 @@ class SotaSpace(SearchSpace[SotaSearchOptions, SotaSelectionOptions]):
         if partial_channels is None:
             supernet = SotaSupernet(*sizes)
         else:
-            from sota.partial import PartialCell
+            from sota.cells.partial import PartialCell
 
             supernet = SotaSupernet(*sizes, partial(PartialCell, one_in=partial_channels))
         supernet.noise_generator = generators["noise"]

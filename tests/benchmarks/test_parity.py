@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks import parity
-from benchmarks.comparing import TOLERANCE, relative_error
+from benchmarks.parity import __main__ as parity
+from benchmarks.parity.comparing import TOLERANCE, relative_error
 from benchmarks.textbook import TextbookSota
 from darts_pt.supernet import Decisions, initial_alpha
 from sota.spaces import cell_types

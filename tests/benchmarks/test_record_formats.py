@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks import parity
-from benchmarks.comparing import TOLERANCE, relative_error
-from benchmarks.recorded_randomness import given_noise, noise_modules
+from benchmarks.parity import __main__ as parity
+from benchmarks.parity.comparing import TOLERANCE, relative_error
+from benchmarks.parity.randomness import given_noise, noise_modules
 from benchmarks.textbook_record import RecordOptions, main, network_record, supernet_record
 from benchmarks.textbook_recorder import Kept, SupernetRecorder
 from darts_pt.commands.command_line import run_command

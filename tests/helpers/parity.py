@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks import parity
+from benchmarks.parity import __main__ as parity
 from darts_pt.commands.command_line import run_command
 
 

@@ -207,8 +207,9 @@ def noise(ranks: Ranks, folder: Path) -> Any:
     """Scores in S4, whose operation noise draws numbers inside the network, by whole and by partial channels."""
     from functools import partial
 
-    from sota.partial import PartialCell
-    from sota.supernet import Cell, SotaSupernet
+    from sota.cells.cell import Cell
+    from sota.cells.partial import PartialCell
+    from sota.supernet import SotaSupernet
 
     results = []
     for cell in (Cell, partial(PartialCell, one_in=2)):

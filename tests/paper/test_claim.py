@@ -52,8 +52,8 @@ def results(tmp_path: Path) -> Path:
         selected(second, "pt-mag", 4, None),
     ]
     for run in runs:
-        records.write(run, tmp_path / "results" / "laptop", tmp_path)
-    records.write(searched(tmp_path, 0), tmp_path / "results" / "pilot", tmp_path)
+        records.write(run, tmp_path / "results" / "laptop")
+    records.write(searched(tmp_path, 0), tmp_path / "results" / "pilot")
     return tmp_path / "results"
 
 
@@ -118,7 +118,7 @@ def test_a_record_holds_what_figures_need_and_no_place(tmp_path: Path) -> None:
     folder = tmp_path / "nasbench201" / "search-darts-201-1-digits-fast"
     for each in (folder, *folder.glob("log_*/")):
         run = read_run(each)
-        path = records.write(run, tmp_path / "kept", tmp_path)
+        path = records.write(run, tmp_path / "kept")
         assert str(tmp_path) not in path.read_text()
     kept: dict[str, Any] = {run.kind: run for run in records.read(tmp_path / "kept")}
     assert kept.keys() == {"search", "selection"}

@@ -182,9 +182,8 @@ def test_the_whole_set_is_drawn_of_what_there_is_and_its_cost_told(
         assert sum(spent) > 0
         assert not any(str(folder) in json.dumps(facts) for folder in (root, Path.cwd()))
     runs = {run["run"]: run["processor_seconds"] for facts in results for run in facts["runs"]}
-    drawings = sum(facts["drawing"]["processor_seconds"] for facts in results)
     total = paper_files._total(results).processor_seconds
-    assert total == pytest.approx(sum(runs.values()) + drawings)
+    assert total == pytest.approx(sum(runs.values()))
     assert f"{len(runs)} runs, each counted once" in (out / "paper.md").read_text()
 
 

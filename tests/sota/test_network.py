@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks.parity import comparisons, read
+from benchmarks.parity.__main__ import comparisons, read
 from darts_pt.complexity import count_multiply_adds, count_parameters
 from darts_pt.run.device import Generators, seeded
 from sota.genotypes import CONCAT, PUBLISHED, Genotype, published, published_names

@@ -81,17 +81,17 @@ def test_an_interrupted_job_goes_on_from_its_checkpoint(done: Graph) -> None:
 def test_results_are_those_of_the_experiments(done: Graph) -> None:
     import json
 
-    found = {row.label: row for row in results.rows(done)}
+    found = {row["method"]: row for row in results.rows(done)}
     assert set(found) == {"darts + magnitude", "darts + pt"}
     for job in done.jobs:
         folder = job.folder
         assert folder is not None
         if job.stage == "evaluate":
             summary = json.loads((folder / "summary.json").read_text())
-            assert found[job.label].trained == {1: summary["test_accuracy"]}
+            assert found[job.label]["test_accuracy"]["by_seed"] == {1: summary["test_accuracy"]}
         if job.stage == "select":
             table = json.loads((folder / "genotype.json").read_text())["table"]
-            assert found[job.label].known == {1: table["digits test"]}
+            assert found[job.label]["table_accuracy"]["by_seed"] == {1: table["digits test"]}
     assert "1 of 1" in results.write(done).read_text()
 
 

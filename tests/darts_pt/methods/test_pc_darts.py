@@ -14,11 +14,11 @@ from nasbench201.cell_plan import Mixture
 from nasbench201.partial import PartialCell as PartialCell201
 from nasbench201.supernet import CELL, NasBench201Supernet
 from nasbench201.supernet import Cell as Cell201
-from sota.cell_plan import Mixture as MixtureSota
+from sota.cells.cell import Cell as CellSota
+from sota.cells.partial import PartialCell as PartialCellSota
+from sota.cells.plan import Mixture as MixtureSota
 from sota.genotypes import genotype
-from sota.partial import PartialCell as PartialCellSota
 from sota.spaces import cell_types
-from sota.supernet import Cell as CellSota
 from sota.supernet import SotaSupernet
 from tests.helpers.bilevel import batch
 

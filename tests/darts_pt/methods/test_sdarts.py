@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from benchmarks.parity import comparisons, read
+from benchmarks.parity.__main__ import comparisons, read
 from benchmarks.textbook import TextbookSota
 from darts_pt.architect import Architect
 from darts_pt.methods import METHODS

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from darts_pt.kernels.bank import Statistics, is_wanted
 from darts_pt.kernels.pooling import averaged
-from sota.cell_plan import Group
+from sota.cells.plan import Group
 from sota.operations import FactorizedReduce
 
 STACKED_UP_TO = 65_536

@@ -8,8 +8,8 @@ from torch.nn import functional as F
 
 from darts_pt.kernels.mixed import channels_through, shuffled
 from darts_pt.supernet import ActiveOperations, CellType
+from sota.cells.cell import Cell, MixedOperation
 from sota.spaces import INPUTS, NODES
-from sota.supernet import Cell, MixedOperation
 
 
 class PartialCell(Cell):

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from benchmarks.comparing import Comparison, compare, compare_recorded, gradient_norm
-from benchmarks.recorded_randomness import drop_path_factors, given_noise
+from benchmarks.parity.comparing import Comparison, compare, compare_recorded, gradient_norm
+from benchmarks.parity.randomness import drop_path_factors, given_noise
 from darts_pt.complexity import AUXILIARY
 from sota.genotypes import Genotype, from_plain, parse, published
 from sota.network import ImageNetNetwork, SotaNetwork

@@ -19,9 +19,9 @@ import torch
 import tyro
 from torch import Tensor
 
-from benchmarks.comparing import NETWORK, SUPERNET, Comparison, Keys
-from benchmarks.network_repetition import compare_network
-from benchmarks.repetition import SupernetRepetition
+from benchmarks.parity.comparing import NETWORK, SUPERNET, Comparison, Keys
+from benchmarks.parity.networks import compare_network
+from benchmarks.parity.supernets import SupernetRepetition
 from darts_pt.commands.command_line import run_command
 from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.errors import UserError

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.comparing import (
+from benchmarks.parity.comparing import (
     ROUNDS,
     Comparison,
     compare,
@@ -19,8 +19,8 @@ from benchmarks.comparing import (
     gradient_norm,
     relative_error,
 )
-from benchmarks.network_repetition import genotype_of
-from benchmarks.recorded_randomness import RecordedPerturbation, given_noise
+from benchmarks.parity.networks import genotype_of
+from benchmarks.parity.randomness import RecordedPerturbation, given_noise
 from darts_pt.architect import Architect, Batch, bilevel_step
 from darts_pt.hyperparameters import AlphaOptions, WeightOptions
 from darts_pt.methods.blank import FixedAlpha

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.comparing import tensors_in
+from benchmarks.parity.comparing import tensors_in
 from darts_pt.architect import Batch
 from darts_pt.methods.sdarts_adv import STEPS, Adversarial
 from darts_pt.methods.sdarts_rs import RandomSmoothing
