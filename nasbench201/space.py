@@ -226,7 +226,7 @@ class NasBench201Space(SearchSpace[NasBench201SearchOptions, NasBench201Selectio
         except (KeyError, ValueError, IndexError, AttributeError):
             raise UserError(
                 f"checkpoint {path} holds no NAS-Bench-201 supernet: expected one from darts-201.sh or blank-201.sh; "
-                "for S1–S5 use the -sota scripts"
+                "the supernets of other spaces have scripts of their own"
             ) from None
         return {"init_channels": init_channels, "cells_per_stage": cells_per_stage}
 

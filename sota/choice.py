@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from darts_pt.run.errors import ArgumentError, UserError, did_you_mean, listed
 from darts_pt.run.results import GENOTYPE_FILE, find_genotype, read_genotype
+from darts_pt.space import SPACES
 from sota.genotypes import Genotype, published, published_names, read
 
 
@@ -36,11 +37,9 @@ def find(arch: str, experiments: Path, dataset: str) -> Choice:
     """
     if arch in published_names():
         return Choice(published(arch), arch, "the published genotypes")
-    if "|" in arch:
-        raise ArgumentError("arch", f"{arch} is an architecture of NAS-Bench-201: train it with eval.sh")
-    # Experiments of NAS-Bench-201 are found too: _read refuses them, and says which command trains them.
-    roots = [experiments / dataset, *sorted(experiments.glob("*/")), experiments.parent / "nasbench201", Path()]
-    chosen = find_genotype(arch, roots)
+    # Experiments of other families are found too: _read refuses them, and says which command trains them.
+    others = (experiments.parent / family for family in SPACES.families())
+    chosen = find_genotype(arch, [experiments / dataset, *sorted(experiments.glob("*/")), *others, Path()])
     if chosen is None:
         raise _unknown(arch, experiments)
     return Choice(_read(chosen.path), chosen.name, str(chosen.path))
@@ -50,15 +49,19 @@ def _read(path: Path) -> Genotype:
     try:
         return read(path)
     except UserError:
-        other = read_genotype(path, "nasbench201")
-        if other:
-            raise ArgumentError(
-                "arch", f"{path} holds an architecture of NAS-Bench-201: train '{other}' with eval.sh"
-            ) from None
+        for space in SPACES.families().values():
+            other = read_genotype(path, space.name)
+            if other:
+                raise ArgumentError(
+                    "arch", f"{path} holds an architecture of {space.title}: train '{other}' with eval.sh"
+                ) from None
         raise
 
 
 def _unknown(arch: str, experiments: Path) -> ArgumentError:
+    for space in SPACES.families().values():
+        if arch and space.family != "sota" and space.recognises(arch, experiments.parent):
+            return ArgumentError("arch", f"{arch} is an architecture of {space.title}: train it with eval.sh")
     there = sorted(path.parent.name for path in experiments.glob(f"*/*/{GENOTYPE_FILE}"))
     close = did_you_mean(arch, [*published_names(), *there])
     return ArgumentError(

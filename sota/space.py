@@ -178,8 +178,8 @@ class SotaSpace(SearchSpace[SotaSearchOptions, SotaSelectionOptions]):
             sizes = sizes_of(state_dict)
         except (KeyError, ValueError, IndexError, AttributeError, TypeError):
             raise UserError(
-                f"checkpoint {path} holds no supernet of S1–S5: expected one from darts-sota.sh or blank-sota.sh; for "
-                "NAS-Bench-201 use the -201 scripts"
+                f"checkpoint {path} holds no supernet of S1–S5: expected one from darts-sota.sh or blank-sota.sh; "
+                "the supernets of other spaces have scripts of their own"
             ) from None
         if self.name not in ("", sizes["space"]):
             raise UserError(

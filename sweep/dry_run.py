@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from darts_pt.run.logs import duration
 from sweep.estimates import Timings, longest_chain, schedule
 from sweep.jobs import Graph, Job
-from sweep.status import duration
 
 _WORDS = {"search": "search", "select": "  select", "evaluate": "    train", "report": "report"}
 HOUR = 3600.0

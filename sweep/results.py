@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from darts_pt.run.files import atomic_write
+from darts_pt.run.logs import duration
 from report.comparison import Aggregate, aggregate
 from report.markdown import table
 from runs.reading import read_run
 from sweep.jobs import Graph, Job
-from sweep.status import duration
 
 HEADER = (
     "space", "data", "method", "seeds", "test accuracy (%)", "best", "table's test accuracy (%)", "time of its runs",

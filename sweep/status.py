@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from darts_pt.run.logs import duration
 from sweep import jobs
 from sweep.worker import Outcome
 
@@ -94,11 +95,3 @@ def _epoch(job: jobs.Job) -> str:
     if done is None or job.stage == "select":
         return "" if done is None else str(done)
     return f"{done}/{job.options.epochs}"
-
-
-def duration(seconds: float) -> str:
-    """`42 s`, `3.5 min`, `2.1 h`, `4.0 d`."""
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.1f} {unit}"
-    return f"{seconds:.0f} s"
