@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import groupby
 from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
@@ -218,7 +218,7 @@ def _carry_out(
     for event, group in turns[training.begin_epoch().decisions :]:
         is_operation = event.kind == "operation"
         find = training.decisions.undecided_edges if is_operation else training.decisions.undecided_nodes
-        decide = _decide_operation if is_operation else _decide_edges
+        decide = decide_operation if is_operation else _decide_edges
         undecided = [(cell_type, each) for cell_type in group for each in find(cell_type)]
         if undecided:
             training.synchronise()
@@ -230,7 +230,7 @@ def _carry_out(
         saver.safe_point()
 
 
-def _decide_operation(
+def decide_operation(
     event: Event,
     training: SupernetTraining,
     rule: SelectionRule,
@@ -272,39 +272,3 @@ def _decide_edges(
     experiment.log.info("%s keeps %s", cell_type.node_label(node), kept)
     values = {"event": event.index, "cell_type": cell_type.name, "node": node, "kept": list(choice.kept)}
     experiment.record("topology_event", values | {"rounds": rounds}, epoch=training.epoch)
-
-
-# Decisions during the search (SGAS) ------------------------------------------------------------------------------
-
-
-def decide_during_search(training: SupernetTraining, rule: SelectionRule, saver: Saver, epochs: int) -> None:
-    """Decide the edges that the method has due before the training's next epoch.
-
-    The state is saved just before: a selection by another rule starts before the first decision.
-    """
-    due = training.architect.edges_due(training.epoch, epochs, training.decisions)
-    if due:
-        saver.save_epoch()
-        training.synchronise()
-    for cell_type, edge in due:
-        event = Event(sum(map(len, training.decisions.operations.values())), training.epoch, "operation")
-        _decide_operation(event, training, rule, saver.experiment, cell_type, edge)
-        _drop_surplus(training, saver.experiment, cell_type, cell_type.edges[edge].target)
-
-
-def first_decision(training: SupernetTraining, epochs: int) -> set[int]:
-    """The epoch of a search's first decision; empty if it takes none."""
-    due = (epoch for epoch in range(epochs) if training.architect.edges_due(epoch, epochs, Decisions()))
-    return set(islice(due, 1))
-
-
-def _drop_surplus(training: SupernetTraining, experiment: Experiment, cell_type: CellType, node: int) -> None:
-    """Drop the undecided edges of a node that has as many decided ones as it keeps."""
-    if node not in training.decisions.undecided_nodes(cell_type):
-        return
-    decided = training.decisions.operations[cell_type.name]
-    kept = tuple(edge for edge in cell_type.incoming[node] if edge in decided)
-    if len(kept) == cell_type.inputs_kept:
-        training.decisions = training.decisions.with_edges(cell_type.name, node, kept)
-        labels = ", ".join(cell_type.edge_label(edge) for edge in kept)
-        experiment.log.info("%s keeps %s", cell_type.node_label(node), labels)

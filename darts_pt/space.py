@@ -7,7 +7,6 @@ A space is a folder with its supernet, its networks, and a `space.py` whose `SPA
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import os.path
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, T
 
 from darts_pt.methods import METHODS
 from darts_pt.run.errors import UserError
+from darts_pt.run.provenance import space_modules
 from darts_pt.run.results import find_genotype, read_genotype
 
 if TYPE_CHECKING:
@@ -239,21 +239,14 @@ class SearchSpace(ABC, Generic[Search, Selection]):
 
 # The registry --------------------------------------------------------------------------------------------------------
 
-ENTRY_POINTS = "darts_pt.spaces"
-"""Entry points of other packages: their modules with `SPACES`."""
-
 
 class Spaces(Mapping[str, "SearchSpace[Any, Any]"]):
     """Name -> space, of every folder beside darts_pt with a space.py, and of installed packages."""
 
     @cached_property
     def _found(self) -> dict[str, SearchSpace[Any, Any]]:
-        checkout = Path(__file__).resolve().parents[1]
-        folders = checkout.glob("*/space.py") if (checkout / "pyproject.toml").is_file() else ()
-        modules = [name for path in sorted(folders) if (name := f"{path.parent.name}.space") != __name__]
-        modules += [point.module for point in importlib.metadata.entry_points(group=ENTRY_POINTS)]
         found: dict[str, SearchSpace[Any, Any]] = {}
-        for name in dict.fromkeys(modules):
+        for name in space_modules():
             found |= getattr(importlib.import_module(name), "SPACES", {})
         return found
 

@@ -17,34 +17,34 @@ from darts_pt.run.provenance import PROJECT_ROOT
 class SweepOptions:
     """Run a plan: spaces × data sets × methods × selections × seeds, as searches, selections, trainings and a report.
 
-    Jobs run as Ray tasks, on this machine or on a cluster. Finished jobs are not run again, interrupted ones go on from
-    their checkpoints: to continue a sweep, run the same command. docs/scale.md describes plans.
+    Jobs run as Ray tasks, on this machine or a cluster. Finished jobs are not run again and interrupted ones continue from
+    their checkpoints, so the same command continues a sweep. docs/scale.md describes plans.
     """
 
     plan: Annotated[str, tyro.conf.arg(metavar="PLAN"), tyro.conf.Positional]
     """A plan (TOML), or a preset: digits (minutes on a laptop), table2, table3, table4 (the paper's)."""
     dry_run: bool = False
-    """Print the jobs, and how long those take that are like finished experiments; run nothing. Needs no Ray."""
+    """Print the jobs, with the time of those that are like finished experiments; run nothing. Does not need Ray."""
     address: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS")] = None
     """A Ray cluster to run on: auto (the one this machine belongs to), HOST:PORT, or ray://HOST:PORT. By default Ray is
     started on this machine."""
     gpus_per_job: Annotated[float | None, tyro.conf.arg(metavar="GPUS")] = None
-    """GPUs of a job, 0 to 1; several jobs share a GPU if it is a fraction. By default the plan's, or one where there is
-    one."""
+    """GPUs per job, 0 to 1; with a fraction several jobs share a GPU. By default the plan's number, or one if there are
+    GPUs."""
     cpus_per_job: Annotated[float | None, tyro.conf.arg(metavar="CPUS")] = None
-    """CPUs of a job, and its threads. By default the plan's, or one."""
+    """CPUs per job, and its threads. By default the plan's number, or one."""
     num_cpus: Annotated[int | None, tyro.conf.arg(metavar="CPUS")] = None
     """Without --address: CPUs of this machine to use; by default all."""
     max_retries: int = 3
     """Retries per job, after its worker or node was lost or a signal ended it."""
     experiments: Annotated[Path, tyro.conf.arg(metavar="DIR")] = PROJECT_ROOT / "experiments"
-    """Where the experiment folders go; every node must see it under this path."""
+    """Folder for the experiments; every node must see it under this path."""
     data_root: Annotated[Path, tyro.conf.arg(metavar="DIR")] = PROJECT_ROOT / "data"
-    """Where the data sets and benchmark files are; also under this path on every node."""
+    """Folder of the data sets and benchmark files; also under this path on every node."""
     model_gpus: tuple[int, ...] = ()
-    """For --dry_run: estimate how long the sweep takes on this many GPUs; several numbers may be given."""
+    """For --dry_run: estimate the time of the sweep on this many GPUs; several numbers can be given."""
     gpu_hour_price: Annotated[float | None, tyro.conf.arg(metavar="PRICE")] = None
-    """For --dry_run: what a GPU costs an hour, in any currency."""
+    """For --dry_run: the price of a GPU per hour, in any currency."""
 
     def __post_init__(self) -> None:
         in_range("gpus_per_job", self.gpus_per_job, 0, 1)
@@ -60,7 +60,7 @@ class SweepOptions:
 
 
 def main(options: SweepOptions) -> None:
-    """Expand the plan; show it or run it. The exit code is 1 where jobs have failed."""
+    """Expand the plan, then show or run it. The exit code is 1 if jobs have failed."""
     from sweep.cluster import connected, import_ray
     from sweep.jobs import expand
     from sweep.plan import find_plan, read_plan

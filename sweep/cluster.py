@@ -1,4 +1,4 @@
-"""Ray: starting it on this machine or joining a cluster, what its nodes have, and what no node can ever give."""
+"""Ray: start it on this machine or join a cluster; the resources of its nodes, and jobs that no node can run."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from sweep.jobs import Job
 from sweep.plan import Plan, Resources
 
 OBJECT_STORE_BYTES = 80 * 2**20
-"""Jobs hand each other only how they ended: the least that Ray takes is plenty."""
+"""Jobs pass each other only their outcomes, so Ray's minimum is enough."""
 STARTS = 4
-"""Ray's processes give each other 15 seconds to start and abort after that: on a busy machine it takes another try."""
+"""Ray's processes wait 15 seconds for each other to start, then abort: a busy machine may need several tries."""
 GIB = 2**30
 
 Node = Mapping[str, float]
-"""The resources of a node, used and free: `CPU`, `GPU`, `memory` (bytes)."""
+"""All resources of a node, used or free: `CPU`, `GPU`, `memory` (bytes)."""
 
 
 def import_ray() -> Any:
     """The module `ray`.
 
     Raises:
-        UserError: it is not installed; it says what to install.
+        UserError: it is not installed; the message says how to install it.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Nothing is reported to anyone.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # No usage reports.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         import ray
@@ -44,9 +44,9 @@ def import_ray() -> Any:
 
 @contextlib.contextmanager
 def connected(address: str | None, num_cpus: int | None, log: Path) -> Iterator[Any]:
-    """Ray, on this machine alone or at `address`; left again at the end.
+    """Ray, on this machine or at `address`; disconnected at the end.
 
-    Meanwhile what is printed goes to `log`: Ray tells of lost nodes in pages. The sweep's status has a stream of its own.
+    Inside, printed output goes to `log`, since Ray prints pages about lost nodes. The sweep's status has its own stream.
 
     Raises:
         UserError: there is no cluster at the address.
@@ -62,13 +62,13 @@ def connected(address: str | None, num_cpus: int | None, log: Path) -> Iterator[
 
 
 def _start(ray: Any, address: str | None, num_cpus: int | None) -> None:
-    """Starts Ray here, with several tries, or joins a cluster."""
+    """Start Ray on this machine, with several tries, or join a cluster."""
     here = {"num_cpus": num_cpus, "include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
     for attempt in range(STARTS):
         try:
             ray.init(address or "local", log_to_driver=False, logging_level="ERROR", **({} if address else here))
             return
-        except Exception as error:  # Ray has no class of its own for what can go wrong here.
+        except Exception as error:  # Ray has no common class for these errors.
             ray.shutdown()
             first = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
             if address is not None:
@@ -86,7 +86,7 @@ def nodes(ray: Any) -> list[Node]:
 
 
 def lost(ray: Any) -> list[str]:
-    """The names of the nodes that were lost and are not back."""
+    """The names of lost nodes that have not come back."""
     names: dict[bool, set[str]] = {True: set(), False: set()}
     for node in ray.nodes():
         names[node["Alive"]].add(node["NodeManagerHostname"])
@@ -94,7 +94,7 @@ def lost(ray: Any) -> list[str]:
 
 
 def granted(job: Job, nodes: Sequence[Node], cpus: float | None, gpus: float | None) -> Resources:
-    """The resources of a job: by the command's options, else by the plan, else a CPU and, where there are any, a GPU."""
+    """The resources of a job: by the command's options, else by the plan, else a CPU and, if there are GPUs, a GPU."""
     asked = job.resources
     if job.stage == "report":
         return asked
@@ -105,17 +105,17 @@ def granted(job: Job, nodes: Sequence[Node], cpus: float | None, gpus: float | N
 
 
 def check_possible(jobs: Sequence[tuple[Job, Resources]], nodes: Sequence[Node], plan: Plan) -> None:
-    """Refuses jobs that no node can ever run.
+    """Check that some node can run each job.
 
     Raises:
-        UserError: naming the first, what it asks for, and what the nodes have.
+        UserError: naming the first job that none can run, what it asks for, and what the nodes have.
     """
     for job, wanted in impossible(jobs, nodes):
         raise plan.refused(job.place, f"{job.name} {wanted}")
 
 
 def impossible(jobs: Sequence[tuple[Job, Resources]], nodes: Sequence[Node]) -> Iterator[tuple[Job, str]]:
-    """The jobs that no node has the resources for, with what they ask for and what the nodes have."""
+    """The jobs that no node has the resources for, each with a message about what it asks for and what the nodes have."""
     amounts = [
         Resources(node.get("CPU", 0.0), node.get("GPU", 0.0), round(node.get("memory", 0.0) / GIB, 1)) for node in nodes
     ]

@@ -1,6 +1,6 @@
-"""Running a graph of jobs on Ray: all are handed over at once, and Ray starts each when what it needs has ended.
+"""Run a graph of jobs on Ray: all are submitted at once, and Ray starts each when the jobs it needs have ended.
 
-A job is a Ray task that gets the outcomes of the jobs it needs; Ray places it, waits for resources, and repeats it when its
+A job is a Ray task that gets the outcomes of the jobs it needs; Ray places it, waits for resources, and repeats it if its
 worker or node is lost.
 """
 
@@ -24,7 +24,7 @@ TICK_SECONDS = 0.5
 
 
 class News:
-    """Where workers say what they are doing; an actor on the node of the command."""
+    """Messages from workers; an actor on the node of the command."""
 
     def __init__(self) -> None:
         self._news: list[tuple[str, str, str]] = []
@@ -33,7 +33,7 @@ class News:
         self._news.append((job, node, text))
 
     def read(self) -> list[tuple[str, str, str]]:
-        """The news since the last call: (job, node, text); an empty text says that the job has started."""
+        """The messages since the last call: (job, node, text); an empty text means that the job has started."""
         news, self._news = self._news, []
         return news
 
@@ -41,7 +41,7 @@ class News:
 def task(job: Job, log: Path, cpus: float, gpus: float, news: Any, *needed: Outcome) -> Outcome:
     """A job, as Ray runs it."""
     node = platform.node()
-    # Ray cancels by this handler; a sweep in the background of a script would have started its workers without it.
+    # Ray cancels through this handler; workers of a sweep that a script runs in the background start without it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def say(text: str) -> None:
@@ -54,10 +54,10 @@ def task(job: Job, log: Path, cpus: float, gpus: float, news: Any, *needed: Outc
 def run(
     graph: Graph, ray: Any, status: Status, cpus: float | None, gpus: float | None, retries: int
 ) -> dict[str, Outcome]:
-    """Run what is not done yet; how every job ended.
+    """Run the jobs that are not done, and return how every job ended.
 
     Raises:
-        UserError: a job asks for what no node has; nothing has been started.
+        UserError: a job asks for more than any node has; nothing has been started.
         Stopped: SIGTERM or Ctrl-C; running jobs have saved themselves.
     """
     nodes = cluster.nodes(ray)
@@ -93,7 +93,7 @@ def run(
                 status.said(job.name, "", f"{wanted}; lost: {lost}" if lost else wanted)
         ray.wait(list(waiting), num_returns=1, timeout=TICK_SECONDS)
         ready, _ = ray.wait(list(waiting), num_returns=len(waiting), timeout=0)
-        with suppress(ray.exceptions.RayError):  # News only informs: a sweep goes on without.
+        with suppress(ray.exceptions.RayError):  # Messages only inform: the sweep can go on without them.
             for name, node, text in ray.get(news.read.remote(), timeout=5):
                 status.said(name, node, text)
         for result in ready:
@@ -115,7 +115,7 @@ def run(
 
 
 def _outcome(ray: Any, result: Any, job: Job, outcomes: Mapping[str, Outcome]) -> Outcome:
-    """The outcome that a task returned, or why there is none."""
+    """The outcome that a task returned, or the reason why there is none."""
     try:
         return ray.get(result)
     except ray.exceptions.RayError as error:
@@ -128,7 +128,7 @@ def _outcome(ray: Any, result: Any, job: Job, outcomes: Mapping[str, Outcome]) -
 
 
 def _cancel(ray: Any, waiting: Mapping[Any, Job], status: Status) -> list[str]:
-    """Ask every job to stop, those that wait first, and give those that run time to save themselves; who did not."""
+    """Stop every job, waiting ones first, and give running ones time to save themselves; returns those that did not."""
     status.stopping()
     for result in reversed(list(waiting)):
         ray.cancel(result, force=False)
@@ -137,7 +137,7 @@ def _cancel(ray: Any, waiting: Mapping[Any, Job], status: Status) -> list[str]:
 
 
 def _noted_signals() -> list[int]:
-    """The first SIGTERM or Ctrl-C that comes; a second one ends the process as usual."""
+    """A list that gets the first SIGTERM or Ctrl-C; a second one ends the process as usual."""
     noted: list[int] = []
 
     def note(number: int, frame: Any) -> None:

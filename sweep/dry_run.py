@@ -1,4 +1,4 @@
-"""`--dry_run`: the jobs of a sweep with what they would cost; nothing is run."""
+"""`--dry_run`: the jobs of a sweep with their estimated times; nothing is run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HOUR = 3600.0
 def show(
     graph: Graph, experiments: Path, gpus_per_job: float | None, model_gpus: Sequence[int], price: float | None
 ) -> None:
-    """Print every job (those that differ only in the seed in one line), and totals."""
+    """Print every job (one line for those that differ only in the seed) and totals."""
     timings = Timings(experiments)
     estimates = {job.name: timings.estimate(graph, job) for job in graph.jobs}
     done = {job.name for job in graph.jobs if job.is_done}

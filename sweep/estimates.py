@@ -1,6 +1,6 @@
-"""How long jobs will take: by what finished experiments like them took; of others it is not known.
+"""Estimates of how long jobs take, from finished experiments like them.
 
-A search and a training are reckoned by their epochs, a selection as a whole.
+The time of a search or a training is estimated per epoch, that of a selection as a whole.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _TIMING = (
 
 
 _IGNORED = {"selection": (), "search": ("proj_intv",), "training": ("space", "method")}
-"""Those of them that a command has, but does not depend on."""
+"""Those of them that a command has but that do not affect its time."""
 
 
 class Timings:
-    """The times of the finished experiments in a folder: seconds per epoch and device of those that are alike."""
+    """The times of the finished experiments in a folder: seconds per epoch and device, by kind of run."""
 
     def __init__(self, experiments: Path) -> None:
         self._runs: dict[tuple[Any, ...], list[tuple[float, str]]] = {}
@@ -36,11 +36,11 @@ class Timings:
                 self._runs.setdefault(_key(run.kind, run.options), []).append((run.seconds / epochs, device))
 
     def estimate(self, graph: Graph, job: Job) -> tuple[float | None, str]:
-        """The median of the finished experiments like a job, for its epochs, and how one knows."""
+        """The time of a job from the median of finished experiments like it, and the source of the estimate."""
         if job.run is None:
             return None, ""
         options = vars(job.options)
-        if job.stage == "select":  # What a plan leaves open is taken from the search.
+        if job.stage == "select":  # What the plan leaves open comes from the search.
             theirs = vars(graph[job.needs[0]].options)
             options = {name: theirs.get(name) if value is None else value for name, value in options.items()}
         found = self._runs.get(_key(job.run.kind, options), [])
@@ -57,14 +57,14 @@ def _key(kind: str, options: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def schedule(jobs: list[tuple[str, float, tuple[str, ...]]], slots: int) -> float:
-    """Seconds until all jobs have ended if `slots` can run at once and each starts as soon as it can, in their order.
+    """Seconds until all jobs have ended if `slots` run at once and each starts as soon as it can, in order.
 
     Args:
         jobs: (name, seconds, needs) of every job, those that others need first.
     """
     ends: dict[str, float] = {}
     running: list[tuple[float, str]] = []
-    names = {name for name, *_ in jobs}  # What others needed has ended before.
+    names = {name for name, *_ in jobs}  # Other needs have ended already.
     waiting = list(jobs)
     now = 0.0
     while waiting or running:
@@ -79,5 +79,5 @@ def schedule(jobs: list[tuple[str, float, tuple[str, ...]]], slots: int) -> floa
 
 
 def longest_chain(jobs: list[tuple[str, float, tuple[str, ...]]]) -> float:
-    """Seconds of the longest chain of jobs that need each other: no number of GPUs is quicker."""
+    """Seconds of the longest chain of dependent jobs: no number of GPUs is faster."""
     return schedule(jobs, max(1, len(jobs)))

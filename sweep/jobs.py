@@ -1,4 +1,4 @@
-"""A plan's jobs: every search once, every selection from it, every training of what was selected, a report."""
+"""A plan's jobs: each search once, the selections from it, the trainings of what they select, and a report."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Job:
     """One run of a plan, or its report.
 
     Attributes:
-        name: unique in the sweep, and fit for a file's name.
+        name: unique in the sweep, and valid as a file name.
         stage: search, select, evaluate or report.
         selection: empty for a search.
         run: None for the report.
-        needs: names of the jobs that must have ended before.
-        resources: what it is given.
-        place: what in the plan asks for it.
+        needs: names of the jobs that must end first.
+        resources: CPUs, GPUs and memory for it.
+        place: the place in the plan that asks for it.
         arguments: the report's options.
     """
 
@@ -64,24 +64,24 @@ class Job:
 
     @property
     def folder(self) -> Path | None:
-        """The experiment, as far as it can be told now; None if that depends on a job that has not ended."""
+        """The experiment's folder; None if it depends on a job that has not ended."""
         folder = self.run.folder if self.run else None
         return None if folder is None or "*" in folder.name else folder
 
     @property
     def is_done(self) -> bool:
-        """Whether the experiment has come to its end. The report never has: what it tells of may have changed."""
+        """Whether the experiment is complete. The report never is: its experiments may have changed."""
         if self.run is None or self.folder is None or not self.run.is_done:
             return False
         # Selections start from the last checkpoint.
         return self.stage != "search" or (self.folder / f"checkpoint_{self.options.epochs}.pth.tar").is_file()
 
     def command(self, gpu: bool, made: Sequence[Path] = ()) -> list[str]:
-        """The command line once its needs are done: from the beginning, or on from its checkpoint.
+        """The command line once its needs are done: from the beginning, or from its checkpoint.
 
         Args:
-            gpu: whether it has been given (a part of) one.
-            made: for the report, the experiments that it is about.
+            gpu: whether the job has (part of) one.
+            made: for the report, the experiments in it.
         """
         if self.run is None:
             return [sys.executable, "-m", "report.page", *map(str, made), *self.arguments]
@@ -91,7 +91,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Graph:
-    """The jobs of a sweep in an order in which each comes after what it needs; the report, if there is one, last."""
+    """The jobs of a sweep, each after those that it needs; the report, if there is one, is last."""
 
     plan: Plan
     jobs: tuple[Job, ...]
@@ -105,11 +105,11 @@ def expand(plan: Plan, experiments: Path, data_root: Path, output: Path) -> Grap
     """All jobs of a plan.
 
     Args:
-        output: where the sweep's own files go: logs, results, the report.
+        output: folder for the sweep's own files: logs, results, the report.
 
     Raises:
-        UserError: an unknown option, a combination that is not defined, a job that is there twice, or experiments that
-            were made with other options; each names the place in the plan.
+        UserError: an unknown option, an undefined combination, a duplicate job, or experiments that were made with other
+            options; each names the place in the plan.
     """
     return _Expansion(plan, experiments.resolve(), data_root.resolve(), output.resolve()).graph()
 
@@ -165,7 +165,7 @@ class _Expansion:
                 self._added("evaluate", method, chosen, run, (selected.name,), place)
 
     def _added(self, stage: str, method: str, chosen: str, run: Run, needs: tuple[str, ...], place: Place) -> Job:
-        """The job of that run; the one that is there already where its name is taken."""
+        """The job of that run; if its name is taken, the job that has it."""
         verb, label = "train" if stage == "evaluate" else stage, f"{method}+{chosen}" if chosen else method
         name = f"{verb}-{label}-{run.space}-{run.options.dataset}-{run.options.seed}"
         return self.jobs.setdefault(
@@ -173,13 +173,13 @@ class _Expansion:
         )
 
     def _options(self, stage: str, space: str, dataset: str, **own: Any) -> Any:
-        """A job's options: what the plan's tables say, and `own`."""
+        """A job's options: those in the plan's tables, and `own`."""
         tag = {"expid_tag": self.plan.tag} if self.plan.tag and stage != "select" else {}
         given = self.options.of(stage, space, dataset, own.get("method"))
         return dataclasses.replace(given, dataset=dataset, **self.common, **tag, **own)
 
     def _report(self, jobs: Sequence[Job]) -> Job:
-        """The last job: a page on all experiments of the sweep, also if some have failed."""
+        """The last job: a page on all experiments of the sweep, even if some have failed."""
         words = [*self.options.of_report(), "--output", str(self.output / REPORT)]
         words += ["--experiments", str(self.common["experiments"])]
         words += [] if "title" in (self.plan.report or {}) else ["--title", f"Sweep {self.plan.name}"]
@@ -188,6 +188,6 @@ class _Expansion:
 
 
 def epochs_done(folder: Path) -> int | None:
-    """The epochs that a run has recorded so far."""
+    """The number of epochs that a run has recorded so far."""
     lines = read_lines(folder / "timing.jsonl")
     return lines[-1].get("epoch") if lines else None

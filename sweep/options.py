@@ -1,4 +1,4 @@
-"""A plan's options, checked by the commands that will get them; what one would refuse is refused with its place."""
+"""A plan's options, checked by the commands that will get them; errors name the place in the plan."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from darts_pt.space import SPACES, Kind
 from sweep.plan import DATASETS, STAGES, Place, Plan
 
 KINDS: dict[str, Kind] = {"search": "search", "select": "selection", "evaluate": "training"}
-"""A plan's table -> the command whose options are in it."""
+"""A plan's table -> the command whose options it has."""
 _FROM_LISTS = {
     "seed": "seeds", "dataset": "datasets", "space": "spaces", "method": "methods", "selection": "selections",
     "data": "data", "expid_tag": "tag",
 }  # fmt: skip
-"""Options that the plan says elsewhere: option -> key."""
+"""Options that a plan sets by another key: option -> key."""
 _OWN = (
     "gpu", "experiments", "data_root", "overwrite", "arch", "script", "log_tag", "max_nodes",
     "resume_epoch", "resume_expid", "dev_resume_epoch", "dev_resume_log", "experiment", "output",
 )  # fmt: skip
-"""Options that the sweep sets by itself."""
+"""Options that the sweep itself sets."""
 _OF_THE_SEARCH = ("epochs", "ckpt_interval")
-"""Options that a selection takes, but only to find the end of the search, which the sweep knows."""
+"""Options of a selection that only say where the search ends, which the sweep knows."""
 _NEEDED = {"select": ["--resume_expid", "?"], "evaluate": ["--arch", "?"]}
-"""Stand-ins for options that are known later, while the others are checked."""
+"""Placeholders for options that are known later, so that the others can be checked."""
 
 
 class PlanOptions:
-    """The options that a plan's tables give to its commands."""
+    """The options of a plan's commands, from its tables."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self._known: dict[tuple[str, ...], Any] = {}
 
     def of(self, stage: str, space: str, dataset: str, method: str | None = None) -> Any:
-        """The command's options as the plan's tables give them, each checked; narrower tables win."""
+        """The command's options from the plan's tables, each checked; narrower tables win."""
         key = (stage, space, dataset, method or "")
         if key not in self._known:
             kind = SPACES[space].commands[KINDS[stage]].options
@@ -66,7 +66,7 @@ class PlanOptions:
         return {key: value for key, value in table.items() if not isinstance(value, dict)}
 
     def _words(self, place: Place, value: Any, kind: type) -> list[str]:
-        """`--option value`, after checking that it is an option and one that plans may set."""
+        """`--option value`, after checking that it is an option that plans may set."""
         name, known = str(place[-1]), {field.name for field in dataclasses.fields(kind)}
         if name in _FROM_LISTS:
             raise self.plan.refused(place, f"is not set here: a plan says it by {_FROM_LISTS[name]!r}")
@@ -97,7 +97,7 @@ class PlanOptions:
         return words
 
     def check_tables(self) -> None:
-        """Refuses tables that no job takes its options from."""
+        """Raises UserError for a table that no job uses."""
         used = {name for grid in self.plan.grids for name in (*grid.spaces, *grid.datasets, *grid.methods)}
         used |= {SPACES[name].family for grid in self.plan.grids for name in grid.spaces}
         for stage in STAGES:
@@ -115,7 +115,7 @@ class PlanOptions:
 
 
 def _check_method(options: Any, method: str, stage: str) -> None:
-    """Refuses a search method's own number where it would go to another method."""
+    """Raises UserError if an option of one search method would go to another."""
     try:
         check_settings(options, method)
     except UserError as error:

@@ -1,6 +1,6 @@
-"""A sweep's plan: a TOML file, read and checked; what is wrong is refused with its place, such as `grid[0].methods[1]`.
+"""A sweep's plan: a TOML file, read and checked; errors name the place, such as `grid[0].methods[1]`.
 
-docs/scale.md describes the file. Cheap to import; the options of commands in it are checked by :mod:`sweep.options`.
+docs/scale.md describes the file. Cheap to import; :mod:`sweep.options` checks the options of commands in it.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ STAGES = ("search", "select", "evaluate")
 _LISTS: dict[str, Collection[str] | None] = {
     "spaces": SPACES, "datasets": DATASETS, "methods": METHODS, "selections": SELECTIONS, "seeds": None,
 }  # fmt: skip
-"""The five lists whose product is a grid, with what may be in them (seeds: whole numbers)."""
+"""The five lists whose product is a grid, with the allowed values (seeds: whole numbers)."""
 _SINGLE: dict[str, tuple[type, str, str]] = {
     "name": (str, "[A-Za-z0-9._+=-]{1,64}", "up to 64 letters, digits and . _ + = -"),
     "tag": (str, "[A-Za-z0-9._+=-]{1,64}", "up to 64 letters, digits and . _ + = -"),
     "data": (str, ".*", "the path of a folder"),
     "train_nasbench201": (bool, ".*", "true or false"),
 }
-"""Keys of one value: its type, a pattern, and both in words."""
+"""Keys with a single value: type, pattern, and both in words."""
 _RESOURCES = ("num_cpus", "num_gpus", "memory_gb")
 
 Place = tuple[str | int, ...]
@@ -40,17 +40,17 @@ Place = tuple[str | int, ...]
 
 
 def refused(path: Path, place: Place, message: str) -> UserError:
-    """The error that says what is wrong at a place of a plan."""
+    """The error for a place of a plan."""
     where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".")
     return UserError(f"{path.name}: {where}: {message}" if where else f"{path.name}: {message}")
 
 
 @dataclass(frozen=True)
 class Resources:
-    """Resources of a job while it runs; None leaves one to the sweep's options or the cluster.
+    """Resources of a job while it runs; None leaves a number to the sweep's options or the cluster.
 
     Attributes:
-        num_gpus: of one GPU, at most 1; a fraction lets several jobs share one.
+        num_gpus: at most 1; with a fraction several jobs share a GPU.
     """
 
     num_cpus: float | None = None
@@ -63,8 +63,8 @@ class Grid:
     """One product of spaces × data sets × methods × selections × seeds.
 
     Attributes:
-        at: where the grid is in the plan.
-        places: where each of its lists is.
+        at: the grid's place in the plan.
+        places: the place of each list.
     """
 
     spaces: tuple[str, ...]
@@ -76,18 +76,18 @@ class Grid:
     places: Mapping[str, Place]
 
     def place(self, key: str, value: Any) -> Place:
-        """Where a value of a list is."""
+        """The place of a value of a list."""
         return (*self.places[key], getattr(self, key).index(value))
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A plan as its file says it.
+    """The content of a plan's file.
 
     Attributes:
-        options: stage -> options of its command; narrower tables (a family, a space, a data set) stand in it by name.
-        report: options of the report; None if there is to be none.
-        train_nasbench201: train architectures even where a benchmark table knows their accuracy.
+        options: stage -> options of its command, with narrower tables (for a family, a space, a data set) by name.
+        report: options of the report; None for no report.
+        train_nasbench201: train architectures even if a benchmark table has their accuracy.
     """
 
     path: Path
@@ -105,7 +105,7 @@ class Plan:
 
     @contextmanager
     def at(self, place: Place) -> Iterator[None]:
-        """Adds the place to errors that are raised meanwhile."""
+        """Add the place to errors raised inside."""
         try:
             yield
         except UserError as error:
@@ -113,7 +113,7 @@ class Plan:
 
 
 def find_plan(plan: str) -> Path:
-    """The file that the user named: a path, or a preset's name.
+    """The file of a plan, by its path or a preset's name.
 
     Raises:
         UserError: there is no such file.
@@ -132,7 +132,7 @@ def read_plan(path: Path) -> Plan:
     """The plan in a file.
 
     Raises:
-        UserError: naming the place that is wrong.
+        UserError: naming the place of the mistake.
     """
     content = _parse(path)
     _check_keys(path, (), content, [*_LISTS, *_SINGLE, "grid", *STAGES, "report", "resources"])
@@ -194,7 +194,7 @@ def _table(path: Path, table: Mapping[str, Any], place: Place) -> Mapping[str, A
 
 
 def _grid(path: Path, content: Mapping[str, Any], number: int | None) -> Grid:
-    """A [[grid]]; what it does not say is as at the top of the file."""
+    """A [[grid]]; what it leaves out is taken from the top of the file."""
     table: Mapping[str, Any] = {} if number is None else content["grid"][number]
     inside: Place = () if number is None else ("grid", number)
     _check_keys(path, inside, table, _LISTS)
@@ -221,7 +221,7 @@ def _list(path: Path, place: Place, values: Any, allowed: Collection[str] | None
 
 
 def _resources(path: Path, content: Mapping[str, Any], stage: str) -> Resources:
-    """Of the jobs of a stage; numbers directly in [resources] are for all stages."""
+    """The resources of a stage's jobs; numbers directly in [resources] apply to all stages."""
     common = _table(path, content, ("resources",))
     _check_keys(path, ("resources",), common, [*_RESOURCES, *STAGES])
     own = _table(path, common, ("resources", stage))

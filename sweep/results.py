@@ -1,4 +1,4 @@
-"""The results of a sweep: a table of accuracies over seeds, as Markdown and as JSON, read from the experiments."""
+"""The results of a sweep: a table of accuracies over seeds, as Markdown and JSON, from the experiments."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def rows(graph: Graph) -> list[dict[str, Any]]:
     """Every method in every space on every data set, as in results.json.
 
     `test_accuracy` is of selected architectures trained from scratch, `table_accuracy` by the benchmark table (percent);
-    None where nothing has ended. `seconds` is the time of all runs: a search that several selections share counts in each.
+    None if nothing has ended. `seconds` is the time of all runs; a search counts for each of its selections.
     """
     trainings = {job.needs[0]: job for job in graph.jobs if job.stage == "evaluate"}
     planned: dict[tuple[str, str, str], list[Job]] = {}

@@ -1,4 +1,4 @@
-"""The status of a running sweep: on a terminal a live table, elsewhere a line for everything that happens."""
+"""The status of a running sweep: a live table on a terminal, otherwise a line for every event."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Status:
         self._live.stop()
 
     def said(self, name: str, node: str, text: str) -> None:
-        """A worker says that it has started on a job (no text), or what it waits for."""
+        """A worker has started a job (no text), or says what it waits for."""
         if text:
             self._print(f"{name} waits: {text}")
             return

@@ -1,7 +1,7 @@
 """`python -m sweep.stops_with_parent PARENT COMMAND …`: becomes COMMAND; SIGTERM asks it to stop when PARENT dies.
 
-A run whose worker is gone saves itself and ends, so that the job can be taken up elsewhere. Linux only; elsewhere it goes
-on to its end, and who takes the job up waits for its experiment and finds it done.
+If its worker is gone, a run saves itself and ends, so that another worker can continue the job. Linux only: on other
+systems the run goes on to its end, and the other worker waits for the experiment and then finds it done.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, set())  # Ray's workers block SIGINT, and children inherit that.
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGTERM)
-    if os.getppid() != parent:  # It died before this was asked for.
+    if os.getppid() != parent:  # The parent died before the call above.
         sys.exit(128 + signal.SIGTERM)
     os.execvp(command[0], command)
 

@@ -1,7 +1,7 @@
-"""The work of a Ray worker: running a job's command in a process of its own.
+"""The work of a Ray worker: run a job's command in its own process.
 
-Ray repeats a task, here or on another node, when its worker or node is lost, or when :class:`Interrupted` is raised. What
-has been done until then is in the experiment folder, and the command goes on from there (`Job.command`).
+Ray repeats a task, here or on another node, if its worker or node is lost or :class:`Interrupted` is raised. The experiment
+folder holds what was done before, and the command continues from there (`Job.command`).
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from sweep.jobs import Job
 
 POLL_SECONDS = 0.2
 GRACE_SECONDS = 60.0
-"""How long a run that is asked to stop may take to save itself."""
+"""Time for a run to save itself after it is asked to stop."""
 REMINDER_SECONDS = 60.0
-"""A job that waits says so again after this time."""
+"""A waiting job reports again after this time."""
 
 State = Literal["done", "failed", "skipped"]
 Say = Callable[[str], None]
 
 
 class Interrupted(Exception):
-    """The job's process was ended by a signal, not by itself: it is worth going on from its checkpoint."""
+    """A signal ended the job's process; the job can continue from its checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class Outcome:
 
     Attributes:
         folder: its experiment.
-        reason: why it failed or was skipped, in a line.
-        seconds: that its last attempt took; 0 for a job that was done already.
+        reason: why it failed or was skipped, in one line.
+        seconds: of its last attempt; 0 if the job was already done.
     """
 
     job: str
@@ -57,16 +57,16 @@ class Outcome:
 
 
 def run_job(job: Job, log: Path, cpus: float, gpus: float, needed: Sequence[Outcome], say: Say) -> Outcome:
-    """Run a job to its end, unless it has come there already or what it needs is missing.
+    """Run a job to its end, unless it is done already or a job that it needs has not succeeded.
 
     Args:
-        log: what its command prints is appended to this file.
-        cpus, gpus: what it has been given.
-        needed: how the jobs that it needs ended.
-        say: is told of what the job is doing.
+        log: the output of its command is appended to this file.
+        cpus, gpus: the job's resources.
+        needed: the outcomes of the jobs that it needs.
+        say: called with messages about the job.
 
     Raises:
-        Interrupted: its process was ended by a signal.
+        Interrupted: a signal ended its process.
     """
     made = [outcome.folder for outcome in needed if outcome.state == "done" and outcome.folder is not None]
     missing = [outcome for outcome in needed if outcome.state != "done"]
@@ -80,7 +80,7 @@ def run_job(job: Job, log: Path, cpus: float, gpus: float, needed: Sequence[Outc
     said, at = "", start
     while not job.is_done:
         holder = _holder(job.folder)
-        if holder:  # Another job or run is at the same experiment, or the lost attempt is still saving itself.
+        if holder:  # Another run uses the experiment, or the lost attempt is still saving itself.
             now = time.monotonic()
             if holder != said or now >= at + REMINDER_SECONDS:
                 say(f"{holder}, {(now - start) / 60:.0f} min so far" if holder == said else holder)
@@ -93,13 +93,15 @@ def run_job(job: Job, log: Path, cpus: float, gpus: float, needed: Sequence[Outc
         if code < 0 or code in (128 + signal.SIGTERM, 128 + signal.SIGINT):
             number = -code if code < 0 else code - 128
             raise Interrupted(f"{job.name} was ended by {signal.Signals(number).name}")
-        if not job.is_done and not (code == USER_ERROR_CODE and _holder(job.folder)):  # Else another was quicker.
+        if not job.is_done and not (
+            code == USER_ERROR_CODE and _holder(job.folder)
+        ):  # Otherwise another run was faster.
             return ended("failed", _last_words(log) or f"its command ended with code {code}")
     return ended("done")
 
 
 def _holder(folder: Path | None) -> str:
-    """Who is at work in an experiment folder, in words; empty if nobody is."""
+    """The process that uses an experiment folder, in words; empty if none does."""
     lock = folder / ".lock" if folder is not None else None
     if lock is None or not lock.exists():
         return ""
@@ -111,9 +113,9 @@ def _holder(folder: Path | None) -> str:
 
 
 def _run(command: list[str], log: Path, cpus: float) -> int:
-    """The command's exit code; below 0 if a signal ended it. If this process is asked to stop, the command is too."""
+    """The command's exit code; negative if a signal ended it. A request to stop is passed on to the command."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    threads = str(max(1, int(cpus)))  # Said here, so that numbers do not depend on the node that a job lands on.
+    threads = str(max(1, int(cpus)))  # Set here, so that numbers do not depend on the node.
     environment = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "PYTHONUNBUFFERED": "1"}
     with log.open("ab") as file:
         head = f"--- {datetime.now().isoformat(timespec='seconds')} on {platform.node()}: {' '.join(command[1:])}\n"
@@ -137,7 +139,7 @@ def _run(command: list[str], log: Path, cpus: float) -> int:
 
 
 def _last_words(log: Path) -> str:
-    """The error in the last lines of a log, or else the last of them."""
+    """The error message in the last lines of a log, or else the last line."""
     text = log.read_text(encoding="utf-8", errors="replace")
     lines = [line.strip() for line in text.splitlines() if line.strip()][-100:]
     told = [line for line in lines if line.startswith("error: ")]

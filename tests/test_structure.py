@@ -156,7 +156,6 @@ LINES_IN_A_FILE = 300
 LONGER = {
     "benchmarks/speed.py": 347,
     "benchmarks/textbook.py": 333,
-    "darts_pt/selection.py": 314,
     "tests/darts_pt/test_search.py": 333,
     "tests/darts_pt/test_selection.py": 328,
     "tests/sota/test_commands.py": 308,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from darts_pt.commands.options import SearchOptions, not_none, with_preset
+from darts_pt.commands.options import not_none, with_preset
 from darts_pt.commands.outcome import Selected, describe, finish
 from darts_pt.commands.own_options import check_settings
 from darts_pt.commands.resume import find_experiment, find_start
@@ -13,8 +13,7 @@ from darts_pt.methods import METHODS
 from darts_pt.run.device import Generators, pick_device
 from darts_pt.run.experiment import Experiment
 from darts_pt.run.processes import one_process
-from darts_pt.search_loop import search
-from darts_pt.selection import decide_during_search, first_decision
+from darts_pt.search_loop import first_decision, search
 from darts_pt.selections.magnitude import MagnitudeRule
 from darts_pt.space import Search, SearchSpace
 from darts_pt.training import cosine
@@ -41,24 +40,12 @@ def run_search(space: SearchSpace[Search, Any], options: Search) -> Selected:
     start = find_start(folder, options, options.resume_epoch or None, "resume_epoch")
     if start.path:
         training.restore(start.checkpoint, start.path)
-    decide_edges = MagnitudeRule()
     with (
         Experiment(folder, options, device=device, resume=bool(start.path), overwrite=start.overwrite) as experiment,
         saver_of(training, experiment, options, "--resume_epoch", first_decision(training, epochs)) as saver,
     ):
         run = f"{METHODS[options.method].title} in {space.title}"
         begin(experiment, start.checkpoint, device, options, run, len(training.halves.train), epochs)
-        search(
-            training,
-            saver,
-            epochs,
-            describe(space, experiment),
-            evaluate=evaluated(space, options),
-            decide=lambda: decide_during_search(training, decide_edges, saver, epochs),
-        )
+        evaluate = ("train_half",) * options.evaluate_train + ("test",) * space.evaluates_test
+        search(training, saver, epochs, describe(space, experiment), evaluate=evaluate, rule=MagnitudeRule())
         return finish(space, training, experiment)
-
-
-def evaluated(space: SearchSpace[Any, Any], options: SearchOptions) -> tuple[str, ...]:
-    """The data evaluated after each epoch besides the valid half."""
-    return ("train_half",) * options.evaluate_train + ("test",) * space.evaluates_test

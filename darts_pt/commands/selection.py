@@ -24,7 +24,7 @@ from darts_pt.run.errors import UserError, listed
 from darts_pt.run.processes import joined
 from darts_pt.run.saver import Saver
 from darts_pt.search_loop import search
-from darts_pt.selection import Criteria, decide_during_search, schedule, select, select_at_once
+from darts_pt.selection import Criteria, schedule, select, select_at_once
 from darts_pt.selections import SELECTIONS
 from darts_pt.space import SPACES, SearchSpace, Selection
 from darts_pt.training import TUNING_FRACTION, cosine, sgd
@@ -153,14 +153,7 @@ def _select(space: SearchSpace[Any, Any], searched: Searched, saver: Saver) -> N
     if continues_search(options):
         epochs = not_none(searched.epochs)
         saver.save_only_last()
-        search(
-            training,
-            saver,
-            epochs,
-            described,
-            evaluate=("test",) * space.evaluates_test,
-            decide=lambda: decide_during_search(training, rule, saver, epochs),
-        )
+        search(training, saver, epochs, described, evaluate=("test",) * space.evaluates_test, rule=rule)
     elif selection.tunes:
         select(training, rule, saver, options.proj_intv, options.edge_decision, described)
     else:

@@ -28,7 +28,7 @@ from darts_pt.library.supernet import Loss
 from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.errors import one_of
 from darts_pt.run.saver import Saver
-from darts_pt.selection import Criteria, SelectionRule, decide_during_search
+from darts_pt.selection import Criteria, SelectionRule
 from darts_pt.selections import SELECTIONS
 from darts_pt.supernet import Decisions
 from darts_pt.training import TUNING_FRACTION
@@ -111,13 +111,7 @@ def search(
         def run(saver: Saver, criteria: Criteria) -> None:
             declared = SELECTIONS[decide_by]
             rule: SelectionRule = declared.load()(training, criteria, declared.defaults)
-            search_loop.search(
-                training,
-                saver,
-                epochs,
-                search_loop.architecture,
-                decide=lambda: decide_during_search(training, rule, saver, epochs),
-            )
+            search_loop.search(training, saver, epochs, search_loop.architecture, rule=rule)
 
         result = carried_out("search", training, run, arguments, criterion, path, resume, overwrite, quiet)
         model.__dict__["searched"] = result

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from darts_pt.run.files import path_in_errors
-from darts_pt.run.provenance import PACKAGES
+from darts_pt.run.provenance import packages
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -42,7 +42,7 @@ class Logs:
             self._handlers.append(_ScreenHandler())
             self._handlers[-1].setFormatter(_Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
         for handler in self._handlers:
-            for name in PACKAGES:
+            for name in packages():
                 package = logging.getLogger(name)
                 package.setLevel(logging.INFO)
                 package.addHandler(handler)
@@ -58,7 +58,7 @@ class Logs:
     def close(self) -> None:
         """Stop logging; may be called more than once."""
         for handler in self._handlers:
-            for name in PACKAGES:
+            for name in packages():
                 package = logging.getLogger(name)
                 package.removeHandler(handler)
                 package.propagate = not package.handlers

@@ -26,8 +26,23 @@ def _project_root() -> Path:
 
 
 PROJECT_ROOT = _project_root()
-PACKAGES = ("darts_pt", "nasbench201", "sota", "runs", "paper", "report", "sweep", "benchmarks")
-"""The folders of the project's Python code; also the names under which its modules log."""
+ENTRY_POINTS = "darts_pt.spaces"
+"""Entry points of other packages: their modules with `SPACES`."""
+
+
+def space_modules() -> list[str]:
+    """The modules that define search spaces: of each folder beside darts_pt with a space.py, and of installed packages."""
+    here = Path(__file__).resolve().parents[2]
+    folders = sorted(path.parent for path in here.glob("*/space.py")) if (here / "pyproject.toml").is_file() else []
+    found = [f"{folder.name}.space" for folder in folders if folder.name != "darts_pt"]
+    found += [point.module for point in importlib.metadata.entry_points(group=ENTRY_POINTS)]
+    return list(dict.fromkeys(found))
+
+
+def packages() -> list[str]:
+    """The packages whose code a run may use: their modules log, and those of the checkout are copied."""
+    spaces = [module.partition(".")[0] for module in space_modules()]
+    return ["darts_pt", *spaces, "runs", "paper", "report", "sweep", "benchmarks"]
 
 
 def describe_run(device: torch.device | None) -> dict[str, Any]:
@@ -89,7 +104,7 @@ def copy_code(target: Path) -> None:
     """Copy the project's .py and .sh files to `target`, replacing an earlier copy."""
     if target.exists():
         shutil.rmtree(target)
-    sources = [path for package in PACKAGES for path in (PROJECT_ROOT / package).rglob("*.py")]
+    sources = [path for package in packages() for path in (PROJECT_ROOT / package).rglob("*.py")]
     sources += (PROJECT_ROOT / "exp_scripts").glob("*.sh")
     for source in sources:
         copy = target / source.relative_to(PROJECT_ROOT)

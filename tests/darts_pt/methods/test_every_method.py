@@ -14,8 +14,7 @@ from darts_pt.methods import METHODS
 from darts_pt.run.experiment import Experiment
 from darts_pt.run.provenance import PROJECT_ROOT
 from darts_pt.run.saver import Saver
-from darts_pt.search_loop import search
-from darts_pt.selection import decide_during_search
+from darts_pt.search_loop import decide_during_search, search
 from darts_pt.selections.magnitude import MagnitudeRule
 from darts_pt.supernet import Decisions
 from darts_pt.training import SupernetTraining

@@ -15,7 +15,6 @@ from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.experiment import Experiment
 from darts_pt.run.saver import Saver
 from darts_pt.search_loop import search
-from darts_pt.selection import decide_during_search
 from darts_pt.selections.magnitude import MagnitudeRule
 from darts_pt.supernet import Decisions
 from darts_pt.training import SupernetTraining
@@ -92,7 +91,7 @@ def run(training: SupernetTraining, folder: Path, epochs: int) -> None:
         Experiment(folder, {}, resume=folder.exists(), tensorboard=False) as experiment,
         Saver(training, experiment, "--resume_epoch", interval=100) as saver,
     ):
-        search(training, saver, epochs, decide=lambda: decide_during_search(training, MagnitudeRule(), saver, epochs))
+        search(training, saver, epochs, rule=MagnitudeRule())
 
 
 def test_a_search_decides_edges_and_drops_those_a_full_node_does_not_keep(few_digits: DataSet, tmp_path: Path) -> None:
