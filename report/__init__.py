@@ -1,1 +1,1 @@
-"""Figures, tables and pages from experiment folders; it reads what runs have written and imports nothing back into them."""
+"""Pages, figures and tables from experiment folders; only reads what runs have written."""

@@ -1,4 +1,4 @@
-"""Cells drawn as a selection decided them, and the architecture at its end; drawn by the spaces themselves."""
+"""Drawings of the cells during a selection and of the final architecture, made by the spaces."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 UNDECIDED = "?"
 """The label of an edge that no event has decided yet."""
 FRAMES = 6
-"""Most drawings of one selection: NAS-Bench-201 has as many events, S1–S5 have more."""
+"""Most drawings of a selection: NAS-Bench-201 has as many events, S1–S5 have more."""
 _TITLES = {"cell": "Cell", "normal": "Normal cell", "reduce": "Reduction cell"}
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A drawing as SVG; always on white, whatever the page."""
+    """A drawing as SVG, always on a white background."""
 
     caption: str
     alt: str
@@ -33,7 +33,7 @@ class Drawing:
 
 
 def final_cells(run: Recorded) -> Drawing | None:
-    """The architecture of the run's genotype; None where it has none, or one that cannot be drawn."""
+    """The architecture of the run's genotype; None if there is none or it cannot be drawn."""
     architecture, space = run.architecture, SPACES.families().get(run.family)
     if architecture is None or space is None:
         return None
@@ -52,7 +52,7 @@ def _svg(draw: Callable[[Path], object]) -> bytes:
 
 
 def frames(run: Recorded) -> list[Drawing]:
-    """The cells after selection events: after all of them, or after a few that are evenly apart."""
+    """The cells after each selection event, or after a few evenly spaced ones."""
     numbers = sorted({int(record.values.get("event", 0)) for record in run.events})
     cells = dict.fromkeys(str(record.values.get("cell_type")) for record in run.events)
     drawable = run.family in SPACES.families() and all(edge_pairs(run, cell) for cell in cells)
@@ -75,7 +75,7 @@ def _frame(run: Recorded, cells: list[str], event: int, last: int) -> Drawing:
 
 
 def _graph(run: Recorded, cell: str, before: list[Record]) -> Cell:
-    """The cell with what has been decided on its edges, and without the edges that lost at their node."""
+    """The cell with the operations decided so far, and without the edges that were dropped."""
     pairs = edge_pairs(run, cell)
     operations: dict[Any, str] = {}
     dropped: set[int] = set()

@@ -1,4 +1,4 @@
-"""Several runs beside each other: seeds aggregated, methods compared, differences tested where that says something."""
+"""Compare runs: aggregate over seeds, compare methods, and test differences if there are enough seeds."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH = 4.4
-"""Inches of the picture: names, marks and numbers side by side, and still to be read on a phone."""
+"""Width of the picture in inches: room for names, marks and numbers, and readable on a phone."""
 FEWEST = 3
-"""Seeds on each side below which no test is made: it would say nothing."""
+"""Fewest seeds on each side for a test; with fewer it would say nothing."""
 
 OF_SEARCH = "search's "
-"""Before the names of options that are those of the search, where a selection's own are among them."""
+"""Prefix of the search's options among those of a selection."""
 
 Quantity = Literal["test", "table", "valid"]
 QUANTITIES: Mapping[Quantity, str] = {
@@ -30,20 +30,20 @@ QUANTITIES: Mapping[Quantity, str] = {
     "table": "table's test accuracy (%)",
     "valid": "supernet's valid accuracy (%)",
 }
-"""The measures compared, the most telling first."""
+"""The quantities compared, the most meaningful first."""
 
 Setting = tuple[str, str, str]
 Seed = int | None | tuple[int | None, int | None]
 
 
 class SelectionResult(NamedTuple):
-    """A selection, the search it started from where that is known, and what it came to.
+    """A selection, its search if known, and its result.
 
     Attributes:
-        test: accuracy of its architecture trained from scratch, the mean over such trainings (percent).
-        table: accuracy by the benchmark table (percent).
-        valid: the supernet's with the architecture (percent).
-        baseline: of what magnitude selects from the same supernet, by the benchmark table (percent).
+        test: test accuracy of its architecture trained from scratch, the mean over such trainings (percent).
+        table: test accuracy by the benchmark table (percent).
+        valid: the supernet's valid accuracy with the architecture (percent).
+        baseline: the table's test accuracy of what magnitude selects from the same supernet (percent).
     """
 
     run: Recorded
@@ -55,27 +55,27 @@ class SelectionResult(NamedTuple):
 
     @property
     def seed(self) -> Seed:
-        """Of its search and its own; once where they are the same or the search is not known."""
+        """The seeds of its search and its own; only one if they are equal or the search is unknown."""
         search, own = self.search, self.run.seed
         return own if search is None or search.seed == own else (search.seed, own)
 
 
 @dataclass(frozen=True)
 class Group:
-    """Selections that differ in nothing but the seed; only those of one setting (space, data set, size) are compared."""
+    """Selections that differ only in the seed; groups are compared within a setting (space, data set, size)."""
 
     setting: Setting
     label: str
     results: Sequence[SelectionResult]
 
     def values(self, quantity: Quantity) -> dict[Seed, float]:
-        """Seed -> value, where it was measured."""
+        """Seed -> value, as far as it was measured."""
         pairs = [(result.seed, getattr(result, quantity)) for result in self.results]
         return {seed: value for seed, value in pairs if value is not None}
 
 
 def gains(group: Group) -> list[float]:
-    """Over magnitude from the same supernets: differences of the table's test accuracies, in percentage points."""
+    """Gains over magnitude from the same supernets: differences of the table's test accuracies, in percentage points."""
     return [
         result.table - result.baseline
         for result in group.results
@@ -84,7 +84,7 @@ def gains(group: Group) -> list[float]:
 
 
 def gain_in_words(group: Group) -> str:
-    """The mean difference, its deviation and a paired t-test; empty where there is none."""
+    """The mean gain over magnitude, its deviation and a paired t-test; empty if there is none."""
     found = gains(group)
     if not found:
         return ""
@@ -96,7 +96,7 @@ def gain_in_words(group: Group) -> str:
 
 
 def facts(setting: Setting, members: Sequence[Group]) -> dict[str, Any]:
-    """The numbers of a comparison's picture and table, for the JSON file beside it."""
+    """The numbers of a comparison's picture and table, for a JSON file."""
     rows = [
         {
             "method": group.label,
@@ -123,14 +123,14 @@ class Aggregate(NamedTuple):
 
 
 def aggregate(values: Collection[float]) -> Aggregate | None:
-    """Of accuracies, where more is better; None of none."""
+    """The aggregate of accuracies (the best is the highest); None if there are none."""
     if not values:
         return None
     return Aggregate(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None, max(values))
 
 
 def groups(runs: Sequence[Recorded]) -> list[Group]:
-    """The selections among `runs` by setting and method; sorted by these."""
+    """The selections among `runs`, grouped and sorted by setting and method."""
     named = defaultdict(list)
     for result in _results(runs):
         named[result.run.space, result.run.dataset, result.run.method].append(result)
@@ -151,7 +151,7 @@ def groups(runs: Sequence[Recorded]) -> list[Group]:
 
 
 def _results(runs: Sequence[Recorded]) -> list[SelectionResult]:
-    """The result of every selection among `runs` that is no trial, from itself and the trainings of its architecture."""
+    """The result of every selection among `runs` except trials, with the trainings of its architecture."""
     trained = defaultdict(list)
     for run in runs:
         if run.kind == "training" and not run.is_trial and run.architecture and run.test_accuracy is not None:
@@ -171,7 +171,7 @@ def _results(runs: Sequence[Recorded]) -> list[SelectionResult]:
 
 
 def _differences(members: Sequence[SelectionResult]) -> list[str]:
-    """The options that not all members share, in words; without the seed and those that change no number."""
+    """For each member the options in which the members differ, in words, except those that do not change results."""
     options: list[dict[str, Any]] = []
     for result in members:
         of_search = result.search.options if result.search else {}
@@ -186,7 +186,7 @@ def _differences(members: Sequence[SelectionResult]) -> list[str]:
 
 
 def _computes(name: str) -> bool:
-    """Whether an option changes what is computed, beyond the seed; `name` may be that of the search's."""
+    """Whether an option other than the seed changes results; `name` may have the prefix of the search's options."""
     return name == "data" or name.removeprefix(OF_SEARCH) not in FREE_OPTIONS | {"seed", "expid_tag"}
 
 
@@ -197,9 +197,9 @@ def baseline(members: Sequence[Group]) -> Group:
 
 
 def p_value(group: Group, other: Group, quantity: Quantity) -> tuple[float, str] | None:
-    """Two-sided p of the difference, and which test: paired by seed where the seeds are the same, else Welch's.
+    """Two-sided p of the difference, and the name of the test: paired if the seeds are the same, else Welch's.
 
-    None where there are fewer than `FEWEST` seeds, or where all differences are equal.
+    None if there are fewer than `FEWEST` seeds or all differences are equal.
     """
     from scipy import stats
 
@@ -214,12 +214,12 @@ def p_value(group: Group, other: Group, quantity: Quantity) -> tuple[float, str]
 
 
 def _by_magnitude(group: Group) -> list[float]:
-    """The table's accuracies of what magnitude selects from the supernets of a group."""
+    """The table's test accuracies of what magnitude selects from the supernets of a group."""
     return [result.baseline for result in group.results if result.baseline is not None]
 
 
 def comparison_picture(name: str, members: Sequence[Group]) -> Picture | None:
-    """One setting: a row per method, a mark per seed, the mean and its standard deviation."""
+    """One setting: a row per method with a mark per seed, the mean and the standard deviation."""
     measured: list[Quantity] = [key for key in QUANTITIES if any(group.values(key) for group in members)]
     if not measured:
         return None

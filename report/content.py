@@ -1,4 +1,4 @@
-"""The content of a page as plain data for its template."""
+"""The content of the page as plain data for its template."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def percent(value: float | None, unit: str = "") -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """In the unit that suits it; empty where it is not known."""
+    """A time in a suitable unit; empty if unknown."""
     return "" if seconds is None else logs.duration(seconds)
 
 
@@ -53,7 +53,7 @@ def duration(seconds: float | None) -> str:
 
 
 def what(run: Recorded) -> str:
-    """The run in a few words: its kind, its method and what sets it apart."""
+    """The run in a few words: kind, method and special options."""
     return f"trial (--fast): {_what(run)}" if run.is_trial else _what(run)
 
 
@@ -67,7 +67,7 @@ def _what(run: Recorded) -> str:
 
 
 def settings(runs: Sequence[Recorded]) -> tuple[list[dict[str, Any]], list[Picture], list[dict[str, Any]]]:
-    """Methods side by side, for every space, data set and size; the pictures of that, and the numbers of each setting."""
+    """For every space, data set and size the methods side by side; the pictures; and the numbers of each setting."""
     found: list[dict[str, Any]] = []
     numbers: list[dict[str, Any]] = []
     pictures: list[Picture] = []
@@ -83,7 +83,7 @@ def settings(runs: Sequence[Recorded]) -> tuple[list[dict[str, Any]], list[Pictu
 
 
 def _table(members: Sequence[Group]) -> dict[str, Any]:
-    """A row per method: mean and best of every quantity that was measured, and a test of the most telling one."""
+    """A row per method: mean and best of every quantity that was measured, and a test of the first of them."""
     first = baseline(members)
     shown: list[Quantity] = [quantity for quantity in QUANTITIES if any(group.values(quantity) for group in members)]
     rows = []
@@ -114,7 +114,7 @@ def _test(result: tuple[float, str] | None) -> str:
 
 
 def detail(run: Recorded, identity: str, is_open: bool) -> tuple[dict[str, Any], list[Picture]]:
-    """All of a run, and its pictures."""
+    """Everything about a run, and its pictures."""
     pictures = run_pictures(run)
     final = final_cells(run)
     return {
@@ -135,7 +135,7 @@ def detail(run: Recorded, identity: str, is_open: bool) -> tuple[dict[str, Any],
 
 
 def _closing(run: Recorded) -> list[list[str]]:
-    """The table with which a selection ended; empty where its genotype is of another version or cannot be read."""
+    """The closing table of a selection; empty if its genotype cannot be read."""
     space = SPACES.families().get(run.family)
     if run.kind != "selection" or space is None or not run.baseline or run.genotype is None:
         return []
@@ -146,7 +146,7 @@ def _closing(run: Recorded) -> list[list[str]]:
 
 
 def _facts(run: Recorded) -> list[tuple[str, str]]:
-    """The few numbers one wants to see first; only those that there are."""
+    """The most important numbers of a run, as far as there are any."""
     summary = run.summary or {}
     made = [
         ("seed", "" if run.seed is None else str(run.seed)),
@@ -191,7 +191,7 @@ def _score(scored: tuple[str, Any]) -> str:
 
 
 def _configuration(run: Recorded) -> list[tuple[str, str]]:
-    """Every option, and the versions and machine it ran with."""
+    """Every option, and the versions and machine of the run."""
     git = run.config.get("git") or {}
     commit = f"{git['commit']}{' with changes' if git.get('dirty') else ''}" if git.get("commit") else None
     versions, host = run.config.get("versions") or {}, run.config.get("host") or {}

@@ -34,7 +34,7 @@ def edge_name(key: str) -> str:
 
 
 def edge_of(run: Recorded, cell: str, index: Any) -> str:
-    """`3 ← 1` of an edge's number, by the names that metrics give the edges, or by the space's graph."""
+    """An edge's number as `3 ← 1`, by its name in the metrics."""
     pairs = edge_pairs(run, cell)
     if isinstance(index, int) and 0 <= index < len(pairs):
         source, target = pairs[index]
@@ -44,9 +44,9 @@ def edge_of(run: Recorded, cell: str, index: Any) -> str:
 
 @lru_cache
 def edge_pairs(run: Recorded, cell: str) -> list[tuple[int, int]]:
-    """(source, target) of a cell type's edges, in their order; empty where nothing says it."""
+    """(source, target) of a cell type's edges, in order; empty if unknown."""
     weights = mixing_weights(run)
-    if not weights and run.kind == "selection":  # One by magnitude trains nothing, and records no mixing weights.
+    if not weights and run.kind == "selection":  # A selection by magnitude records no mixing weights.
         weights = mixing_weights(read_run(run.folder.parent))
     _, edges = weights.get(cell, ([], {}))
     found = [re.fullmatch(r"\d+:(\d+)<-(\d+)", key) for key in edges]

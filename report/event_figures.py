@@ -1,4 +1,4 @@
-"""The figures of a selection's events: what every candidate scored, and what was kept or dropped."""
+"""Figures of a selection's events: the scores of all candidates, and what was kept or dropped."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def criterion(run: Recorded, cell_type: str, topology: bool = False) -> str:
-    """`accuracy` or `loss`: which of them the run's options compare."""
+    """`accuracy` or `loss`: the run's criterion."""
     options = run.options
     chosen = options.get(f"proj_crit_{cell_type}") or options.get("proj_crit")
     if topology:
@@ -24,7 +24,7 @@ def criterion(run: Recorded, cell_type: str, topology: bool = False) -> str:
 
 
 def rounds(run: Recorded, record: Record) -> list[tuple[str, dict[str, Any]]]:
-    """The operation that was kept or the edge that was dropped, with all scores: one round per operation event."""
+    """For each round (one per operation event) the operation kept or the edge dropped, and all scores."""
     values, cell = record.values, str(record.values.get("cell_type"))
     if record.kind == "operation_event":
         quantity = criterion(run, cell)
@@ -44,7 +44,7 @@ def _by_name(names: Sequence[str] | None, scores: Sequence[Any] | None) -> dict[
 
 
 def event_scores(run: Recorded) -> list[Picture]:
-    """One picture per cell type and kind of event that was scored: a row per event, a mark per candidate."""
+    """One picture for each cell type and kind of event that was scored: a row per event, a mark per candidate."""
     made = []
     for cell in dict.fromkeys(str(record.values.get("cell_type")) for record in run.events):
         for kind, picture in (("operation_event", _operation_scores), ("topology_event", _topology_scores)):
@@ -61,7 +61,7 @@ def event_scores(run: Recorded) -> list[Picture]:
 
 
 Rows = list[tuple[Record, str, dict[str, float]]]
-"""Per round its event, what was kept or dropped, and the scores."""
+"""For each round its event, what was kept or dropped, and the scores."""
 
 
 def _operation_scores(run: Recorded, cell: str, rows: Rows) -> Picture:
@@ -77,7 +77,7 @@ def _operation_scores(run: Recorded, cell: str, rows: Rows) -> Picture:
             values = list(scores.values())
             for index, (name, value) in enumerate(scores.items()):
                 colour, marker = operation_look(name, theme)
-                beside = values[:index].count(value)  # Equal scores stand above each other: none hides another.
+                beside = values[:index].count(value)  # Equal scores are stacked, so that none is hidden.
                 face, size = (colour, 6) if name == kept else (theme.background, 4)
                 place = y - 0.28 * beside
                 axes.plot(value, place, marker, color=colour, markerfacecolor=face, markersize=size, zorder=3)
@@ -106,7 +106,7 @@ def _topology_scores(run: Recorded, cell: str, rows: Rows) -> Picture:
             for order, (name, value) in enumerate(sorted(scores.items(), key=lambda item: item[1])):
                 colour, marker = (theme.red, "X") if name == dropped else (theme.blue, "o")
                 axes.plot(value, y, marker, color=colour, zorder=3)
-                offset = (0, -10 if order % 2 else 5)  # Neighbours' names keep apart.
+                offset = (0, -10 if order % 2 else 5)  # Keeps the names of neighbours apart.
                 axes.annotate(
                     name, (value, y), offset, textcoords="offset points", ha="center", fontsize=6, color=colour
                 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Paired differences, such as of two selections from the same supernets: their interval, and tests of several at once."""
+"""Paired differences, for example of two selections from the same supernets: intervals, and tests of several at once."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Difference(NamedTuple):
     """The differences of pairs, and their mean.
 
     Attributes:
-        interval: of the mean, by Student's t at :data:`LEVEL`; None of a single pair.
-        p: two-sided, by a paired t-test; None of a single pair or where all differences are equal.
+        interval: of the mean, by Student's t at :data:`LEVEL`; None for a single pair.
+        p: two-sided, by a paired t-test; None for a single pair or if all differences are equal.
     """
 
     values: tuple[float, ...]
@@ -27,19 +27,19 @@ class Difference(NamedTuple):
 
     @property
     def signs(self) -> str:
-        """How many pairs are better, worse and equal."""
+        """The numbers of better, worse and equal pairs."""
         better, worse = sum(value > 0 for value in self.values), sum(value < 0 for value in self.values)
         return f"{better}, {worse}, {len(self.values) - better - worse}"
 
 
 def difference(mine: Mapping[Key, float], theirs: Mapping[Key, float]) -> Difference | None:
-    """Of the keys that both have, such as seeds, in their order; None if there are none."""
+    """The differences of the keys that both have, such as seeds; None if there are none."""
     values = [mine[key] - theirs[key] for key in mine if key in theirs]
     return difference_of(values) if values else None
 
 
 def difference_of(gains: Sequence[float]) -> Difference:
-    """Of the differences of one or more pairs."""
+    """Statistics of the differences of one or more pairs."""
     from scipy import stats
 
     # Rounded, so that equal numbers on both sides are equal differences.
@@ -54,7 +54,7 @@ def difference_of(gains: Sequence[float]) -> Difference:
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """The p-values corrected for how many there are (Holm, 1979); None, where there was no test, stays."""
+    """The p-values corrected for their number (Holm, 1979); None (no test) stays None."""
     known = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
     corrected: list[float | None] = [None] * len(p_values)
     highest = 0.0

@@ -1,4 +1,4 @@
-"""The figures of one run: how it learnt, where alpha went, what its selection events saw, and what it cost."""
+"""The figures of one run: learning curves, mixing weights, selection events and cost."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SPLITS = (
 
 
 def run_pictures(run: Recorded) -> list[Picture]:
-    """All that the run's records suffice for."""
+    """All pictures for which the run has records."""
     made = [curves(run, "accuracy"), curves(run, "loss"), cost(run), table_trajectory(run)]
     return [picture for picture in made if picture is not None] + alpha_maps(run) + event_scores(run)
 
@@ -32,7 +32,7 @@ def run_pictures(run: Recorded) -> list[Picture]:
 
 
 def curves(run: Recorded, quantity: str) -> Picture | None:
-    """Accuracy (percent) or loss (nats) of both halves, and of the test set where it was evaluated, over the epochs."""
+    """Accuracy (percent) or loss (nats) of both halves, and of the test set if evaluated, over the epochs."""
     half = "set" if run.kind == "training" else "half"
     shown = {
         (label.replace("half", half), colour, dash): series
@@ -61,7 +61,7 @@ def curves(run: Recorded, quantity: str) -> Picture | None:
 
 
 def table_trajectory(run: Recorded) -> Picture | None:
-    """The benchmark's test accuracy of the architecture that alpha stood for after each epoch."""
+    """The benchmark table's test accuracy of the current architecture after each epoch."""
     series = {
         name.removesuffix(" test"): points for name, points in run.table_series().items() if name.endswith(" test")
     }
@@ -81,7 +81,7 @@ def table_trajectory(run: Recorded) -> Picture | None:
 
 
 def cost(run: Recorded) -> Picture | None:
-    """The time so far, after each epoch or event."""
+    """The time spent so far, after each epoch or event."""
     minutes = [value / 60 for line in run.timing if (value := number(line.get("seconds"))) is not None]
     so_far = list(accumulate(minutes))
     if len(so_far) < 3 or so_far[-1] < 1 / 60:
@@ -103,7 +103,7 @@ def cost(run: Recorded) -> Picture | None:
 
 
 def alpha_maps(run: Recorded) -> list[Picture]:
-    """One picture per cell type: a heat map for every edge, operations down and epochs to the right."""
+    """One picture per cell type: a heat map for every edge, with a row per operation and a column per epoch."""
     return [_alpha_map(cell, epochs, edges) for cell, (epochs, edges) in mixing_weights(run).items() if epochs]
 
 
@@ -150,6 +150,6 @@ def _alpha_map(cell: str, epochs: list[int], edges: dict[str, dict[str, list[flo
 
 
 def _strongest(operations: dict[str, list[float]]) -> tuple[str, float] | None:
-    """The operation with the largest mixing weight at the end, and that weight; None on an edge that was dropped."""
+    """The operation with the largest mixing weight at the end, and the weight; None for a dropped edge."""
     last = {name: row[-1] for name, row in operations.items() if row[-1] > 0}
     return max(last.items(), key=itemgetter(1)) if last else None

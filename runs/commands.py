@@ -1,4 +1,4 @@
-"""The command line that makes a run, or repeats one from what its config.json says."""
+"""The command line that makes a run, or repeats one from its config.json."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from runs.recorded import Recorded
 
 _FOLDERS = ("experiments", "data_root")
-"""Options that name folders of the machine the run was made on."""
+"""Options that name folders of the machine that made the run."""
 
 _OF_THE_MOMENT = ("overwrite", "resume_epoch", "dev_resume_epoch", "dev_resume_log")
-"""Options of a run that went on where another had ended; a repetition begins at the beginning."""
+"""Options of a run that resumed another; a repetition starts from the beginning."""
 
 
 def command_line(space: SearchSpace[Any, Any], kind: Kind, values: Mapping[str, Any]) -> list[str]:
@@ -38,19 +38,19 @@ def command_line(space: SearchSpace[Any, Any], kind: Kind, values: Mapping[str, 
 
 
 def repeat_command(run: Recorded) -> str | None:
-    """The command as one would type it in the project's folder; None where the run's options are not known.
+    """The command as one would type it in the project's folder; None if the run's options are unknown.
 
-    It names every option that differs from what the command does by itself, so it holds also for runs that another
-    command (the demo, paper.sh) has started.
+    It gives every option that differs from the command's default, so it is also right for runs that another command (the
+    demo, paper.sh) has started.
     """
     kind: Any = run.kind
     space = SPACES.get(run.space) or SPACES.families().get(run.family)
     if space is None or kind not in space.commands or not run.options:
         return None
     if not run.options.keys() <= {field.name for field in dataclasses.fields(space.command(kind, run.dataset).options)}:
-        return None  # Such as the networks of Table 1, which only paper.sh trains.
+        return None  # For example the networks of table 1, which only paper.sh trains.
     left_out = [*_FOLDERS, *_OF_THE_MOMENT]
-    left_out += ["ckpt_interval"] if kind == "selection" else []  # It takes none: it saves before every event.
+    left_out += ["ckpt_interval"] if kind == "selection" else []  # It has no effect there.
     values = {name: value for name, value in run.options.items() if name not in left_out}
     if "arch" in values:
         values["arch"] = _by_name(str(values["arch"]))
@@ -62,7 +62,7 @@ def repeat_command(run: Recorded) -> str | None:
 
 
 def _by_name(arch: str) -> str:
-    """An architecture that is the genotype file of an experiment, as the experiment's name; others as they are."""
+    """The experiment's name, if `arch` is the genotype file of an experiment; else `arch`."""
     parts = Path(arch).parts
     if parts[-1:] != (GENOTYPE_FILE,) or len(parts) < 3:
         return arch
@@ -70,7 +70,7 @@ def _by_name(arch: str) -> str:
 
 
 def recorded_command(run: Recorded) -> str | None:
-    """The command line of the process that made the run, as it was; without the interpreter's path."""
+    """The command line of the process that made the run, without the interpreter's path."""
     words = run.config.get("command")
     if not isinstance(words, list) or not words:
         return None

@@ -1,6 +1,6 @@
 """The cost of runs by their timing.jsonl: seconds on the clock, and processor seconds of all threads.
 
-It counts from the opening of the experiment to its last record, without the set-up before and the drawings after that.
+It counts from the opening of the experiment to its last record, without the set-up before and the drawings after.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Making runs in this process: a run that has ended is reused, an interrupted one goes on, a missing one is made."""
+"""Make runs in this process: a finished run is reused, an interrupted one continued, a missing one started."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def make(run: Run) -> None:
 
 
 def complete(run: Run) -> None:
-    """Make what is missing of a run and of those that it starts from."""
+    """Make a run and the runs it starts from, as far as they are missing."""
     if run.source is not None:
         complete(run.source)
     if not run.is_done:
@@ -39,13 +39,12 @@ def complete(run: Run) -> None:
 
 @dataclass
 class Runner:
-    """Gets runs: makes those that are missing, or only finds them, or only lists what would be made.
+    """Gets runs: makes missing ones, or only finds runs, or only lists what it would make.
 
     Attributes:
-        may_run: whether what is missing is made; else it stays missing.
-        planned: where it is a list, nothing is made, and what would be is noted there: commands, and after a # what has
-            no command of its own.
-        used: the folders of the runs that were found or made, in their order.
+        may_run: whether missing runs are made.
+        planned: if it is a list, nothing is made; the list gets the commands instead, and after a # what has no command.
+        used: the folders of the runs that were found or made, in order.
     """
 
     may_run: bool = True
@@ -53,7 +52,7 @@ class Runner:
     used: list[Path] = field(default_factory=list)
 
     def get(self, run: Run) -> Run | None:
-        """The run, once it has ended; None if it has not and may not be made. A planned run counts as made."""
+        """The run, once it has ended; None if it is missing and may not be made. A planned run counts as made."""
         run.check_options(ADVICE)
         line = shlex.join(run.command())
         there = self.obtain(lambda: run.folder, lambda: run.is_done, lambda: make(run), line)
@@ -62,7 +61,7 @@ class Runner:
     def obtain(
         self, folder: Callable[[], Path | None], is_done: Callable[[], bool], make: Callable[[], object], line: str
     ) -> bool:
-        """The same for anything that leaves a folder; `line` says what would be made."""
+        """The same for anything that writes a folder; `line` describes it in a plan."""
         if not is_done():
             if self.planned is not None:
                 self.planned += [line] if line not in self.planned else []

@@ -1,8 +1,7 @@
-"""Experiment folders as runs: finding them, and reading them in whatever state they are.
+"""Find experiment folders and read them as runs, in whatever state they are.
 
-Everything a figure or a page shows comes from here, and here from metrics.jsonl, timing.jsonl, config.json,
-genotype.json and summary.json; never from log text. Damage is no error: what cannot be read is named in
-`Recorded.problems`, and the rest is used.
+Figures and pages take everything from here: from metrics.jsonl, timing.jsonl, config.json, genotype.json and summary.json,
+never from log text. Damage is not an error: `Recorded.problems` names what cannot be read, and the rest is used.
 """
 
 from __future__ import annotations
@@ -29,11 +28,11 @@ def find_runs(names: Sequence[str], experiments: Path) -> list[Path]:
     """The folders of the runs that the user named.
 
     Args:
-        names: experiments, or folders of experiments, as paths or by name; none stands for all in `experiments`. A
-            search stands for itself and the selections inside it.
+        names: experiments or folders of experiments, by path or name; if empty, all in `experiments`. A search includes
+            the selections inside it.
 
     Raises:
-        UserError: a name is neither, or there is no run at all.
+        UserError: there is no such experiment, or no run at all.
     """
     roots = [_located(name, experiments) for name in names] if names else [experiments]
     folders = list(dict.fromkeys(run for root in roots for run in runs_below(root)))
@@ -62,7 +61,7 @@ def _located(name: str, experiments: Path) -> Path:
 
 
 def runs_below(root: Path) -> Iterator[Path]:
-    """Every folder that a run has written, `root` included; in the order of their names."""
+    """Every folder that a run has written, including `root`, sorted by name."""
     for folder, inside, files in os.walk(root):
         inside[:] = sorted(name for name in inside if name not in _NOT_RUNS and not name.startswith("."))
         if any(mark in files for mark in _MARKS):
@@ -73,12 +72,12 @@ def runs_below(root: Path) -> Iterator[Path]:
 
 
 def read_runs(folders: Iterable[Path]) -> list[Recorded]:
-    """All of them, in that order."""
+    """All of them, in order."""
     return [read_run(folder) for folder in folders]
 
 
 def read_run(folder: Path) -> Recorded:
-    """A run from its folder, whatever state that is in."""
+    """The run in a folder, in whatever state it is."""
     problems: list[str] = []
     config = _json(folder / "config.json", problems, needed=True) or {}
     lines = _lines(folder / "metrics.jsonl", problems)
@@ -126,17 +125,17 @@ def _json(path: Path, problems: list[str], needed: bool = False) -> dict[str, An
 
 
 def read_object(path: Path) -> dict[str, Any] | None:
-    """The object in a file; None if there is none that is whole."""
+    """The object in a JSON file; None if the file is missing or damaged."""
     return _json(path, [])
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The objects in a file of one per line, without what is damaged; empty where there is no file."""
+    """The objects in a file of JSON lines, without damaged lines; empty if there is no file."""
     return _lines(path, [], needed=False)
 
 
 def _lines(path: Path, problems: list[str], needed: bool = True) -> list[dict[str, Any]]:
-    """The objects in a file of one per line; lines that are not whole are counted and left out."""
+    """The objects in a file of JSON lines; damaged lines are left out and named in `problems`."""
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:

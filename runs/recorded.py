@@ -1,4 +1,4 @@
-"""A run as data: what it was, what it measured, and what is missing of it, by the files of its experiment folder."""
+"""A run as data, read from its experiment folder: what it was, what it measured, and what is missing."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class Recorded:
     Attributes:
         folder: where it is.
         config: config.json, empty if there is none.
-        records: the whole lines of metrics.jsonl, in their order.
-        genotype, summary: genotype.json and summary.json, None where there is none.
-        timing: the whole lines of timing.jsonl.
+        records: the undamaged lines of metrics.jsonl, in order.
+        genotype, summary: genotype.json and summary.json, None if there is none.
+        timing: the undamaged lines of timing.jsonl.
         problems: what is missing or damaged, in words.
     """
 
@@ -60,7 +60,7 @@ class Recorded:
 
     @property
     def kind(self) -> Kind:
-        """The kind of run, by its options, or else by its name."""
+        """The kind of run, by its options or else its name."""
         name = self.folder.name
         if "analysis" in self.options or name.startswith("analysis-"):
             return "analysis"
@@ -74,7 +74,7 @@ class Recorded:
 
     @cached_property
     def is_trial(self) -> bool:
-        """Made with --fast, or a selection from such a search: no result, whatever its numbers are."""
+        """True if the run, or the search of a selection, was made with --fast: its numbers are not results."""
         if self.options.get("fast") or self.kind != "selection":
             return bool(self.options.get("fast"))
         with contextlib.suppress(UserError):  # The search's config.json is damaged.
@@ -83,13 +83,13 @@ class Recorded:
 
     @property
     def name(self) -> str:
-        """The folder's name; a selection's with that of its search before it."""
+        """The folder's name; for a selection preceded by that of its search."""
         inside = self.kind in ("selection", "analysis")
         return f"{self.folder.parent.name}/{self.folder.name}" if inside else self.folder.name
 
     @cached_property
     def family(self) -> str:
-        """The family of its space: by the option, by the folder it is in, or by options that only one family has."""
+        """The family of its space: by the option, by the folder, or by options that only one family has."""
         families = SPACES.families()
         if self.options.get("space") in SPACES:
             return SPACES[self.options["space"]].family
@@ -99,7 +99,7 @@ class Recorded:
 
     @property
     def space(self) -> str:
-        """A space's name, or ? where nothing says it; of a training, the space that its architecture's name has."""
+        """The space's name, or ? if unknown; for a training, the space in its architecture's name."""
         option = self.options.get("space")
         if option:
             return str(option)
@@ -110,7 +110,7 @@ class Recorded:
 
     @property
     def space_title(self) -> str:
-        """The space as people write it."""
+        """The space's name in reports."""
         return SPACES[self.space].title if self.space in SPACES else "unknown space"
 
     @property
@@ -124,7 +124,7 @@ class Recorded:
 
     @cached_property
     def method(self) -> str:
-        """The search method as the paper names it; for a training, the architecture it trains."""
+        """The search method's name in reports."""
         title = _title(METHODS, str(self.options.get("method") or ""))
         if self.options.get("change_method"):
             searched = str(options_of(self.folder.parent).get("method"))
@@ -133,7 +133,7 @@ class Recorded:
 
     @cached_property
     def label(self) -> str:
-        """Method and selection, for example `DARTS + PT`; DARTS alone stands for its selection by magnitude."""
+        """Method and selection, for example `DARTS + PT`."""
         if self.kind != "selection":
             return self.method
         selection = str(self.options.get("selection", "pt"))
@@ -143,7 +143,7 @@ class Recorded:
 
     @property
     def variant(self) -> str:
-        """The options that set a selection apart from the usual one, in words; empty where none does."""
+        """Options of a selection that differ from the usual ones, in words; may be empty."""
         options = self.options
         if self.kind != "selection" or options.get("selection") == "magnitude":
             return ""
@@ -168,13 +168,13 @@ class Recorded:
 
     @cached_property
     def epochs(self) -> list[Record]:
-        """The epoch records, ascending; of an epoch that is there twice (a resumed run) the later one."""
+        """The epoch records, ascending; if a resumed run recorded an epoch twice, the later one."""
         latest = {record.epoch: record for record in self.records if record.kind == "epoch"}
         return [latest[epoch] for epoch in sorted(latest)]
 
     @cached_property
     def events(self) -> list[Record]:
-        """Selection events in their order; of one that is there twice the later one."""
+        """Selection events in order; if one is recorded twice, the later one."""
         found: dict[tuple[Any, ...], Record] = {}
         for record in self.records:
             if record.kind in ("operation_event", "topology_event"):
@@ -184,7 +184,7 @@ class Recorded:
         return list(found.values())
 
     def series(self, name: str) -> tuple[list[int], list[float]]:
-        """Epochs and values of a quantity such as `valid_accuracy`, where it was measured."""
+        """Epochs and values of a quantity such as `valid_accuracy`, as far as it was measured."""
         measured = [record for record in self.epochs if number(record.values.get(name)) is not None]
         return [record.epoch for record in measured], numbers(record.values[name] for record in measured)
 
@@ -200,7 +200,7 @@ class Recorded:
 
     @property
     def architecture(self) -> str | None:
-        """The genotype's text, of what was selected or trained."""
+        """The text of the genotype that was selected or trained."""
         for source in (self.genotype, self.summary):
             for key in ("genotype", "architecture"):
                 if source and isinstance(source.get(key), str):
@@ -223,7 +223,7 @@ class Recorded:
 
     @property
     def test_accuracy(self) -> float | None:
-        """The last of a training from scratch, in percent; None for other runs."""
+        """The last test accuracy of a training from scratch, in percent; None for other runs."""
         if self.summary is not None:
             return number(self.summary.get("test_accuracy"))
         values = self.series("test_accuracy")[1] if self.kind == "training" else []
@@ -240,7 +240,7 @@ class Recorded:
 
     @property
     def baseline(self) -> Mapping[str, Any]:
-        """The choice that a selection is compared with (`by`, and `genotype` or `missing`); empty where there is none."""
+        """The choice that a selection is compared with (`by`, and `genotype` or `missing`); empty if there is none."""
         found = (self.genotype or {}).get("baseline")
         return found if isinstance(found, Mapping) else {}
 
@@ -251,24 +251,24 @@ class Recorded:
 
     @property
     def seconds(self) -> float | None:
-        """The time all records took."""
+        """The time of all records together."""
         times = numbers(line.get("seconds") for line in self.timing)
         return sum(times) if times else None
 
     @property
     def peak_memory(self) -> float | None:
-        """MiB of the process, at most."""
+        """Peak memory of the process in MiB."""
         return max(numbers(line.get("memory_mib") for line in self.timing), default=None)
 
 
 def _title(declared: Mapping[str, Declaration], name: str) -> str:
-    """The name in reports; names that this version does not know stand as they are."""
+    """The name in reports; a name that this version does not know stays as it is."""
     return declared[name].title if name in declared else name
 
 
 @cache
 def _own_options(family: str) -> frozenset[str]:
-    """The names of the options that commands have in this family alone."""
+    """The names of the options that only this family's commands have."""
     names = {
         other: {field.name for command in space.commands.values() for field in dataclasses.fields(command.options)}
         for other, space in SPACES.families().items()
@@ -277,18 +277,18 @@ def _own_options(family: str) -> frozenset[str]:
 
 
 def number(value: Any) -> float | None:
-    """`value` as a float where it is a finite number; "nan", "inf" and whatever is no number are None."""
+    """`value` as a float if it is a finite number; otherwise ("nan", "inf", text) None."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if math.isfinite(value) else None
 
 
 def numbers(values: Iterable[Any]) -> list[float]:
-    """Those of the values that are finite numbers."""
+    """The values that are finite numbers."""
     return [value for value in map(number, values) if value is not None]
 
 
 def _finite(table: Any) -> dict[str, float]:
-    """The finite numbers of a table from a file; empty where it is none."""
+    """The finite numbers of a mapping from a file; empty if it is not a mapping."""
     found = {name: number(value) for name, value in table.items()} if isinstance(table, Mapping) else {}
     return {name: value for name, value in found.items() if value is not None}

@@ -1,4 +1,4 @@
-"""`python -m runs.reference`: write the options of all commands, from their own definitions, into docs/reference.md."""
+"""`python -m runs.reference`: write the options of all commands, from their definitions, into docs/reference.md."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MARK = "<!-- Below: python -m runs.reference -->\n"
 
 
 def options_page() -> str:
-    """The part of the page that is made: a table per kind of command, with the presets of the spaces."""
+    """The generated part of the page: a table for each kind of command, and the presets of the spaces."""
     lines: list[str] = []
     families = SPACES.families().values()
     for kind, title in TITLES.items():
@@ -45,7 +45,7 @@ def _default(options: Any, name: str) -> str:
 
 
 def _presets(kind: Kind) -> Iterator[str]:
-    """The values that options left open take, by space and data set."""
+    """The preset values of open options, by space and data set."""
     for space in SPACES.families().values():
         for dataset, preset in (space.training_presets if kind == "training" else space.search_presets).items():
             if kind != "selection":

@@ -1,7 +1,7 @@
-"""A run as data: a search, a selection from it, or a training of what was selected; its folder, its command, how far it is.
+"""A run as data: a search, a selection from it, or a training of the selected architecture; its folder, command and state.
 
-A run is known by the folder that its command would write. What it has done is read from there and from nowhere else.
-Nothing here imports torch once a run is made: the workers of a sweep use this module.
+A run is identified by the folder that its command writes, and its state is read from there alone. Nothing here imports
+torch once a run is made: the workers of a sweep use this module.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class Run:
 
     Attributes:
         space: its name.
-        options: as the command gets them; a training's `arch` is left to `command_options`.
-        resolved: with the presets' values, as far as they are known before the run.
-        pattern: the folder it writes; a `*` in its name stands for what only the run will know. None for a training.
+        options: those of the command; `command_options` adds the `arch` of a training.
+        resolved: the options with the presets' values, as far as they are known before the run.
+        pattern: the folder it writes; a `*` stands for a part that is only known later. None for a training.
         source: the run that it starts from.
     """
 
@@ -44,7 +44,7 @@ class Run:
 
     @property
     def folder(self) -> Path | None:
-        """The folder as far as it is known now; None for a training whose architecture is not known yet."""
+        """The folder as far as it is known; None for a training whose architecture is not known yet."""
         if self.pattern is not None:
             found = sorted(self.pattern.parent.glob(self.pattern.name + "/")) if "*" in self.pattern.name else []
             return found[0] if found else self.pattern
@@ -52,29 +52,29 @@ class Run:
 
     @property
     def command_options(self) -> Any:
-        """The options with which its command begins."""
+        """The options with which its command starts."""
         return self._with_arch(self.options)
 
     def _with_arch(self, options: Any) -> Any:
         if self.kind != "training" or self.source is None or self.source.folder is None:
             return options
-        selected = self.source.folder  # Named, not by its path, so that equal runs on two machines have equal options.
+        selected = self.source.folder  # By name, not by path, so that equal runs on two machines have equal options.
         return dataclasses.replace(options, arch=f"{selected.parent.name}/{selected.name}")
 
     @property
     def is_done(self) -> bool:
-        """Whether it has written the file that it ends with."""
+        """Whether it has written its last file."""
         last = SUMMARY_FILE if self.kind == "training" else GENOTYPE_FILE
         return self.folder is not None and read_object(self.folder / last) is not None
 
     @property
     def is_begun(self) -> bool:
-        """Whether there is a checkpoint to go on from."""
+        """Whether there is a checkpoint to continue from."""
         return self.folder is not None and any(self.folder.glob("checkpoint_*.pth.tar"))
 
     @property
     def next_options(self) -> Any:
-        """The options with which the command starts the run, or goes on with it where it was interrupted."""
+        """The options with which the command starts the run or continues it."""
         if self.folder is None or not self.folder.exists():
             return self.command_options
         changes = {RESUME_OPTION[self.kind]: -1} if self.is_begun else {"overwrite": True}
@@ -86,7 +86,7 @@ class Run:
         return command_line(space, self.kind, dataclasses.asdict(options))
 
     def check_options(self, advice: str) -> None:
-        """Refuses a run of the same name that was made otherwise.
+        """Check that a run of this name, if there is one, has the same options.
 
         Raises:
             UserError: naming the first option that differs, and the advice.
@@ -107,7 +107,7 @@ class Run:
 
 
 def search(space: SearchSpace[Any, Any], options: Any) -> Run:
-    """A search in the space; options of the preset may be open."""
+    """A search in the space; options that the preset fills may be open."""
     from darts_pt.commands.options import with_preset
 
     options = dataclasses.replace(options, space=space.name) if hasattr(options, "space") else options
@@ -130,7 +130,7 @@ def selection(searched: Run, options: Any, epoch: int | None = None) -> Run:
 
 
 def training(selected: Run, options: Any) -> Run:
-    """A training from scratch of what a selection has selected, or will."""
+    """A training from scratch of the architecture that a selection has selected or will select."""
     from darts_pt.commands.options import with_preset
 
     space = SPACES[selected.space]
@@ -140,7 +140,7 @@ def training(selected: Run, options: Any) -> Run:
 
 
 def _with_own_name(run: Run, tag: str, again: Callable[[Any], Run]) -> Run:
-    """The run; where one with other options, such as fewer epochs, has its name, under one that says how it differs."""
+    """The run; if a run with other options, such as fewer epochs, has its name, with a tag that says how it differs."""
     differing = run.differing()
     if not differing or getattr(run.options, tag):
         return run
@@ -150,5 +150,5 @@ def _with_own_name(run: Run, tag: str, again: Callable[[Any], Run]) -> Run:
 
 
 def space_of(run: Run) -> SearchSpace[Any, Any]:
-    """The run's space, with its files where the run's options say."""
+    """The run's space, with its files in the run's `data_root`."""
     return SPACES[run.space].at(run.options.data_root)

@@ -14,7 +14,7 @@ from darts_pt.methods import METHODS
 from darts_pt.run.experiment import Experiment
 from darts_pt.run.provenance import PROJECT_ROOT
 from darts_pt.run.saver import Saver
-from darts_pt.search_loop import decide_during_search, search
+from darts_pt.search_loop import search
 from darts_pt.selections.magnitude import MagnitudeRule
 from darts_pt.supernet import Decisions
 from darts_pt.training import SupernetTraining
@@ -28,10 +28,7 @@ def test_names_are_known_without_torch() -> None:
 
 
 def search_three_epochs(training: SupernetTraining, experiment: Experiment, saver: Saver) -> None:
-    def decide() -> None:
-        decide_during_search(training, MagnitudeRule(), saver, 3)
-
-    search(training, saver, 3, decide=decide)
+    search(training, saver, 3, rule=MagnitudeRule())
 
 
 @pytest.mark.parametrize("name", METHODS)
