@@ -1,4 +1,4 @@
-"""`python -m paper`: a figure or a table of the paper, with what it needs run first."""
+"""`python -m paper`: make a figure or table of the paper, after running what it needs."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 
 
 def items(options: PaperOptions) -> list[PaperOptions]:
-    """The figures and tables that are meant, each with options of its own."""
+    """The figures and tables to make, each with its own options."""
     if not options.all:
         return [options]
     found = []
     for kind, number in options.order:
         try:
             found.append(dataclasses.replace(options, all=False, **{kind: number}))
-        except UserError:  # The space that was named is not one of that table's.
+        except UserError:  # The named space is not in this table.
             continue
     return found
 
 
 def studies(options: PaperOptions, runner: Runner) -> list[Study]:
-    """One per space."""
+    """One study per space."""
     from paper.study import SCALES, Study
 
     scale = SCALES[options.preset]
@@ -42,7 +42,7 @@ def studies(options: PaperOptions, runner: Runner) -> list[Study]:
 
 
 def main(options: PaperOptions) -> Path | None:
-    """Run, draw, write; the path of paper.md. Of a dry run, None."""
+    """Run, draw and write; returns the path of paper.md, or None for a dry run."""
     from paper.files import PAGE, budget
 
     if options.dry_run:
@@ -61,7 +61,7 @@ def main(options: PaperOptions) -> Path | None:
 
 
 def make(options: PaperOptions) -> None:
-    """One figure or table: run what it lacks, then draw and write it."""
+    """Make one figure or table: run what is missing, then draw and write it."""
     from paper import files
     from paper.results import RESULTS
     from runs.make import Runner
@@ -73,7 +73,7 @@ def make(options: PaperOptions) -> None:
 
 
 def planned(options: PaperOptions) -> list[str]:
-    """The commands that would be run, in their order; what has none of its own stands after a #."""
+    """The commands that would be run, in order; work without a command of its own stands after a #."""
     from paper.results import RESULTS
     from runs.make import Runner
 

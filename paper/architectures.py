@@ -1,4 +1,4 @@
-"""`python -m paper.architectures`: write docs/architectures.md, the published architectures and ours, and its drawings."""
+"""`python -m paper.architectures`: write docs/architectures.md (the published architectures and ours) and its drawings."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ OURS_ARE = (
 )
 MARK = "<!-- Below: python -m paper.architectures -->\n"
 DRAWN = ("darts_pt_s1_1", "darts_pt_s2_1", "darts_pt_s3_1", "blank_pt_s5_0")
-"""Architectures that the page shows; docs/darts_pt_s5_0.svg shows a fifth."""
+"""Architectures that the page draws; docs/darts_pt_s5_0.svg shows a fifth."""
 
 
 class Training(NamedTuple):
-    """The training that the authors gave an architecture, by its data set."""
+    """The authors' training of an architecture, by its data set."""
 
     title: str
     script: str
@@ -46,11 +46,11 @@ TRAININGS = {
     "svhn": Training("SVHN", "eval-svhn.sh", 16, 8, 10),
 }
 IMAGENET = (48, 14, 1000)
-"""Channels, layers and classes of the network for ImageNet."""
+"""Channels, layers and classes of the ImageNet network."""
 
 
 class Name(NamedTuple):
-    """What a published name says: the search method, its space, the data set that it was searched on."""
+    """The parts of a published name: search method, space, and the data set of the search."""
 
     method: str
     space: str
@@ -58,7 +58,7 @@ class Name(NamedTuple):
 
 
 def understood(name: str) -> Name:
-    """Take a published name apart, such as `darts_pt_s1_c100_1`."""
+    """Parse a published name, such as `darts_pt_s1_c100_1`."""
     found = re.fullmatch(r"(darts|blank)_pt_(s\d)(?:_(c100|svhn))?_\d", name)
     assert found, name
     method, space, dataset = found.groups()
@@ -66,7 +66,7 @@ def understood(name: str) -> Name:
 
 
 def paper_error(name: str) -> str:
-    """The paper's test error of the method in that space and on that data set."""
+    """The paper's test error of the method in the space and on the data set."""
     method, space, dataset = understood(name)
     if space == "s5":
         return next(str(row.published) for row in DARTS_SPACE if (row.method, row.selection) == (method, "pt"))
@@ -76,7 +76,7 @@ def paper_error(name: str) -> str:
 
 @cache
 def _size(name: str, channels: int, layers: int, classes: int, imagenet: bool) -> str:
-    """Parameters and multiply-adds in millions, as two cells of a table."""
+    """Parameters and multiply-adds in millions, as two table cells."""
     from sota.network import ImageNetNetwork, SotaNetwork
 
     with torch.device("meta"):  # Shapes are enough.
@@ -87,7 +87,7 @@ def _size(name: str, channels: int, layers: int, classes: int, imagenet: bool) -
 
 
 def row(name: str) -> str:
-    """The line of a published architecture."""
+    """The table row of a published architecture."""
     _, space, dataset = understood(name)
     training = TRAININGS[dataset]
     cells = [f"`{name}`", _size(name, training.channels, training.layers, training.classes, imagenet=False)]
@@ -97,7 +97,7 @@ def row(name: str) -> str:
 
 
 def page() -> Iterator[str]:
-    """The lines of the page that are made."""
+    """The generated lines of the page."""
     columns = "architecture | M parameters | M multiply-adds"
     yield from ["## The DARTS space (S5), CIFAR-10", ""]
     yield f"| {columns} | ImageNet: M parameters | M multiply-adds | paper's error % | command |"
@@ -116,7 +116,7 @@ def _names(space: str, dataset: str = "cifar10") -> list[str]:
 
 
 def _ours() -> Iterator[str]:
-    """The cells that DARTS + PT and fix alpha + PT found on digits, from the records of docs/results.md."""
+    """The cells that DARTS + PT and fix alpha + PT found on digits, from docs/results/methods.csv."""
     from nasbench201.architecture import operations_of
     from nasbench201.network import NasBench201Network
     from nasbench201.table import find_table

@@ -1,10 +1,10 @@
-"""The paper's claim on CIFAR-10 at the laptop's size, as docs/results.md tells it, out of the records of its runs.
+"""The paper's claim on CIFAR-10 at the laptop's size: the generated parts of docs/results.md.
 
     python -m paper.claim
 
-rewrites the parts of the page between its marks and draws its figures; the records are in docs/results/laptop and, of the
-runs by which the size was chosen, in docs/results/pilot (paper/records.py). Accuracies are looked up in the benchmark
-table of now.
+rewrites the page between its marks and draws the figures, from the records of the runs (paper/records.py) in
+docs/results/laptop, and in docs/results/pilot for the runs by which the size was chosen. Accuracies are looked up in the
+current benchmark table.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from runs.recorded import Recorded
 
 PAGE = PROJECT_ROOT / "docs" / "results.md"
 DATASETS = ("cifar10", "cifar100", "imagenet16-120")
-"""The first is searched on; on the others what was selected there is looked up."""
+"""The searches are on the first; for the others the selected architectures are looked up."""
 
 Key = tuple[str, str]
 ROWS: dict[Key, tuple[str, int | None]] = {
@@ -43,20 +43,20 @@ ROWS: dict[Key, tuple[str, int | None]] = {
     ("darts", "pt-mag"): ("DARTS + PT-Mag", None),
     ("blank", "pt"): ("DARTS + PT (fix alpha)", 2),
 }
-"""Method and selection -> name, and the place among the paper's numbers for NAS-Bench-201."""
+"""Method and selection -> name, and the index of the paper's number for NAS-Bench-201."""
 PAIRS: tuple[tuple[Key, Key], ...] = (
     (("darts", "pt"), ("darts", "magnitude")),
     (("darts", "pt-mag"), ("darts", "magnitude")),
     (("darts", "pt"), ("darts", "pt-mag")),
     (("blank", "pt"), ("darts", "magnitude")),
 )
-"""What is compared with what, seed by seed; besides, each of ROWS with an architecture drawn at random."""
+"""Pairs that are compared seed by seed; each of ROWS is also compared with a random architecture."""
 CURVES = {"magnitude": "magnitude", "pt": "PT"}
 TUNED = {"pt": "PT", "pt-mag": "PT-Mag"}
 
 
 class Outcome(NamedTuple):
-    """What a selection from a search came to; magnitude's needs no run, since a search records it after every epoch."""
+    """The result of a selection; magnitude's needs no run, since a search records it after every epoch."""
 
     method: str
     selection: str
@@ -70,7 +70,7 @@ class Outcome(NamedTuple):
 
 
 def outcomes(runs: Sequence[Recorded]) -> list[Outcome]:
-    """Of searches that have ended, and of the selections from them that have ended."""
+    """The results of finished searches and of the finished selections from them."""
     searches = {run.name: run for run in runs if run.kind == "search" and run.genotype}
     found = []
     for run in searches.values():
@@ -93,7 +93,7 @@ def outcomes(runs: Sequence[Recorded]) -> list[Outcome]:
 
 
 def accuracy_table(found: Sequence[Outcome]) -> str:
-    """What the selections from the last supernets are worth, beside the paper's numbers and what chance gives."""
+    """Accuracies of the selections from the last supernets, the paper's numbers, and those of random architectures."""
     header = ["", "paper, CIFAR-10", *DATASETS, "rank of 15,625 (median)", "seeds"]
     rows = []
     for (method, selection), (label, place) in ROWS.items():
@@ -114,7 +114,7 @@ def accuracy_table(found: Sequence[Outcome]) -> str:
 
 
 def pair_table(found: Sequence[Outcome]) -> str:
-    """Differences on CIFAR-10, seed by seed; empty if there are none."""
+    """Paired differences on CIFAR-10; empty if there are none."""
     dataset = DATASETS[0]
     by_seed: dict[Key, dict[int, float]] = defaultdict(dict)
     for one in found:
@@ -158,7 +158,7 @@ def _worth(architecture: str) -> float:
 
 
 def pictures(runs: Sequence[Recorded], found: Sequence[Outcome]) -> dict[str, Picture]:
-    """Figures 3, 4 and 6 of the searches and selections that have ended, by their captions."""
+    """Caption -> picture: figures 3, 4 and 6 of the finished searches and selections."""
     ended = [run for run in runs if run.genotype and run.options.get("method") == "darts"]
     searches = [run for run in ended if run.kind == "search"]
     drawn: dict[str, Picture] = {}
@@ -193,7 +193,7 @@ def pictures(runs: Sequence[Recorded], found: Sequence[Outcome]) -> dict[str, Pi
 
 
 def claim(runs: Sequence[Recorded], folder: Path) -> str:
-    """The part of the page about the result; its figures go into `folder`."""
+    """The part of the page about the result; writes its figures into `folder`."""
     found = outcomes(runs)
     seeds = SCALES["laptop"].seeds
     ended = sorted({one.seed for one in found if one.method == "darts"})
@@ -232,11 +232,11 @@ PARTS: dict[str, tuple[str, Callable[[Sequence[Recorded], Path], str]]] = {
     "claim": ("laptop", claim),
     "pilot": ("pilot", pilot),
 }
-"""Name of a part between marks of the page -> its folder of records, and what makes it."""
+"""Name of a part of the page -> its folder of records, and the function that makes it."""
 
 
 def made(text: str, results: Path) -> str:
-    """The page's text with its parts made again; figures go into the folder `results`, where the records are."""
+    """The page's text with its parts regenerated; `results` holds the records and gets the figures."""
     for name, (folder, make) in PARTS.items():
         begin, end = f"<!-- {name}: python -m paper.claim -->", f"<!-- end of {name} -->"
         before, _, rest = text.partition(begin)

@@ -1,8 +1,8 @@
 """`python -m paper.demo`: the paper's claim in minutes on a CPU, on the digits that ship with scikit-learn.
 
 From each of several DARTS supernets of NAS-Bench-201 one architecture is selected by magnitude and one by perturbation
-(PT), and both are looked up in the benchmark table of digits. The setting is that of docs/results.md. The seeds are those
-that come after the ones reported there, so neither was chosen by what comes out.
+(PT), and both are looked up in the benchmark table of digits. The setting is that of docs/results.md and the seeds follow
+those reported there, so neither was chosen by the outcome.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SEARCH: dict[str, Any] = {"epochs": 15, "ckpt_interval": 100}
 SELECTION: dict[str, Any] = {"proj_intv": 1}
 """Small and short, for a CPU; alpha's learning rate is ten times the paper's because an epoch has ten steps."""
 SEEDS = (6, 7, 8, 9, 10, 11, 12, 13)
-"""docs/results.md has 1 to 5; as many more as take two minutes."""
+"""docs/results.md has 1 to 5; these are as many as take two minutes."""
 TAG, NAME = "demo", "demo"
 SIGNIFICANT = 0.05
 
@@ -45,8 +45,8 @@ SIGNIFICANT = 0.05
 class DemoOptions:
     """Select by magnitude and by perturbation from the same supernets, and compare: on digits, in minutes on a CPU.
 
-    Files: demo.png and demo.json (its numbers) in the folder of experiments. What has been run is not run again; an
-    interrupted demo goes on.
+    Files: demo.png and demo.json (its numbers) in the folder of experiments. Finished runs are not repeated; an
+    interrupted demo continues.
     """
 
     seeds: Annotated[tuple[int, ...], tyro.conf.arg(aliases=["--seed"])] = SEEDS
@@ -64,7 +64,7 @@ class DemoOptions:
 
 
 class Choice(NamedTuple):
-    """An architecture, and the benchmark table's test accuracy (percent) and rank of it."""
+    """An architecture with the benchmark table's test accuracy (percent) and rank."""
 
     genotype: str
     accuracy: float
@@ -80,7 +80,7 @@ class Pair(NamedTuple):
 
     @property
     def gain(self) -> float:
-        """Of PT over magnitude, in percentage points of test accuracy."""
+        """PT's gain over magnitude in percentage points of test accuracy."""
         return self.pt.accuracy - self.magnitude.accuracy
 
     @property
@@ -131,7 +131,7 @@ def main(options: DemoOptions) -> None:
 
 
 def runs_of(demo: DemoOptions, seed: int) -> tuple[Run, Run]:
-    """The search of a seed and the selection by PT, whose closing table has magnitude's choice too."""
+    """The search of a seed and its selection by PT, whose genotype.json has magnitude's choice too."""
     from runs.run import search, selection
 
     space = SPACES["nasbench201"]
@@ -143,7 +143,7 @@ def runs_of(demo: DemoOptions, seed: int) -> tuple[Run, Run]:
 
 
 def pair(selected: Run, seed: int) -> Pair:
-    """The result of a selection that has ended."""
+    """The result of a finished selection."""
     from runs.reading import read_run
 
     assert selected.folder is not None
@@ -183,14 +183,14 @@ def table(pairs: Sequence[Pair]) -> list[str]:
 
 
 def p_value(pairs: Sequence[Pair]) -> float | None:
-    """Two-sided, of a paired t-test; None for fewer than three seeds, or equal differences."""
+    """Two-sided p of a paired t-test; None for fewer than three seeds or equal differences."""
     from report.paired import difference_of
 
     return difference_of([each.gain for each in pairs]).p if len(pairs) >= 3 else None
 
 
 def conclusion(pairs: Sequence[Pair]) -> str:
-    """In one sentence what this shows, also when it shows nothing."""
+    """What this shows, in one sentence, even if it shows nothing."""
     gains = [each.gain for each in pairs]
     mean, p = statistics.fmean(gains), p_value(pairs)
     better, worse = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)

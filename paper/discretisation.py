@@ -1,7 +1,7 @@
-"""How strong an operation is by discretisation (paper section 3.2): the supernet's accuracy with it alone, after tuning.
+"""The strength of an operation by discretisation (paper section 3.2): the accuracy with it alone on its edge, after tuning.
 
-Every (edge, operation) starts from the same searched supernet. Results go to an experiment inside the search's folder,
-line by line, so that an interrupted analysis goes on where it was.
+Each (edge, operation) starts from the same searched supernet. Results go to an experiment inside the search's folder,
+line by line, so that an interrupted analysis continues where it stopped.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ KIND = "discretised"
 
 
 class Strength(NamedTuple):
-    """An operation on an edge: its mixing weight at the end of the search, and the accuracy (%) with it alone there."""
+    """An operation on an edge: its mixing weight after the search, and the accuracy (%) with it alone on the edge."""
 
     cell_type: str
     edge: int
@@ -31,16 +31,16 @@ class Strength(NamedTuple):
 
 
 def strengths(study: Study, searched: Run, edges: int | None) -> list[Strength]:
-    """Of all operations on `edges` random edges (None: all edges) of the first cell type.
+    """The strengths of all operations on `edges` random edges (None: all edges) of the first cell type.
 
-    What has been measured before is read; the rest is measured if runs may be made.
+    Earlier measurements are reused; the rest is measured if runs may be made.
     """
     assert searched.folder is not None
     folder = searched.folder / f"analysis-discretisation-tuning-{study.scale.tuning}-seed-{searched.options.seed}"
     which = "every edge" if edges is None else f"{edges} random edges"
     study.runner.obtain(
         lambda: folder,
-        lambda: not study.runner.may_run and folder.is_dir(),  # Only measuring tells whether all has been measured.
+        lambda: not study.runner.may_run and folder.is_dir(),  # Otherwise _measure finds out what is missing.
         lambda: _measure(study, searched, folder, edges),
         f"# analysis of {searched.folder.name}: every operation of {which} alone there, tuned for at most "
         f"{study.scale.tuning} epochs",
@@ -85,7 +85,7 @@ def _measured(folder: Path) -> list[Strength]:
 
 
 def _accuracy_alone(training: SupernetTraining, cell: str, edge: int, operation: int, epochs: int) -> float:
-    """Valid accuracy at convergence: tuned until an epoch is no better than the best before, at most `epochs`."""
+    """Valid accuracy at convergence: after tuning until an epoch brings no improvement, at most `epochs`."""
     from darts_pt.selections.oneshot import restored
 
     best = 0.0

@@ -1,4 +1,4 @@
-"""The paper's own numbers, as data to stand beside ours: test error in percent unless said otherwise.
+"""The paper's numbers: test error in percent unless stated otherwise.
 
 Wang et al., *Rethinking Architecture Selection in Differentiable NAS*, ICLR 2021. On CIFAR-10 in the DARTS space they are
 means and standard deviations over four seeds; on S1–S4 they are the best of four seeds, as the authors say elsewhere.
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 
 class Published(NamedTuple):
-    """A published number: mean, standard deviation and best where they are given."""
+    """A published number: mean, and standard deviation and best if given."""
 
     mean: float
     std: float | None = None
@@ -22,7 +22,7 @@ class Published(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A method of a table: how it searches (None: not among this project's methods), how it selects, what is published."""
+    """A row of a table: label, search method, selection, and the published number."""
 
     label: str
     method: str
@@ -35,7 +35,7 @@ SHUFFLING = {
     "ResNet": (Published(93.86), Published(83.20, 2.03)),
     "VGG": (Published(92.69), Published(9.83, 0.33)),
 }
-"""Table 1, test accuracy in percent on CIFAR-10: before, and after two edges (or layers) have changed places."""
+"""Table 1, test accuracy in percent on CIFAR-10: before and after two edges (or layers) are exchanged."""
 
 DARTS_SPACE = (
     Row("DARTS", "darts", "magnitude", Published(3.00, 0.14)),
@@ -79,4 +79,4 @@ MORE_SPACES: dict[str, tuple[float, float, float]] = {
     "nasbench201": (45.7, 11.89, 6.20),
     **S1_TO_S4["cifar10"],
 }
-"""Table 4: one column with alpha fixed beside the others, on CIFAR-10, by space."""
+"""Table 4: the same three methods on CIFAR-10, by space."""

@@ -1,8 +1,8 @@
-"""Small records of runs, to be kept with the code: what figures and tables need, without checkpoints.
+"""Small records of runs to commit with the code: what figures and tables need, without checkpoints.
 
     python -m paper.records EXPERIMENT… --into docs/results/laptop
 
-writes a JSON file for each of the searches and their selections, finished or not; :func:`read` gives them back as runs.
+writes a JSON file for each search and each selection, finished or not; :func:`read` reads them as runs.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ LEFT_OUT = (
     "dev_resume_log",
     "overwrite",
 )
-"""Options of the place and the moment."""
+"""Options that only concern the machine or a resumption."""
 KEPT = ("date", "versions", "git", "device")
 DIGITS = 5
 """Significant digits of measured numbers."""
 
 
 def write(run: Recorded, folder: Path) -> Path:
-    """The record of a run, as JSON in `folder`; its path."""
+    """Write the record of a run as JSON into `folder`; returns its path."""
     options = {name: value for name, value in run.options.items() if value is not None and name not in LEFT_OUT}
     host = {"cpus": (run.config.get("host") or {}).get("cpus")}
     content = {
@@ -57,7 +57,7 @@ def write(run: Recorded, folder: Path) -> Path:
 
 
 def _needed(run: Recorded, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Without the table's numbers, which are looked up at every drawing, and the mixing weights of selections."""
+    """Leave out the table's numbers, which are looked up when drawing, and the mixing weights of selections."""
     left_out = {"table"} if run.kind == "search" else {"table", "mixing_weights"}
     return {name: value for name, value in values.items() if name not in left_out}
 
@@ -71,7 +71,7 @@ def _short(value: Any) -> Any:
 
 
 def read(folder: Path) -> list[Recorded]:
-    """The runs whose records are in `folder`, by their names; one that has not come to its end has no genotype."""
+    """The runs whose records are in `folder`, sorted by name; unfinished ones have no genotype."""
     return [_read(path) for path in sorted(folder.glob("*.json"))]
 
 

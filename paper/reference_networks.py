@@ -1,6 +1,6 @@
-"""The two plain networks that stand beside the supernet in table 1: a small ResNet and a small VGG.
+"""The two networks compared with the supernet in table 1: a small ResNet and a small VGG.
 
-Both have three stages of layers `stages.S.L.` at C, 2C and 4C channels, so that layers of one stage can change places.
+Both have three stages of layers `stages.S.L.` with C, 2C and 4C channels; layers of one stage are interchangeable.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ class PlainLayer(nn.Module):
 
 
 class StagedNetwork(EvaluationNetwork):
-    """A stem, three stages of one kind of layer, a linear classifier over the mean of the image.
+    """A stem, three stages of one kind of layer, and a linear classifier after global average pooling.
 
     Args:
         layer: ResidualLayer or PlainLayer.
-        layers: per stage; the first of a stage changes the size, the others are alike.
+        layers: per stage; the first layer of a stage changes the size.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ LAYERS: dict[str, type[ResidualLayer] | type[PlainLayer]] = {"ResNet": ResidualL
 
 
 def layer_groups(network: StagedNetwork) -> list[list[str]]:
-    """Per stage, the beginning of its layers' names in the state dict."""
+    """For each stage the prefixes of its layers in the state dict."""
     return [
         [f"stages.{stage}.{layer}." for layer in range(len(list(layers.children())))]
         for stage, layers in enumerate(network.stages)

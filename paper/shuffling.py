@@ -1,8 +1,8 @@
-"""Table 1: what it costs a trained network when two of its edges, or layers, change places.
+"""Table 1: the accuracy that a trained network loses when two of its edges, or layers, are exchanged.
 
-In a supernet, two random edges of every cell do (weights, statistics and mixing weights); in ResNet and VGG, two random
-layers of every stage. That a supernet bears it about as well as ResNet is the paper's reason to call a cell an unrolled
-estimate, in which operations refine one value.
+In a supernet two random edges of every cell are exchanged (weights, statistics and mixing weights), in ResNet and VGG two
+random layers of every stage. A supernet loses about as little as a ResNet; the paper concludes that its operations refine
+one estimate (unrolled estimation).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ State = Mapping[str, Tensor]
 
 
 def prefixes_of_edges(state: State) -> list[list[str]]:
-    """Per cell of a supernet, the beginning of its edges' names in the state dict, in the order of alpha's rows.
+    """For each cell of a supernet the prefixes of its edges in the state dict, in the order of alpha's rows.
 
     Both families name a cell's modules `cells.N.` and then `edges.T<-S.` or `_ops.N.` (the original's names).
     """
@@ -36,7 +36,7 @@ def prefixes_of_edges(state: State) -> list[list[str]]:
 
 
 def interchangeable(state: State, first: str, second: str) -> bool:
-    """Whether the same names with the same shapes are below both prefixes."""
+    """Whether both prefixes have the same names with the same shapes."""
     one, other = ({name: tensor.shape for name, tensor in _below(state, prefix)} for prefix in (first, second))
     return bool(one) and one == other
 
@@ -46,7 +46,7 @@ def _below(state: State, prefix: str) -> list[tuple[str, Tensor]]:
 
 
 def draw_pairs(state: State, groups: list[list[str]], generator: torch.Generator) -> list[tuple[int, int]]:
-    """For every group of prefixes, the two that change places: uniform among the pairs that can."""
+    """For each group of prefixes the pair to exchange, drawn uniformly among the interchangeable ones."""
     drawn = []
     for group in groups:
         pairs = [
@@ -60,7 +60,7 @@ def draw_pairs(state: State, groups: list[list[str]], generator: torch.Generator
 
 @contextmanager
 def exchanged(network: nn.Module, groups: list[list[str]], pairs: list[tuple[int, int]]) -> Iterator[None]:
-    """`network` with one pair of every group exchanged, inside a `with` statement; after it, as before."""
+    """Exchange one pair of each group in `network` inside a `with` statement."""
     original = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     state = dict(original)
     for group, (first, second) in zip(groups, pairs, strict=True):
@@ -75,7 +75,7 @@ def exchanged(network: nn.Module, groups: list[list[str]], pairs: list[tuple[int
 
 @contextmanager
 def exchanged_weights(supernet: Supernet, pairs: list[tuple[int, int]]) -> Iterator[None]:
-    """Every cell of `supernet` sees its mixing weights with the rows of its pair of edges exchanged."""
+    """Exchange the mixing weights of a pair of edges in each cell of `supernet`, inside a `with` statement."""
     handles = []
     for cell, (first, second) in zip(cells_of(supernet), pairs, strict=True):
         order = list(range(len(supernet.cell_types[0].edges)))
@@ -94,6 +94,6 @@ def _reorder(order: list[int], _: nn.Module, arguments: tuple[Any, ...]) -> tupl
 
 
 def cells_of(supernet: nn.Module) -> list[nn.Module]:
-    """The cells of a supernet, without the blocks between them."""
+    """The cells of a supernet, without the residual blocks between them."""
     blocks = supernet.get_submodule("cells")
     return [block for block in blocks.children() if hasattr(block, "edges") or hasattr(block, "_ops")]

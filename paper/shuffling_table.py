@@ -1,4 +1,4 @@
-"""Running table 1: the accuracies of a supernet, a ResNet and a VGG before and after edges or layers change places."""
+"""Run table 1: the accuracies of a supernet, a ResNet and a VGG before and after edges or layers are exchanged."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DIGITS = {
     "grad_clip": 0.0, "ckpt_interval": 15,
 }  # fmt: skip
 PAPER = DIGITS | {"channels": 16, "epochs": 200, "batch_size": 128, "ckpt_interval": 50}
-"""Sizes and training of the two plain networks; the paper does not say its own."""
+"""Sizes and training of ResNet and VGG; the paper does not give its own."""
 
 
 class Shuffled(NamedTuple):
@@ -50,7 +50,7 @@ class ReferenceOptions(TrainOptions):
 
 
 def shuffled(study: Study, seed: int) -> list[Shuffled]:
-    """The supernet, the ResNet and the VGG of a seed; without those that are not there and may not be run."""
+    """The supernet, the ResNet and the VGG of a seed, without those that are missing and may not be run."""
     searched = study.search("darts", seed)
     found = [shuffled_supernet(study, searched) if searched else None]
     found += [shuffled_network(study, "ResNet", seed), shuffled_network(study, "VGG", seed)]
@@ -58,7 +58,7 @@ def shuffled(study: Study, seed: int) -> list[Shuffled]:
 
 
 def shuffled_supernet(study: Study, searched: Run) -> Shuffled | None:
-    """Of a searched supernet: two random edges of every cell change places."""
+    """Exchange two random edges of every cell of a searched supernet."""
 
     def measure(experiment: Experiment, generator: torch.Generator) -> None:
         from darts_pt.commands.selection import open_search
@@ -83,7 +83,7 @@ def shuffled_supernet(study: Study, searched: Run) -> Shuffled | None:
 
 
 def shuffled_network(study: Study, name: Literal["ResNet", "VGG"], seed: int) -> Shuffled | None:
-    """Of a plain network trained here: two random layers of every stage change places."""
+    """Train a ResNet or VGG, and exchange two random layers of every stage."""
     sizes: dict[str, Any] = DIGITS if study.dataset == "digits" else PAPER
     dataset: Any = study.dataset
     options = ReferenceOptions(arch=name, seed=seed, dataset=dataset, **study.common, **sizes)
@@ -132,7 +132,7 @@ def _train(options: ReferenceOptions, folder: Path) -> None:
 
 
 def _restored(options: ReferenceOptions, folder: Path) -> Any:
-    """The training as it ended."""
+    """The finished training."""
     from darts_pt.commands.training import training_options
     from darts_pt.data.sources import load
     from darts_pt.evaluation import CHECKPOINT_KEYS, NetworkTraining
@@ -157,7 +157,7 @@ def _record(experiment: Experiment, draw: int, accuracy: float, pairs: list[tupl
 def _shuffled(
     name: str, network: Path, study: Study, seed: int, measure: Callable[[Experiment, torch.Generator], None]
 ) -> Shuffled | None:
-    """The accuracies of the network that a run has trained, measured if that has not been done yet."""
+    """The accuracies of the network in a run's folder, measured if they have not been yet."""
     draws = study.scale.shuffles
     folder = network / f"analysis-shuffling-{draws}-seed-{seed}"
 

@@ -1,4 +1,4 @@
-"""The runs behind the paper's figures and tables: of one space on one data set, at the size of a preset."""
+"""The runs behind the paper's figures and tables, for one space and data set at the size of a preset."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Scale:
         ckpt_interval: epochs between a search's checkpoints, from which figure 4 selects; None takes the usual.
         tuning: the most epochs for which a discretised supernet is tuned (figures 1 and 2).
         epochs: of the training from scratch; None takes the command's.
-        as_paper: whether the training has the options that the paper's adds, such as cutout.
-        shuffles: how often table 1 draws edges.
-        minutes: processor time that the whole set may take; None where nobody has set a bound.
-        size: of the searches, where the preset has another than the data set's.
+        as_paper: whether trainings have the options of the paper's, such as cutout.
+        shuffles: draws of edges in table 1.
+        minutes: budget of processor time for the whole set; None for no budget.
+        size: value of the searches' option `size`, if any.
     """
 
     seeds: tuple[int, ...]
@@ -54,7 +54,7 @@ SCALES = {
 
 
 class Accuracies(NamedTuple):
-    """An architecture's test accuracies (%) by data set, how they are known, and the training that gave them."""
+    """An architecture's test accuracies (%) by data set, their source, and the training that measured them, if any."""
 
     by_dataset: dict[str, float]
     source: str
@@ -67,9 +67,9 @@ class Study:
 
     Attributes:
         space: its name.
-        dataset: the data set as it was published, also where the runs read its images from a folder.
-        common: options that all runs have: gpu, experiments, data_root, fast, and those that name such a folder.
-        runner: makes them, finds them or lists them.
+        dataset: the name of the published data set, even if the runs read its images from a folder.
+        common: options of all runs: gpu, experiments, data_root, fast, and those that name such a folder.
+        runner: makes, finds or lists the runs.
     """
 
     space: str
@@ -97,7 +97,7 @@ class Study:
         return f"{SPACES[self.space].title}, {self.dataset}"
 
     def search(self, method: str, seed: int) -> Run | None:
-        """A search that has come to its end; like the others, None where there is none and none may be made."""
+        """A finished search; like the other methods, None if there is none and none may be made."""
         size = {"size": self.scale.size} if self.scale.size else {}
         options = self._options("search", seed, method=method, ckpt_interval=self.scale.ckpt_interval, **size)
         return self.runner.get(runs.search(SPACES[self.space], options))
@@ -122,16 +122,16 @@ class Study:
         return self._options("selection", seed, resume_expid="", selection=selection, proj_intv=interval)
 
     def selection(self, searched: Run | None, selection: str, epoch: int | None = None) -> Run | None:
-        """A selection from a search, from its last checkpoint or that of an epoch."""
+        """A selection from the last checkpoint of a search or that of an epoch."""
         if searched is None:
             return None
         epoch = None if epoch == searched.resolved.epochs else epoch
         return self.runner.get(runs.selection(searched, self.selection_options(searched, selection), epoch))
 
     def accuracies(self, selected: Run | None) -> Accuracies:
-        """The accuracies of the selected architecture: from the benchmark table, else by training it.
+        """The accuracies of the selected architecture, from the benchmark table or else by training it.
 
-        The table is asked at every drawing: what a selection has written down is what the table of that time knew.
+        The table is read for every drawing; what a selection wrote down comes from the table of its time.
         """
         if selected is None:
             return Accuracies({}, "", None)
@@ -155,7 +155,7 @@ class Study:
         return self.runner.get(runs.training(selected, options))
 
     def snapshots(self, searched: Run) -> list[int]:
-        """The epochs of search that there are checkpoints of, or will be."""
+        """The epochs of a search that have checkpoints, or will have."""
         from darts_pt.run.checkpoint import epochs_in
 
         assert searched.folder is not None

@@ -1,4 +1,4 @@
-"""Tables 2 to 4 of the paper, ours beside the paper's numbers; a cell that has not been run is empty."""
+"""Tables 2 to 4 of the paper: our numbers beside the paper's; cells that have not been run are empty."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def darts_space(study: Study) -> Table:
 
 
 def by_space(studies: Sequence[Study], published: Mapping[str, tuple[float, ...]], dataset: str) -> Table:
-    """Tables 3 and 4: spaces down, the three methods in rows of their own; spaces that the paper lacks have no number."""
+    """Tables 3 and 4: three methods for each space; spaces that the paper does not have get no published number."""
     header = ["space", "method", f"paper, {dataset} (test error %)", *_our_header(studies[0])]
     rows = []
     for study in studies:
@@ -81,7 +81,7 @@ def _errors(study: Study, method: str, selection: str) -> tuple[dict[int, float]
 
 
 def published_for(dataset: str, number: int) -> tuple[str, dict[str, tuple[float, float, float]]]:
-    """The paper's data set that stands beside ours, and its numbers by space; CIFAR-10's beside data it does not have."""
+    """The data set of the paper's numbers, and these by space; CIFAR-10 for data sets that the paper does not have."""
     if number == 4:
         return "cifar10", MORE_SPACES
     return (dataset, S1_TO_S4[dataset]) if dataset in S1_TO_S4 else ("cifar10", S1_TO_S4["cifar10"])

@@ -67,7 +67,7 @@ def save(checkpoint: dict[str, Any], folder: Path, epoch: int) -> Path:
 
 
 def _canonical(value: Any) -> Any:
-    """Copy plain data so that equal data leave equal files: strings interned, no container and no tensor's memory shared.
+    """Copy plain data so that equal data give equal files: strings interned, no shared containers or tensor memory.
 
     Weights of a bank (:mod:`darts_pt.kernels.bank`) are parts of one tensor, but not before a resumed run's first step.
     """
@@ -84,9 +84,9 @@ def _canonical(value: Any) -> Any:
 
 
 def write(checkpoint: dict[str, Any], path: Path) -> Path:
-    """Write `checkpoint` to `path`; an interruption or a full disk leaves the old file or the new one, never a part."""
-    # Into memory first: torch hides errors of the disk behind its own, and would write the temporary file's name into the
-    # archive, so that equal runs left different files.
+    """Write `checkpoint` to `path`; after an interruption or a full disk the old or the new file is there, never a part."""
+    # Into memory first: torch hides disk errors behind its own, and would write the temporary file's name into the archive,
+    # so that equal runs would leave different files.
     content = io.BytesIO()
     torch.save(_canonical(checkpoint), content)
     atomic_write(path, content.getbuffer())
@@ -100,7 +100,7 @@ def load(
     required: Iterable[str] = SEARCH_KEYS,
     within_epochs: bool = True,
 ) -> tuple[Path, dict[str, Any]]:
-    """Load the checkpoint of an epoch, or (-1) the latest that is not damaged; the log names damaged ones.
+    """Load the checkpoint of an epoch, or (-1) the latest undamaged one; the log names damaged ones.
 
     Args:
         within_epochs: the latest may be one within an epoch.
@@ -124,8 +124,8 @@ def load(
             logger.warning("%s; trying the one before it", error)
             continue
         if path.name != LAST:
-            # A checkpoint within an epoch is older than that of an epoch if the run died between writing the latter and
-            # removing the former.
+            # The checkpoint within an epoch is the older one if the run died after writing that of the epoch and before
+            # removing this one.
             return best if best and best[1]["epoch"] >= checkpoint["epoch"] else (path, checkpoint)
         best = path, checkpoint
     if best:
@@ -173,7 +173,7 @@ def read(path: Path, required: Iterable[str] = SEARCH_KEYS) -> dict[str, Any]:
 
 
 def _damage(path: Path) -> str | None:
-    """Describe the damage to a file, None if there is none. Files from before PyTorch 1.6 have no checksums."""
+    """The damage to a file, None if there is none. Files from before PyTorch 1.6 have no checksums."""
     if path.stat().st_size == 0:
         return "it is empty"
     with open(path, "rb") as stream:
@@ -190,7 +190,7 @@ def _damage(path: Path) -> str | None:
 
 
 def _first_line(error: Exception) -> str:
-    if "weights_only" in str(error):  # Torch's page of advice is not for users.
+    if "weights_only" in str(error):  # torch prints a page of advice, which does not help users.
         asked = re.search(r"\bGLOBAL (\S+)", str(error))
         return f"it {f'asks for {asked.group(1)}' if asked else 'is a pickle'}, neither plain data nor tensors"
     lines = str(error).strip().splitlines()
@@ -224,7 +224,7 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: Any, path: Path, who
     with one_line_error(path, f"the optimiser of {whose} does not fit"):
         optimizer.load_state_dict(state)
         for group in optimizer.param_groups:
-            group["foreach"] = foreach  # Not a checkpoint's matter: it only says how the step is computed.
+            group["foreach"] = foreach  # Keep this run's: it only affects how the step is computed.
             if not all(_is_number(group[key]) for key in ("lr", "weight_decay", "momentum", "eps") if key in group):
                 raise ValueError("its learning rate, decay or momentum is not a number")
             for parameter in group["params"]:
@@ -234,7 +234,7 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: Any, path: Path, who
 
 
 def load_scheduler(scheduler: torch.optim.lr_scheduler.LRScheduler, state: Any, path: Path) -> None:
-    """Restore the position in a learning-rate schedule; its length and its end stay those of this run's options."""
+    """Restore the position in a learning-rate schedule; its length and final value come from this run's options."""
     counters = ("last_epoch", "_step_count")
     if not isinstance(state, dict) or not all(_is_count(state.get(counter)) for counter in counters):
         raise UserError(f"checkpoint {path}: its scheduler lacks its position ({', '.join(counters)})")
@@ -244,7 +244,7 @@ def load_scheduler(scheduler: torch.optim.lr_scheduler.LRScheduler, state: Any, 
 
 @contextmanager
 def one_line_error(path: Path, problem: str) -> Iterator[None]:
-    """Turn any exception inside into a UserError of one line: a file may hold plain data of any kind."""
+    """Turn any exception inside into a one-line UserError: a file may hold any plain data."""
     try:
         yield
     except Exception as error:
@@ -254,7 +254,7 @@ def one_line_error(path: Path, problem: str) -> Iterator[None]:
 def next_learning_rate(scheduler: torch.optim.lr_scheduler.LRScheduler) -> None:
     """Step the schedule at the end of an epoch."""
     with warnings.catch_warnings():
-        # Torch warns in a run that was resumed after the last step of an epoch: it did not see the optimiser step.
+        # torch warns if a run was resumed after the last step of an epoch, since it did not see the optimiser step.
         warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step", UserWarning)
         scheduler.step()
 

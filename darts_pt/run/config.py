@@ -20,7 +20,7 @@ def as_json(value: Any) -> Any:
         value = value.tolist()
     if isinstance(value, Mapping):
         return {str(key): as_json(item) for key, item in value.items()}
-    if isinstance(value, set | frozenset):  # In an order that is the same in every run.
+    if isinstance(value, set | frozenset):  # Sorted, so that the order is the same in every run.
         value = sorted(value, key=repr)
     if isinstance(value, list | tuple):
         return [as_json(item) for item in value]

@@ -15,7 +15,7 @@ from darts_pt.run.errors import ArgumentError, UserError
 from darts_pt.run.processes import Launch, launch
 
 HOST_STREAMS = ("weights", "alpha", "order")
-"""Streams that always live on the CPU, so that their numbers do not depend on the device; all others live on it."""
+"""Streams on the CPU, so that their numbers do not depend on the device; all others are on the device."""
 
 
 def pick_device(gpu: str) -> torch.device:
@@ -23,7 +23,7 @@ def pick_device(gpu: str) -> torch.device:
 
     Args:
         gpu: 'auto' (the GPU with the least memory in use, the CPU if there is none), a GPU's index, or 'cpu'. Of
-            several processes that torchrun started on a machine, each gets a GPU of its own with 'auto'.
+            the processes that torchrun started on a machine, each gets its own GPU with 'auto'.
 
     Raises:
         ArgumentError: anything else, or an index that this machine does not have; the message lists what it has.
@@ -63,7 +63,7 @@ def _own_gpu(place: Launch, gpu: str, count: int) -> torch.device:
 def _memory_in_use(count: int) -> list[float]:
     """The bytes in use on each of torch's GPUs, by any process."""
     try:
-        # gpustat counts all GPUs, torch only the visible ones and in another order: match them by UUID.
+        # gpustat lists all GPUs, torch only the visible ones in another order: match them by UUID.
         import gpustat
 
         used = {gpu.uuid.removeprefix("GPU-"): float(gpu.memory_used) * 2**20 for gpu in gpustat.new_query()}
@@ -73,10 +73,10 @@ def _memory_in_use(count: int) -> list[float]:
 
 
 def _memory_in_use_by_torch(index: int) -> float:
-    """As :func:`_memory_in_use`; the second choice, since it starts CUDA on that GPU."""
+    """As :func:`_memory_in_use`, but it initialises CUDA on the GPU."""
     try:
         free, total = torch.cuda.mem_get_info(index)
-    except RuntimeError:  # a GPU that refuses us (in exclusive use, out of memory) is the last to be picked
+    except RuntimeError:  # A GPU that is in exclusive use or out of memory is picked last.
         return float("inf")
     return float(total - free)
 
@@ -113,10 +113,10 @@ def stream_seed(seed: int, name: str) -> int:
 
 
 class Generators:
-    """Named random generators that all follow from one seed.
+    """Named random generators from one seed.
 
-    `generators["batches"]` is the generator of that name, always the same object. A stream's numbers depend on the
-    seed and on its name alone, never on what other streams were asked for.
+    `generators["batches"]` is the generator of that name, always the same object. A stream's numbers depend only on the
+    seed and its name, not on the use of other streams.
     """
 
     def __init__(self, seed: int, device: torch.device | str):
@@ -131,7 +131,7 @@ class Generators:
         return self._streams[name]
 
     def adopt(self, name: str, generator: torch.Generator) -> None:
-        """Let a generator that belongs to someone else be the stream of this name."""
+        """Use an existing generator as the stream of this name."""
         self._streams[name] = generator
 
     def state(self) -> dict[str, Tensor]:
@@ -139,9 +139,9 @@ class Generators:
         return {name: self._streams[name].get_state() for name in sorted(self._streams)}
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Continue exactly where :meth:`state` was taken; generators handed out before stay valid.
+        """Restore the result of :meth:`state`; generators handed out before stay valid.
 
-        A stream that `state` lacks was unused then, so it returns to its beginning.
+        A stream that `state` lacks was unused then, so it is reset.
 
         Raises:
             UserError: if a state does not fit the stream's device: CPU and CUDA keep different generators.

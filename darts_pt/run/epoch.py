@@ -35,7 +35,7 @@ class Metrics(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """The same, and the mean of a criterion that the user gave."""
+    """Metrics with the mean of a criterion given by the user."""
 
     accuracy: float
     loss: float
@@ -43,7 +43,7 @@ class Judged(NamedTuple):
 
 
 class StepResult(NamedTuple):
-    """A step's mean loss and correct predictions, as tensors on the device (reading them waits), and its images."""
+    """A step's mean loss and correct predictions as tensors on the device (reading them waits), and its image count."""
 
     loss: Tensor
     correct: Tensor
@@ -55,8 +55,8 @@ class EpochProgress:
     """The progress of an epoch, kept in a checkpoint within the epoch.
 
     Attributes:
-        decisions: selection decisions taken at its start.
-        order: the indices of all its images, if the epoch is a pass; None if every batch is drawn from all images.
+        decisions: number of selection decisions taken at its start.
+        order: the indices of all images, if the epoch is a pass; None if each batch is drawn from all images.
         steps, images: completed.
         loss, correct: sums over these images, float64 and int64 scalars on the device.
     """
@@ -69,7 +69,7 @@ class EpochProgress:
     correct: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.int64))
 
     def add(self, result: StepResult | None) -> None:
-        """Count a step; a skipped one (None) does not enter the means."""
+        """Count a step; a skipped step (None) does not count in the means."""
         self.steps += 1
         if result is None:
             return
@@ -116,7 +116,7 @@ class FiniteGuard:
         self._buffers: list[tuple[Tensor, Tensor]] = []
 
     def remember(self, module: nn.Module) -> None:
-        """Keep the running statistics before a step, to restore them if it is skipped."""
+        """Keep the running statistics before a step, to restore them if the step is skipped."""
         if self.on_nan == "skip":
             self._buffers = [(buffer, buffer.clone()) for buffer in module.buffers()]
 

@@ -1,4 +1,4 @@
-"""The errors that are meant for the user, the checks that raise them, and wording that their messages share."""
+"""Errors for users, the checks that raise them, and shared wording of their messages."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Collection, Mapping
 
 
 class UserError(Exception):
-    """Something the user can fix: the message says what was wrong, what was expected and what to do, in one line.
+    """An error that the user can fix; the message says in one line what was wrong, what was expected and what to do.
 
     Commands print it and exit with code 2 (:func:`darts_pt.commands.command_line.run_command`).
     """
 
 
 class ArgumentError(UserError, ValueError):
-    """An argument is out of range or contradicts another. Commands name the option of that name instead.
+    """An argument is out of range or contradicts another. Commands show the option of that name.
 
     Attributes:
         name: of the argument.
@@ -58,16 +58,16 @@ def one_of(name: str, value: str, expected: Collection[str]) -> None:
 
 
 def did_you_mean(word: str, known: Collection[str], shown: Mapping[str, str] | None = None) -> str:
-    """', did you mean …?' for an error message, or nothing where nothing is close.
+    """', did you mean …?' for an error message, or nothing if no known word is close.
 
     Args:
-        shown: how the message writes what is known, if otherwise.
+        shown: known word -> how the message writes it, if different.
     """
     close = [(shown or {}).get(one, one) for one in difflib.get_close_matches(word, list(known), n=3, cutoff=0.6)]
     return f", did you mean {' or '.join(close)}?" if close else ""
 
 
 def listed(words: Collection[str], most: int = 12) -> str:
-    """The words with commas between them, cut after `most`."""
+    """The words separated by commas, at most `most` of them."""
     shown = ", ".join(list(words)[:most])
     return f"{shown} … ({len(words)} in all)" if len(words) > most else shown

@@ -1,4 +1,4 @@
-"""The experiment folder, and all files in it but the checkpoints.
+"""The experiment folder and all files in it except the checkpoints.
 
 log.txt                         the run's log
 metrics.jsonl                   the run's numbers, one JSON object per line
@@ -56,7 +56,7 @@ _OURS = (
     "state_dump*",
     "analysis-*",
 )
-"""Files that runs write: overwriting removes them and leaves all others."""
+"""Files that runs write: overwriting removes these and leaves all others."""
 
 logger = logging.getLogger(__name__)
 
@@ -84,12 +84,12 @@ class Experiment:
         tensorboard: bool = True,
         quiet: bool = False,
     ) -> None:
-        """Make the folder, or open it again. Check all options before: from here on there is a folder.
+        """Make the folder or open it again. Check all options first: from here on there is a folder.
 
         Args:
             options: the resolved options, a dataclass or mapping, kept in config.json.
             device: the device of the run.
-            resume: continue in an existing folder; its log and metrics are appended to.
+            resume: continue in an existing folder, appending to its log and metrics.
             overwrite: replace an existing experiment.
             log_file: by default log.txt in the folder.
             tensorboard: also write runs/.
@@ -154,7 +154,7 @@ class Experiment:
                 path.unlink(missing_ok=True)
 
     def _configure(self, options: Any, device: torch.device | None, resume: bool) -> None:
-        """Write config.json, which keeps an entry for each process that worked on the run, and the copy of the code."""
+        """Write config.json, with an entry for each process that worked on the run, and the copy of the code."""
         path = self.folder / "config.json"
         runs = read_json(path).get("runs") if resume else None
         plain = dataclasses.asdict(options) if dataclasses.is_dataclass(options) else dict(options)  # type: ignore[arg-type]
@@ -190,11 +190,10 @@ class Experiment:
             self._board.add(numbers, epoch if step is None else step)
 
     def _record_cost(self, kind: str, epoch: int) -> None:
-        """Append the cost since the last record to timing.jsonl, which differs between equal runs.
+        """Append the cost since the last record to timing.jsonl, a separate file because it differs between equal runs.
 
-        Seconds, and processor seconds of all threads, are since the last record or the opening of the experiment. Memory
-        is the peak of the process so far in MiB, and that of PyTorch on the GPU. Work that a resumed run repeats counts
-        again.
+        Seconds, and processor seconds of all threads, count from the last record or the opening of the experiment. Memory
+        is the peak so far in MiB, of the process and of PyTorch on the GPU. Work repeated by a resumed run counts again.
         """
         now = time.perf_counter(), time.process_time()
         seconds, processor_seconds = (round(new - old, 4) for new, old in zip(now, self._last_record, strict=True))
@@ -216,7 +215,7 @@ class Experiment:
 
     @property
     def metrics_size(self) -> int:
-        """Length of metrics.jsonl in bytes; a checkpoint keeps it, to tell which lines came before."""
+        """Length of metrics.jsonl in bytes; checkpoints keep it to know which lines came before."""
         return self._metrics.size
 
     def sync(self) -> None:
@@ -224,7 +223,7 @@ class Experiment:
         self._metrics.sync()
 
     def rewind(self, metrics_size: int) -> None:
-        """Drop the records after a checkpoint from which the run resumes; raises UserError if the file is shorter."""
+        """Remove the records after the checkpoint from which the run resumes; raises UserError if the file is too short."""
         if not 0 <= metrics_size <= self.metrics_size:
             raise UserError(
                 f"{self.folder / 'metrics.jsonl'} has lost lines: {self.metrics_size} of {metrics_size} bytes"

@@ -1,4 +1,4 @@
-"""Files that are complete or absent, files that are appended to, and a lock that ends with its process."""
+"""Files that are complete or absent, files that are appended to, and a lock that its process releases when it ends."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def read_json(path: Path) -> Any:
     """Parse a JSON file.
 
     Raises:
-        OSError, ValueError: it cannot be read, or is not JSON, or is nested deeper than any file of ours.
+        OSError, ValueError: it cannot be read, is not JSON, or is nested too deeply.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -30,7 +30,7 @@ def read_json(path: Path) -> Any:
 
 @contextmanager
 def path_in_errors(path: Path) -> Iterator[None]:
-    """Add the path to an OSError that names no file, such as that of a full disk."""
+    """Add the path to an OSError without a file name, such as that of a full disk."""
     try:
         yield
     except OSError as error:
@@ -42,7 +42,7 @@ def path_in_errors(path: Path) -> Iterator[None]:
 class UnbufferedFile:
     """A file that is appended to without a buffer, so that closing it cannot fail.
 
-    Python's buffered files keep what a full disk did not take, and raise again when they are closed.
+    A buffered file keeps what a full disk did not take, and raises again when it is closed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -69,7 +69,7 @@ class UnbufferedFile:
         """Do nothing: there is no buffer. TensorBoard calls it."""
 
     def sync(self) -> None:
-        """Wait until everything is on the disk, so that later writes elsewhere may rely on it after a power loss."""
+        """Wait until everything is on the disk, so that later writes to other files can rely on it after a power loss."""
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
@@ -79,10 +79,10 @@ class UnbufferedFile:
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Give a temporary path in the same folder; the file written there becomes `path` when the block ends well.
+    """Yield a temporary path in the same folder; at the end of the block its file becomes `path`.
 
-    The file is flushed to the disk before it is renamed, and the folder after, so that after a power loss the old or
-    the new content is there, never a part. If the block raises, `path` stays as it was and the temporary file goes.
+    The file is flushed to the disk before it is renamed, and the folder afterwards, so that after a power loss the old or
+    the new content is there, never a part. If the block raises, `path` stays as it was and the temporary file is removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
@@ -100,13 +100,13 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def atomic_write(path: Path, content: bytes | memoryview | str) -> None:
-    """Write a file (text as UTF-8) of which no reader and no crash ever sees a part."""
+    """Write a file (text as UTF-8) so that it is never incomplete, not even after a crash."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def _usual_mode(path: Path) -> int:
-    """The mode of `path`, or of a new file; mkstemp's is readable by its owner alone."""
+    """The mode of `path` or of a new file; mkstemp's file is readable only by its owner."""
     with suppress(FileNotFoundError):
         return path.stat().st_mode & 0o777
     mask = os.umask(0)
@@ -132,7 +132,7 @@ def _is_at(handle: int, path: Path) -> bool:
 
 
 class Lock:
-    """An exclusive lock on a file; it ends with the process that holds it, however that ends.
+    """An exclusive lock on a file; the system releases it when its process ends, in whatever way.
 
     Raises:
         UserError: another process holds it; the message names `what`, that process and its machine.
@@ -156,7 +156,7 @@ class Lock:
         os.write(self._handle, f"{os.getpid()} on {platform.node()}\n".encode())
 
     def release(self) -> None:
-        """Lets others in. The file may be removed before, while the lock is held, but not after."""
+        """Release the lock. The file may be removed while the lock is held, but not afterwards."""
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1

@@ -1,4 +1,4 @@
-"""Starting a command again as several processes on this machine: torchrun, with this project's messages and exit codes."""
+"""Restart a command as several processes on this machine with torchrun, keeping our messages and exit codes."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _AGENT = "DARTS_PT_AGENT"
 
 
 def run_as_ranks(module: str, argv: Sequence[str], processes: int, max_restarts: int) -> int:
-    """Run `python -m module argv` in several processes that know of each other; their exit code.
+    """Run `python -m module argv` in several connected processes; returns the exit code.
 
     Args:
-        max_restarts: how often all are started again after one has failed.
+        max_restarts: how often all processes are restarted after one has failed.
     """
     from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)  # It would print a page about a failure.
+    logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)  # It prints a page about each failure.
     os.environ[_AGENT] = "1"
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
     with tempfile.TemporaryDirectory() as folder:
@@ -60,8 +60,8 @@ def run_as_ranks(module: str, argv: Sequence[str], processes: int, max_restarts:
 
 
 def first_failure(failures: Iterable[ProcessFailure]) -> tuple[str, int]:
-    """The message about processes that failed, and the exit code; nothing is said where a process left a traceback."""
-    # A process that lost another has nothing to say where that other one does.
+    """The message about failed processes and the exit code; no message if a process printed a traceback."""
+    # A process that lost its connection to another is less informative than that other one.
     failure = min(failures, key=lambda failure: (failure.message == LOST, failure.timestamp))
     if failure.exitcode < 0:
         name = signal.Signals(-failure.exitcode).name
@@ -70,9 +70,10 @@ def first_failure(failures: Iterable[ProcessFailure]) -> tuple[str, int]:
 
 
 def leave_to_agent(message: str) -> bool:
-    """Tell torchrun's agent what this process fails of; whether the process itself need not say it any more.
+    """Pass the error of this process to torchrun's agent; returns True if the process itself need not print it.
 
-    :func:`run_as_ranks` says it once for all processes. torchrun has it on its page; the first process says it too.
+    :func:`run_as_ranks` prints it once for all processes. torchrun shows it on its page; then the first process prints it
+    too.
     """
     place, path = launch(), os.environ.get("TORCHELASTIC_ERROR_FILE")
     if place is None or path is None:

@@ -1,8 +1,7 @@
-"""Several processes on one run: who this one is among them, and what they tell each other.
+"""Several processes working on one run: the rank of this one, and the communication between them.
 
-torchrun starts the processes (*ranks*) and says in the environment which one each is. A run asks its :class:`Ranks` for
-its share of the work and for what all must agree on; :data:`SINGLE_PROCESS` answers at once. Only the first rank writes
-files.
+torchrun starts the processes (*ranks*) and numbers them in the environment. :class:`Ranks` gives a run its share of the
+work and exchanges what all must agree on; for :data:`SINGLE_PROCESS` this is immediate. Only the first rank writes files.
 """
 
 from __future__ import annotations
@@ -24,22 +23,22 @@ if TYPE_CHECKING:
 Value = TypeVar("Value")
 
 TIMEOUT = timedelta(hours=6)
-"""How long one rank waits for another: scoring a candidate, or reading data, may take long; the dead are noticed sooner."""
+"""Longest time that one rank waits for another, which may be scoring or reading data; lost ranks are noticed sooner."""
 LOST = (
     "another process of the run has ended, and this one cannot go on without it: see what that one, or the system, "
     "says; resumed, the run goes on from its last checkpoint"
 )
 _CONNECTION_LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "remote process exited")
-"""Messages of gloo and NCCL when the other side is gone."""
+"""Messages of gloo and NCCL about a lost connection."""
 
 
 class Launch(NamedTuple):
     """The place of this process among those of torchrun.
 
     Attributes:
-        rank, count: which of all processes it is.
-        local_rank, local_count: which of those on this machine.
-        run: a name that this start of torchrun, its restarts included, shares with no other.
+        rank, count: among all processes.
+        local_rank, local_count: among those on this machine.
+        run: a name unique to this start of torchrun, including its restarts.
     """
 
     rank: int
@@ -50,19 +49,19 @@ class Launch(NamedTuple):
 
 
 def launch() -> Launch | None:
-    """This process's place among those that torchrun started; None if it was started by itself."""
+    """The place of this process among those that torchrun started; None without torchrun."""
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
     if not {*names, "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys():
         return None
     run = os.environ.get("TORCHELASTIC_RUN_ID", "none")
-    if run == "none":  # torchrun's own default, which every start has
+    if run == "none":  # torchrun's default, the same for every start
         run = f"{socket.gethostname()} {os.getppid()} {_started(os.getppid())}"
     rank, count, local_rank, local_count = (int(os.environ[name]) for name in names)
     return Launch(rank, count, local_rank, local_count, run)
 
 
 def _started(process: int) -> str:
-    """When a process was started, as the kernel counts: process numbers are used again, in containers often."""
+    """The start time of a process, in the kernel's units: process ids are reused, especially in containers."""
     with suppress(OSError):
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19]
     return os.environ["MASTER_PORT"]
@@ -76,18 +75,18 @@ class Share(NamedTuple):
 
     @property
     def size(self) -> int:
-        """How many they are."""
+        """The number of images."""
         return self.place.stop - self.place.start
 
 
 class Ranks:
-    """All processes of a run, seen from one of them.
+    """The processes of a run, as seen from one of them.
 
-    Every method that exchanges something must be called by all ranks, in the same order.
+    Methods that communicate must be called by all ranks, in the same order.
 
     Attributes:
-        rank: this one's number, from 0.
-        count: how many there are.
+        rank: number of this process, from 0.
+        count: number of processes.
     """
 
     def __init__(self, rank: int = 0, count: int = 1) -> None:
@@ -103,7 +102,7 @@ class Ranks:
     # Shares of work ----------------------------------------------------------------------------------------------
 
     def share(self, total: int) -> Share:
-        """This rank's part of `total` images; the parts differ by one image at most."""
+        """This rank's part of `total` images; sizes differ by at most one."""
         return Share(slice(self.rank * total // self.count, (self.rank + 1) * total // self.count), total)
 
     def spread(
@@ -112,11 +111,11 @@ class Ranks:
         work: Callable[[Value], Any],
         skip: Callable[[Value], None] = lambda candidate: None,
     ) -> list[Any]:
-        """`work` on every candidate, done by one rank each; all ranks get all results, in the candidates' order.
+        """Apply `work` to every candidate, each on one rank; all ranks get all results in the candidates' order.
 
         Args:
-            work: its results are plain data.
-            skip: called instead of `work` for the candidates of others; it uses up the random numbers that `work` would.
+            work: returns plain data.
+            skip: called instead of `work` for other ranks' candidates; consumes the random numbers that `work` would.
         """
         mine: dict[int, Any] = {}
         number = -1
@@ -133,7 +132,7 @@ class Ranks:
 
     @contextmanager
     def apart(self) -> Iterator[None]:
-        """Inside, ranks do different things and exchange nothing; :attr:`is_apart` is True where there are others."""
+        """Inside, ranks do different work and do not communicate; with several ranks :attr:`is_apart` is True."""
         self._apart += self.count > 1
         try:
             yield
@@ -142,13 +141,13 @@ class Ranks:
 
     @property
     def is_apart(self) -> bool:
-        """Whether this rank must not wait for others just now."""
+        """Whether this rank must not wait for others now."""
         return self._apart > 0
 
     # Exchanges ---------------------------------------------------------------------------------------------------
 
     def largest(self, *numbers: int) -> list[int]:
-        """For each of `numbers`, the largest that a rank has."""
+        """For each of `numbers` the maximum over all ranks."""
         if self.count == 1:
             return list(numbers)
         import torch
@@ -167,7 +166,7 @@ class Ranks:
         return numbers
 
     def gather(self, value: Value) -> list[Value]:
-        """The values of all ranks, by rank; plain data."""
+        """The values of all ranks, in order; plain data."""
         if self.count == 1:
             return [value]
         from torch import distributed
@@ -177,7 +176,7 @@ class Ranks:
         return values
 
     def take_from_first(self, tensors: Sequence[Tensor]) -> None:
-        """The values of the first rank's tensors, written into everyone's."""
+        """Copy the first rank's tensors into those of all ranks."""
         if self.count > 1:
             from torch import distributed
 
@@ -187,10 +186,10 @@ class Ranks:
                 tensor.detach().copy_(whole)
 
     def from_first(self, work: Callable[[], Value]) -> Value:
-        """The result of `work` (plain data and CPU tensors) on the first rank, which alone does it.
+        """Run `work` on the first rank only, and return its result (plain data and CPU tensors) on all ranks.
 
         Raises:
-            UserError: on all ranks, if the first meets one.
+            UserError: on all ranks, if `work` raises one.
         """
         if self.count == 1:
             return work()
@@ -208,20 +207,20 @@ class Ranks:
         return answer[0]
 
     def on_first(self, work: Callable[[], Value]) -> Value | None:
-        """The result of `work` on the first rank, which alone does and has it; None on the others.
+        """Run `work` on the first rank only, and return its result there; None on the others.
 
         Raises:
-            UserError: on all ranks, if the first meets one.
+            UserError: on all ranks, if `work` raises one.
         """
         done: list[Value] = []
         self.from_first(lambda: done.append(work()))
         return done[0] if self.is_first else None
 
     def together(self, work: Callable[[], Value]) -> Value:
-        """The result of `work`, which every rank does.
+        """Run `work` on every rank.
 
         Raises:
-            UserError: on all ranks the same, if any meets one.
+            UserError: the same on all ranks, if any rank raises one.
         """
         if self.count == 1:
             return work()
@@ -242,10 +241,10 @@ SINGLE_PROCESS = Ranks()
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[Ranks]:
-    """The ranks of this run, while it lasts: those that torchrun started, or this process alone.
+    """The ranks of this run: those that torchrun started, or this process alone.
 
     Raises:
-        UserError: another rank has gone, and this one waited for it.
+        UserError: the connection to another rank was lost.
     """
     place = launch()
     if place is None or place.count == 1:
@@ -255,7 +254,7 @@ def joined(device: torch.device) -> Iterator[Ranks]:
     from torch.distributed.rendezvous import rendezvous
 
     common, rank, count = next(rendezvous("env://"))
-    # After a restart the store may be the one before: addresses in it are of processes that are gone.
+    # After a restart the store may be the old one, with the addresses of processes that are gone.
     attempt = f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
     store = distributed.PrefixStore(attempt, common)  # pyright: ignore[reportPrivateImportUsage]
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
@@ -266,12 +265,12 @@ def joined(device: torch.device) -> Iterator[Ranks]:
         if any(words in str(error) for words in _CONNECTION_LOST):
             raise UserError(LOST) from None
         raise
-    distributed.barrier()  # none tears its connections down while another still uses them
+    distributed.barrier()  # No rank closes its connections while another still uses them.
     distributed.destroy_process_group()
 
 
 def one_process(what: str) -> None:
-    """Refuse to run what several processes would do at once, each for itself.
+    """Check that this is the only process, for work that several processes would each do in full.
 
     Raises:
         UserError: torchrun has started more than one process.

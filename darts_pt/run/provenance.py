@@ -1,4 +1,4 @@
-"""Where a run's results come from: code, versions, device, command line."""
+"""The origin of a run's results: code, versions, device, command line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def _project_root() -> Path:
-    """The checkout this code is in; the current folder if the code was installed without one."""
+    """The checkout that contains this code; the current folder if the code is installed without one."""
     root = Path(__file__).resolve().parents[2]
     return root if (root / "pyproject.toml").is_file() else Path.cwd()
 
@@ -75,7 +75,7 @@ def versions() -> dict[str, str | None]:
 def git_state() -> dict[str, Any] | None:
     """The checkout's commit, and whether files differ from it; None outside a git checkout or without git."""
     if _git("rev-parse", "--show-toplevel") != str(PROJECT_ROOT):
-        return None  # Not a checkout, or unpacked inside another project's.
+        return None  # Not a checkout, or inside another project's.
     changes = _git("status", "--porcelain")
     return {
         "commit": _git("rev-parse", "--verify", "-q", "HEAD"),

@@ -1,4 +1,4 @@
-"""The files of results, and the genotype file that a name stands for."""
+"""Result files, and finding the genotype file that a name means."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class GenotypeFile(NamedTuple):
 def find_genotype(arch: str, roots: Iterable[Path]) -> GenotypeFile | None:
     """The genotype file `arch`, or that of the experiment `arch` in the first of `roots` that has it; None if neither.
 
-    A search with one selection stands for that selection, one without any for its own genotype.
+    A search with one selection means that selection, one without any its own genotype.
 
     Raises:
         ArgumentError: the experiment has no genotype yet, or several selections.
@@ -42,7 +42,7 @@ def find_genotype(arch: str, roots: Iterable[Path]) -> GenotypeFile | None:
 
 
 def read_genotype(path: Path, space: str) -> Any:
-    """The genotype in a file, or None if it is not one of that space."""
+    """The genotype in a file; None if the file has none of that space."""
     try:
         plain = read_json(path)
         return plain["genotype"] if plain.get("space") == space else None
@@ -57,13 +57,13 @@ Edges = Mapping[str, Sequence[tuple[int, int, str]]]
 def comparison(
     title: str, content: Mapping[str, Any], other: Mapping[str, Any] | None, cells: Callable[[str], Edges]
 ) -> list[list[str]]:
-    """The closing table of a selection, a header and rows: true accuracies and operations beside those of another choice.
+    """The closing table of a selection (header and rows): its true accuracies and operations beside those of a baseline.
 
     Args:
         title: the name of the selection.
         content: genotype.json, with `genotype` and perhaps `table`.
-        other: the entry `baseline` of genotype.json: the same of the other choice, with its name `by`; without a genotype
-            the table has one column less.
+        other: the entry `baseline` of genotype.json: the same for the baseline, with its name `by`; without a genotype the
+            table has only the selection's column.
         cells: genotype -> its edges.
     """
     contents, header = [content], ["", title]
@@ -85,7 +85,7 @@ def comparison(
 
 
 def _numbers(values: Sequence[Any]) -> list[str]:
-    """The values, and of two their difference."""
+    """The values as text, and for two values their difference."""
     whole = all(isinstance(value, int) for value in values)
     words = ["" if value is None else f"{value:,}" if whole else f"{value:.2f}" for value in values]
     if len(values) > 1:

@@ -1,4 +1,4 @@
-"""An experiment that accepts every call and writes nothing, for all ranks but the first."""
+"""An experiment that accepts every call and writes nothing, for all ranks except the first."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""TensorBoard's event files, written at once and in this thread, so that a full disk ends the run.
+"""TensorBoard's event files, written immediately and in this thread, so that a full disk ends the run.
 
-torch's SummaryWriter has a thread of its own, which prints a traceback when the disk is full, and takes seconds to import.
+torch's SummaryWriter writes in its own thread, which prints a traceback if the disk is full, and takes seconds to import.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class TensorBoardWriter:
         from tensorboard.summary.writer.record_writer import RecordWriter
 
         folder.mkdir(parents=True, exist_ok=True)
-        # TensorBoard reads the files of a folder in the order of their names.
+        # TensorBoard reads the files of a folder in alphabetical order.
         name = f"events.out.tfevents.{time.time_ns():020d}.{socket.gethostname()}.{os.getpid()}"
         self._path = folder / name
         self._file = UnbufferedFile(self._path)
