@@ -1,4 +1,4 @@
-"""Kill real runs at random moments, resume them, and compare what they leave with an uninterrupted run, to the bit.
+"""Kill real runs at random moments, resume them, and compare their files bit by bit with those of an uninterrupted run.
 
     python -m benchmarks.faults --runs N
     python -m benchmarks.faults --watch MINUTES
@@ -7,8 +7,8 @@ Searches, selections and evaluation trainings of NAS-Bench-201 and of S4 on digi
 SIGKILL, up to ten times, and resumed by the same command with `--resume_epoch -1` (or `--dev_resume_epoch -1`), as a
 user would. The exit code is 1 if any file of any run differs.
 
-With --watch nothing is killed: one process first makes short runs one after another, then one long search, and looks
-whether its memory, tensors, open files or threads grow. The exit code is 1 if they do.
+With --watch nothing is killed: one process makes short runs one after another, then one long search, and checks whether its
+memory, tensors, open files or threads grow. The exit code is 1 if they do.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from darts_pt.commands.command_line import run_command
 from darts_pt.run.errors import positive
 
 MOST_KILLS = 10
-"""A run that was killed this often is left alone."""
+"""A run is killed at most this often."""
 SIZES = ("--dataset", "digits", "--gpu", "cpu", "--init_channels", "4", "--batch_size", "128", "--ckpt_interval", "1")
 SOTA_SIZES = (*SIZES, "--init_channels", "2", "--layers", "3", "--batch_size", "256")
 SEARCH = "search-darts-201-1-digits"
@@ -52,11 +52,11 @@ class FaultsOptions:
     """Kill runs with SIGKILL at random moments, resume them, compare them with uninterrupted ones."""
 
     runs: int = 12
-    """How many runs are killed and resumed; searches, selections and trainings of both spaces take turns."""
+    """Number of runs to kill and resume; searches, selections and trainings of both spaces take turns."""
     minutes: float = 1e6
-    """Begin no further run after this time."""
+    """Start no further run after this time."""
     seed: int = 0
-    """Seed of the moments at which they are killed."""
+    """Seed of the moments of the kills."""
     watch: Annotated[float, tyro.conf.arg(metavar="MINUTES")] = 0.0
     """Kill nothing: watch memory, tensors, open files and threads of one process for this time."""
     json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
@@ -68,7 +68,7 @@ class FaultsOptions:
 
 
 class Kind(NamedTuple):
-    """A kind of run: its module, arguments, the option that resumes it, the folder it writes, the search it needs."""
+    """A kind of run: module, arguments, the option that resumes it, its folder, and the search it needs."""
 
     module: str
     arguments: tuple[str, ...]
@@ -94,14 +94,14 @@ KINDS = (
 
 
 def run_here(kind: Kind, root: Path, *more: str) -> None:
-    """Do what `python -m` would with the kind's arguments and `more`, in this process and silently."""
+    """Do what `python -m` does with the kind's arguments and `more`, in this process and silently."""
     sys.argv = [kind.module, *kind.arguments, *more, "--experiments", str(root)]
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
         runpy.run_module(kind.module, run_name="__main__", alter_sys=True)
 
 
 def results_in(folder: Path) -> dict[str, bytes]:
-    """The files that interruptions must not change: checkpoints, genotype, metrics, and the summary without its seconds."""
+    """The files that interruptions must not change: checkpoints, genotype, metrics, and the summary except its seconds."""
     names = {path.name for path in folder.glob("checkpoint_*.pth.tar")} | {"metrics.jsonl", "genotype.json"}
     found = {name: (folder / name).read_bytes() for name in names if (folder / name).is_file()}
     if (folder / "summary.json").is_file():
@@ -114,17 +114,17 @@ def results_in(folder: Path) -> dict[str, bytes]:
 
 
 class Kills(NamedTuple):
-    """How often a run was killed, and how often while it was writing a file: a part of it was there then."""
+    """How often a run was killed, and how often while writing a file, which leaves a part of it."""
 
     all: int
     while_writing: int
 
 
 def until_done(kind: Kind, root: Path, seconds: float, dice: random.Random) -> Kills:
-    """Run, kill and resume until the run comes to its end.
+    """Run, kill and resume until the run is complete.
 
     Args:
-        seconds: what the run takes undisturbed.
+        seconds: duration of an uninterrupted run.
 
     Raises:
         RuntimeError: a run that was not killed failed.
@@ -147,8 +147,8 @@ def until_done(kind: Kind, root: Path, seconds: float, dice: random.Random) -> K
 
 
 def start(kind: Kind, root: Path, *more: str) -> BaseProcess:
-    """The run in a process of its own, which inherits what has been imported."""
-    # Saving every few milliseconds puts many moments of writing in the way of the kills.
+    """Start the run in a process of its own, which inherits the imported modules."""
+    # It saves every few milliseconds, so that kills often hit a moment of writing.
     arguments = (kind, root, "--ckpt_minutes", "0.0005", *more)
     process = multiprocessing.get_context("fork").Process(target=run_here, args=arguments)
     process.start()
@@ -156,9 +156,9 @@ def start(kind: Kind, root: Path, *more: str) -> BaseProcess:
 
 
 def kill_and_compare(options: FaultsOptions, temporary: Path) -> bool:
-    """Make every kind of run undisturbed, then kill and resume such runs; whether all came out the same."""
+    """Make every kind of run uninterrupted, then kill and resume such runs; True if all are identical."""
     dice, begin = random.Random(options.seed), time.perf_counter()
-    for kind in KINDS:  # A little of each, so that the processes to come need not import and set up anything.
+    for kind in KINDS:  # A little of each, so that later processes inherit all imports.
         run_here(kind, temporary / "warm", *(() if kind.search else ("--epochs", "1")))
     whole, seconds, expected = temporary / "whole", {}, {}
     for kind in KINDS:
@@ -194,14 +194,14 @@ def kill_and_compare(options: FaultsOptions, temporary: Path) -> bool:
 # Watching --------------------------------------------------------------------------------------------------------
 
 ALLOWED_GROWTH = {"memory in MiB": 0.02, "tensors": 0.02, "open files": 0.0, "threads": 0.0}
-"""Quantity watched -> the growth, as a share of the level, that still counts as none."""
+"""Quantity -> largest growth, relative to its level, that counts as none."""
 LOOK_EVERY = 2.0
-"""Seconds between two looks at the long search."""
+"""Seconds between samples of the long search."""
 Samples = list[dict[str, float]]
 
 
 def sample() -> dict[str, float]:
-    """The resources of this process now; tensors are those that are alive after a garbage collection."""
+    """The current resources of this process; tensors are counted after a garbage collection."""
     import torch
 
     pages = int(Path("/proc/self/statm").read_text().split()[1])
@@ -212,7 +212,7 @@ def sample() -> dict[str, float]:
 
 
 def short_runs(root: Path, seconds: float) -> Samples:
-    """Repeat all kinds of runs; a sample after each round of them."""
+    """Repeat all kinds of runs, with a sample after each round."""
     samples: Samples = []
     begin = time.perf_counter()
     while time.perf_counter() - begin < seconds or len(samples) < 4:
@@ -223,7 +223,7 @@ def short_runs(root: Path, seconds: float) -> Samples:
 
 
 def long_search(root: Path, seconds: float) -> Samples:
-    """Search until the time is over; a sample now and then, as an epoch is recorded: within a step, tensors vary."""
+    """Search until the time is over, with samples as epochs are recorded, since tensors vary within a step."""
     from darts_pt.run.experiment import Experiment
 
     samples: Samples = []
@@ -247,9 +247,9 @@ def long_search(root: Path, seconds: float) -> Samples:
 
 
 def grows(samples: Sequence[dict[str, float]]) -> bool:
-    """Print level and growth of every quantity, from the second quarter of the samples to the last; whether one grows.
+    """Print level and growth of every quantity from the second quarter of the samples to the last; True if one grows.
 
-    The first quarter fills caches; the lowest value of a quarter counts.
+    The first quarter is left out, since caches fill. The lowest value of a quarter counts.
     """
     quarter, growing = len(samples) // 4, False
     for name, share in ALLOWED_GROWTH.items():
@@ -262,7 +262,7 @@ def grows(samples: Sequence[dict[str, float]]) -> bool:
 
 
 def watch(options: FaultsOptions, temporary: Path) -> bool:
-    """Watch short runs for one half of the time and one long search for the other; whether nothing grows."""
+    """Watch short runs for half of the time and one long search for the other half; True if nothing grows."""
     figures: dict[str, Samples] = {}
     for name, work in (("short runs", short_runs), ("one search", long_search)):
         figures[name] = work(temporary / name, 30 * options.watch)

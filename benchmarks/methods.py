@@ -3,10 +3,9 @@
     python -m benchmarks.methods run [--seeds 1 2 3 4 5] [--methods …] [--selections …] [--experiments DIR]
     python -m benchmarks.methods report [--experiments DIR] [--output docs]
 
-`run` does, seed by seed, what is not done yet: a search per method, then the selections from it. Stop and start it as you
-like. `report` writes what has been run into methods.csv, or takes it from there where nothing has, and then makes the
-tables (methods.md) and the figure (methods.svg, .png, .pdf). True accuracies, ranks and regrets are those of the table of
-digits that comes with the code.
+`run` makes what is missing, seed by seed: a search for each method, then the selections from it. You can stop and restart
+it. `report` writes the results into methods.csv, or reads that file if nothing has been run here, and makes the tables
+(methods.md) and the figure (methods.svg, .png, .pdf). True accuracies, ranks and regrets come from the digits table.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "oneshot": {"selection": "oneshot"},
     "oneshot (1 epoch)": {"selection": "oneshot", "oneshot_epochs": 1},
 }
-"""The selections from a trained supernet; the last trains 30 more epochs, so it is for the methods in SLOW_FOR only."""
+"""The selections from a trained supernet; the last trains 30 more epochs, so only methods in SLOW_FOR get it."""
 SLOW_FOR = {"oneshot (1 epoch)": ("darts", "blank")}
 UNTRAINED: dict[str, dict[str, Any]] = {
     "zero-cost-pt (synflow)": {"selection": "zero-cost-pt", "zero_cost_score": "synflow"},
@@ -53,14 +52,14 @@ UNTRAINED: dict[str, dict[str, Any]] = {
     "zero-cost-pt (nwot)": {"selection": "zero-cost-pt", "zero_cost_score": "nwot"},
     "zero-cost-pt (nwot, order)": {"selection": "zero-cost-pt", "zero_cost_score": "nwot", "edge_decision": "order"},
 }  # fmt: skip
-"""Selections that train nothing: no search method has a part in them, so they are run once a seed."""
+"""Selections from an untrained supernet: they do not depend on the search method, so they are run once per seed."""
 ORDER = [*VARIANTS, *UNTRAINED]
 NO_METHOD = "none"
 NAN = float("nan")
 
 
 class Result(NamedTuple):
-    """One selection: what it came to, and the processor time of search and selection in seconds."""
+    """The result of one selection, and the processor seconds of search and selection."""
 
     method: str
     selection: str
@@ -71,7 +70,7 @@ class Result(NamedTuple):
 
     @property
     def place(self) -> tuple[str, int]:
-        """In tables: by method, then by selection."""
+        """Sort key in tables: by method, then by selection."""
         return self.method, ORDER.index(self.selection)
 
     @property
@@ -84,7 +83,7 @@ class Result(NamedTuple):
 
 
 def planned(experiments: Path, seed: int) -> Iterator[tuple[str, str, Run]]:
-    """Method, name of the selection, and run of every selection that there is to be for a seed."""
+    """Method, name and run of every planned selection of a seed."""
     space = SPACES["nasbench201"]
     kinds: dict[str, Any] = {kind: space.commands[kind].options for kind in ("search", "selection")}
     common = {"dataset": "digits", "seed": seed, "gpu": "cpu", "experiments": experiments, **BOTH}
@@ -102,7 +101,7 @@ def planned(experiments: Path, seed: int) -> Iterator[tuple[str, str, Run]]:
 
 
 def run(seeds: list[int], methods: list[str], selections: list[str], experiments: Path) -> None:
-    """Make what is not done yet."""
+    """Make the missing runs."""
     for seed in seeds:
         for _, name, selected in planned(experiments, seed):
             if selected.source and selected.source.options.method in methods and name in selections:
@@ -128,7 +127,7 @@ def results(experiments: Path) -> list[Result]:
 
 
 def report(experiments: Path, output: Path) -> None:
-    """The tables as Markdown, the figure as SVG, PNG and PDF; what has been run as CSV, which gives both again."""
+    """Write the tables as Markdown, the figure as SVG, PNG and PDF, and the results behind them as CSV."""
     record = output / "methods.csv"
     found = results(experiments)
     if found:
@@ -164,7 +163,7 @@ def _result(row: dict[str, str]) -> Result:
 
 
 def _row(group: list[Result]) -> list[str]:
-    """A method under a selection, over its seeds."""
+    """The table row of a method and a selection, over their seeds."""
     cells = [group[0].method, group[0].selection, str(len(group))]
     for name, digits in (("digits test", 2), ("rank", 0), ("regret", 2)):
         cells.append(_with_deviation([result.known[name] for result in group], digits))

@@ -1,4 +1,4 @@
-"""The figure of benchmarks.methods: per search method, what every selection finds in its supernets, seed by seed."""
+"""The figure of benchmarks.methods: for each search method the results of every selection, seed by seed."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Point(NamedTuple):
 
 
 def picture(points: Sequence[Point], selections: Sequence[str]) -> Picture:
-    """A row per search method, a line per selection: a small mark per seed, the median large, a bar from worst to best.
+    """A row per search method, a line per selection: small marks for seeds, a large one for the median, a bar for the range.
 
-    Seeds far below all others, such as networks that do not learn, are named at the edge.
+    Seeds far below all others, such as networks that do not learn, are written as numbers at the edge.
 
     Args:
         selections: their order.
@@ -72,7 +72,7 @@ def picture(points: Sequence[Point], selections: Sequence[str]) -> Picture:
 
 
 def _lowest(accuracies: Sequence[float]) -> float:
-    """Where the axis begins: far enough below the quartiles, or at the worst of all."""
+    """The lower end of the axis: the worst accuracy, but not too far below the quartiles."""
     if len(accuracies) < 4:
         return min(accuracies)
     first, _, third = statistics.quantiles(accuracies, n=4)

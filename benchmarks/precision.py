@@ -1,11 +1,11 @@
-"""Whether the precision changes what is found: DARTS and PT on digits in NAS-Bench-201, seed by seed.
+"""Does the precision change the result? DARTS and PT on digits in NAS-Bench-201, seed by seed.
 
     python -m benchmarks.precision run [--seeds 1 2 3 4 5] [--experiments DIR]
     python -m benchmarks.precision report [--experiments DIR] [--output docs/results]
 
-`run` makes what is missing: for each seed a search with the preset of digits and a selection by PT, in fp32, bf16 and fp64.
-Stop and start it as you like. `report` writes precision.json and prints the comparison of bf16 and fp64 with fp32, paired.
-fp64 is the yardstick. It differs from fp32 by rounding alone, so how far those two are apart is what any rounding does.
+`run` makes what is missing: for each seed a search with the digits preset and a selection by PT, in fp32, bf16 and fp64.
+You can stop and restart it. `report` writes precision.json and prints the paired comparison of bf16 and fp64 with fp32.
+fp64 differs from fp32 only by rounding, so their difference is the yardstick for that of bf16.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def planned(experiments: Path, seed: int, precision: str) -> Run:
 
 
 def run(seeds: Sequence[int], experiments: Path) -> None:
-    """Make what is not done yet."""
+    """Make the missing runs."""
     for precisions in ((BASE, OTHERS[0]), OTHERS[1:]):
         for seed in seeds:
             for precision in precisions:
@@ -53,7 +53,7 @@ def run(seeds: Sequence[int], experiments: Path) -> None:
 
 
 def results(experiments: Path) -> Iterator[dict[str, Any]]:
-    """One row for each seed and precision whose selection has ended."""
+    """One row for each seed and precision with a finished selection."""
     for folder in sorted(experiments.glob(f"nasbench201/search-*-{BASE}")):
         seed = int(folder.name.split("-")[-3])
         for precision in (BASE, *OTHERS):
@@ -68,7 +68,7 @@ def results(experiments: Path) -> Iterator[dict[str, Any]]:
 
 
 def paired(rows: Sequence[dict[str, Any]], precision: str) -> dict[str, Any]:
-    """A precision against fp32, over the seeds that have both: differences with their 95 % interval, and equal edges."""
+    """A precision against fp32 over the seeds that have both: differences with 95 % intervals, and equal edges."""
     base, other = ({row["seed"]: row for row in rows if row["precision"] == name} for name in (BASE, precision))
     seeds = sorted(base.keys() & other.keys())
     found: dict[str, Any] = {"seeds": len(seeds)}
@@ -99,7 +99,7 @@ def equal_by_chance(ones: Sequence[Sequence[str]], others: Sequence[Sequence[str
 
 
 def markdown(rows: Sequence[dict[str, Any]]) -> str:
-    """Means and standard deviations over seeds, and differences to fp32 with their 95 % interval."""
+    """Means and standard deviations over seeds, and differences to fp32 with 95 % intervals."""
     header = ["", BASE, *(title for name in OTHERS for title in (name, f"{name} − {BASE}"))]
     lines = []
     against = {name: paired(rows, name) for name in OTHERS}
@@ -122,7 +122,7 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def report(experiments: Path, output: Path) -> None:
-    """precision.json, and the table on the screen."""
+    """Write precision.json and print the table."""
     rows = list(results(experiments))
     if any(sum(row["precision"] == name for row in rows) < 2 for name in (BASE, *OTHERS)):
         sys.exit(f"error: {experiments} has fewer than two seeds of a precision: python -m benchmarks.precision run")

@@ -1,11 +1,11 @@
-"""The time that several processes save: one process against N in turn, on the work that they share out.
+"""The time that several processes save: one process against N, in turn, on the work that they share.
 
     python -m benchmarks.scaling --processes 2
 
-An epoch of training a network of S5, and a PT decision and a tuning epoch in S5, at the digits size; and steps of training
-at the size of CIFAR-100's networks (C 16, L 8, digits enlarged to 32x32). Processes are connected by gloo and have a
-thread each. Beside wall time it counts processor seconds of the busiest process, which hold on a busy machine too; what
-they leave out is waiting for each other.
+It times an epoch of training a network of S5, a PT decision and a tuning epoch in S5 at the digits size, and training
+steps at the size of CIFAR-100's networks (C 16, L 8, digits enlarged to 32x32). Processes communicate by gloo and have
+one thread each. Besides wall time it reports the processor seconds of the busiest process, which are reliable on a busy
+machine too but leave out the time that processes wait for each other.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class ScalingOptions:
     processes: int = 2
     """Processes to compare with one."""
     repeats: int = 3
-    """Times that each is measured, in turn; medians count."""
+    """Number of measurements of each, in turn; the median counts."""
 
     def __post_init__(self) -> None:
         positive("processes", self.processes)
@@ -50,7 +50,7 @@ class ScalingOptions:
 
 
 def evaluation(data: DataSet, ranks: Ranks, init_channels: int, layers: int) -> NetworkTraining:
-    """The network of an architecture in training, as sota.train has it."""
+    """A network in training, as in sota.train."""
     from darts_pt.evaluation import NetworkTraining
     from darts_pt.hyperparameters import TrainingOptions
     from darts_pt.run.device import Generators, seeded
@@ -65,7 +65,7 @@ def evaluation(data: DataSet, ranks: Ranks, init_channels: int, layers: int) -> 
 
 
 def enlarged(data: DataSet) -> DataSet:
-    """The same images, every pixel as four by four."""
+    """The same images, with every pixel enlarged to four by four."""
     from darts_pt.data.data_set import Images
 
     pixels = data.train.pixels.repeat_interleave(4, dim=2).repeat_interleave(4, dim=3)
@@ -85,7 +85,7 @@ def supernet(data: DataSet) -> SupernetTraining:
 
 
 def pieces(ranks: Ranks) -> dict[str, Callable[[], object]]:
-    """Name -> the work, ready to be done again and again."""
+    """Name -> a repeatable piece of work."""
     from darts_pt.data.sources import load
     from darts_pt.selections.pt import score_operations
     from darts_pt.supernet import Decisions
@@ -119,7 +119,7 @@ def measured(work: Callable[[], object]) -> tuple[float, float]:
 
 
 def compare(rank: int, count: int, repeats: int, folder: str) -> None:
-    """The work of each process; the first prints the table."""
+    """Run in each process; the first prints the table."""
     import torch
     from torch import distributed
 

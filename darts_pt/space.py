@@ -118,7 +118,7 @@ class SearchSpace(ABC, Generic[Search, Selection]):
         return self.experiments(options) / "eval" / "-".join(parts)
 
     def with_dataset(self, options: Selection) -> Selection:
-        """`options` with the data set of the search that they name, if only its folder tells."""
+        """`options` with the data set of the search that they name, if only its folder shows it."""
         return options
 
     def recognises(self, arch: str, experiments: Path) -> bool:

@@ -1,6 +1,6 @@
 """The training of a supernet: bilevel steps, evaluations, and the state for checkpoints.
 
-Where its batches come from is said by a class derived from :class:`SupernetTraining`.
+Classes derived from :class:`SupernetTraining` provide the batches.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     python -m benchmarks.parity FILE [FILE …] [--device cuda]
 
-For each record the network is built in float64, loads the weights under the authors' names, and repeats the record by the
+For each record it builds the network in float64, loads the weights by the authors' names, and repeats the record with the
 code of searches and selections. One line per quantity gives the largest error, relative to the largest magnitude in the
 record; the exit code is 1 if any exceeds its tolerance. docs/faithfulness.md describes the format.
 """
@@ -34,7 +34,7 @@ class ParityOptions:
     files: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FILE [FILE …]")]
     """Records of supernets and of derived networks."""
     device: Literal["cpu", "cuda"] = "cpu"
-    """Where to repeat them."""
+    """The device to repeat them on."""
 
     def __post_init__(self) -> None:
         if not self.files:
@@ -49,7 +49,7 @@ def main(options: ParityOptions) -> None:
     for path in options.files:
         try:
             found += repeat(path, options.device)
-        except UserError as error:  # The other records are repeated all the same.
+        except UserError as error:  # Continue with the other records.
             complaints.append(error)
     failures = sum(not comparison.agrees for comparison in found)
     if found:
@@ -62,7 +62,7 @@ def main(options: ParityOptions) -> None:
 
 
 def repeat(path: Path, device: str = "cpu") -> list[Comparison]:
-    """Repeat a record and print every quantity; raises UserError if it is none, or holds nothing to compare."""
+    """Repeat a record and print every quantity; raises UserError if the file is not a record or has nothing to compare."""
     record = read(path, device)
     print(f"{path}: {record['source']}" if "source" in record else path)
     found = []
@@ -82,7 +82,7 @@ def repeat(path: Path, device: str = "cpu") -> list[Comparison]:
 
 
 def unknown_keys(record: Mapping[str, Any], known: Keys) -> Iterator[str]:
-    """The keys of a record, and those in its parts as `part.key`, that are not compared."""
+    """The keys of a record, and of its parts as `part.key`, that are not compared."""
     for key, value in record.items():
         if key not in known:
             yield key
@@ -93,7 +93,7 @@ def unknown_keys(record: Mapping[str, Any], known: Keys) -> Iterator[str]:
 
 
 def read(path: Path, device: str = "cpu") -> dict[str, Any]:
-    """Read a record, with its tensors on the device; raises UserError if the file is not one."""
+    """Read a record, with its tensors on the device; raises UserError if the file is not a record."""
     return _on(device, checkpoints.read(path, ("state_dict",)))
 
 
@@ -106,7 +106,7 @@ def _on(device: str, value: Any) -> Any:
 
 
 def comparisons(record: dict[str, Any]) -> Iterator[Comparison]:
-    """All quantities of a record, in the order of recording."""
+    """Compare all quantities of a record, in the order of recording."""
     return compare_network(record) if "x" in record else SupernetRepetition(record).comparisons()
 
 

@@ -1,4 +1,4 @@
-"""What golden records hold, and their numbers beside ours. docs/faithfulness.md explains each key."""
+"""The keys of golden records, and the comparison of their numbers with ours. docs/faithfulness.md explains each key."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ TOLERANCE = 1e-9
 ACCURACY_TOLERANCE = 1e-6
 """The authors' code computes accuracies in float32."""
 LEAST_MAGNITUDE = 1e-5
-"""Errors are relative to at least this: some quantities are 0 up to rounding, such as the mean of a normalised map after
-an average pooling."""
+"""Smallest denominator of relative errors: some quantities are 0 up to rounding, such as the mean of a normalised map."""
 
 
 class Comparison(NamedTuple):
@@ -35,7 +34,7 @@ def compare(quantity: str, ours: Any, theirs: Any, tolerance: float = TOLERANCE)
 
 
 def relative_error(ours: Any, theirs: Any) -> float:
-    """The largest difference relative to the record's largest magnitude; of a mapping the largest over its items."""
+    """The largest difference relative to the record's largest magnitude; for a mapping the maximum over its items."""
     if isinstance(theirs, Mapping):
         return max((relative_error(ours[key], value) for key, value in theirs.items()), default=0.0)
     ours = torch.as_tensor(ours, dtype=torch.float64).detach().cpu()
@@ -63,14 +62,14 @@ def gradient_norm(network: nn.Module) -> float:
 
 
 def compare_recorded(recorded: Mapping[str, Any], measured: Mapping[str, tuple[str, Any]]) -> Iterator[Comparison]:
-    """Compare what a part of a record holds with what was measured: key -> (quantity, our value)."""
+    """Compare the values in a part of a record with ours: key -> (quantity, our value)."""
     for key, (quantity, ours) in measured.items():
         if recorded.get(key) is not None:
             yield compare(quantity, ours, recorded[key])
 
 
 def tensors_in(recorded: Any) -> list[Tensor]:
-    """The tensors of nested lists and dictionaries in their order; anything else is left out."""
+    """The tensors in nested lists and dictionaries, in order; everything else is left out."""
     if isinstance(recorded, Tensor):
         return [recorded]
     if isinstance(recorded, Mapping):
@@ -78,7 +77,7 @@ def tensors_in(recorded: Any) -> list[Tensor]:
     return [tensor for item in recorded for tensor in tensors_in(item)] if isinstance(recorded, list | tuple) else []
 
 
-# The keys of records; the command names any others as not compared --------------------------------------------------
+# The keys of records; the command lists any others as not compared --------------------------------------------------
 
 STEP = ("train_batch", "valid_batch", "noise", "random", "pgd", "alpha_after", "train_loss", "mixing_weights")
 SCORES = ("valid_batches", "columns", "noise", "edges", "none_decided", "decided", "after_decisions")
@@ -86,7 +85,7 @@ ROUNDS = ("first_round", "second_round", "third_round")
 PERTURBATION = ("epsilon", "steps", "random_start", "batch", "decided", "noise", "perturbed_weights")
 
 Keys = dict[str, tuple[str, ...]]
-"""Key -> the keys of its part; empty if its value is data."""
+"""Key -> the keys of that part; empty if the value is data."""
 
 SUPERNET: Keys = {
     **dict.fromkeys(("source", "config", "method", "edge_order", "op_names"), ()),

@@ -1,4 +1,4 @@
-"""Repeat a golden record of a derived network of S1–S5, and compare every quantity with the record."""
+"""Repeat a golden record of a derived network of S1–S5 and compare every quantity."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sota.network import ImageNetNetwork, SotaNetwork
 
 
 def network_of(record: Mapping[str, Any]) -> SotaNetwork:
-    """The record's network in float64; of its size the weights tell."""
+    """The record's network in float64; its size follows from the weights."""
     config, state = record["config"], record["state_dict"]
     is_imagenet = "stem0.0.weight" in state
     channels = state["stem1.1.weight"].shape[0] if is_imagenet else state["stem.0.weight"].shape[0] // 3
@@ -30,7 +30,7 @@ def network_of(record: Mapping[str, Any]) -> SotaNetwork:
 
 
 def genotype_of(named: Any) -> Genotype:
-    """A genotype by its published name, its text, its fields, or their values in order."""
+    """A genotype from its published name, its text, its fields, or their values in order."""
     if isinstance(named, list | tuple):
         named = dict(zip(Genotype._fields, named, strict=True))
     if isinstance(named, Mapping):

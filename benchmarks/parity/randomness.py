@@ -1,5 +1,4 @@
-"""Random numbers out of a golden record, in place of those that would be drawn: S4's noise, drop-path's masks, SDARTS's
-perturbation."""
+"""Random numbers from a golden record instead of fresh ones: S4's noise, drop-path's masks, SDARTS's perturbation."""
 
 from __future__ import annotations
 
@@ -35,15 +34,15 @@ def noise_modules(network: nn.Module) -> list[tuple[int, int, int, Noise]]:
 
 @contextmanager
 def given_noise(network: nn.Module, recorded: Any) -> Iterator[None]:
-    """Let the operation noise return the maps of a record.
+    """Make the operation noise return the maps of a record.
 
     Args:
-        recorded: maps [batch, C, H, W], nested in any way, in the order of the cells and their edges. As many as the
-            network has such operations: every pass has these maps. Otherwise those of all passes in turn, without
-            the operations that a pass leaves out.
+        recorded: maps [batch, C, H, W], nested in any way, in the order of the cells and their edges. If there
+            is one per noise operation of the network, every pass gets these maps. Otherwise they are those of all passes in
+            turn, without the operations that a pass leaves out.
 
     Raises:
-        ValueError: there are too few, or none although the network needs them.
+        ValueError: there are too few maps.
     """
     places, maps = noise_modules(network), tensors_in(recorded)
     if not places:
@@ -102,7 +101,7 @@ def drop_path_factors(network: SotaNetwork, recorded: Any, probability: float) -
             identity may be left out. 0 drops the path of an image, anything else keeps it.
 
     Raises:
-        ValueError: there are not as many masks as operations, or their sizes differ.
+        ValueError: the number of masks is not that of the operations, or their sizes differ.
     """
     masks = _masks(recorded)
     dropping = [
@@ -136,7 +135,7 @@ def _masks(recorded: Any) -> Sequence[Tensor]:
 
 
 class RecordedPerturbation(Adversarial):
-    """Trains the weights under the perturbation that a record gives, if it gives one.
+    """Trains the weights under the perturbation of a record, if it has one.
 
     Attributes:
         recorded: `random` (with its `noise`), or `pgd` (with `epsilon`; with `noise` for its random start); or neither.

@@ -1,4 +1,4 @@
-"""Repeat a golden record of a supernet, and compare every quantity with the record."""
+"""Repeat a golden record of a supernet and compare every quantity."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from darts_pt.supernet import Alpha, CellType, Decisions, Supernet
 from darts_pt.training import sgd
 
 SCORES = ("perturbation_scores", "operation_scores")
-"""Both names are in use for the scores of operations."""
+"""Two names for the scores of operations."""
 
 
 def supernet_of(state_dict: Mapping[str, Tensor]) -> Supernet:
-    """A supernet in float64 for these weights: their names and shapes tell its space and its size."""
+    """The supernet in float64 for these weights; space and size follow from their names and shapes."""
     if "lastact.0.weight" in state_dict:
         from nasbench201 import supernet as nasbench201
 
@@ -58,7 +58,7 @@ class SupernetRepetition:
         self.restart()
 
     def restart(self) -> None:
-        """Load the record's initial weights and alpha, and make fresh optimisers."""
+        """Load the record's initial weights and alpha, with fresh optimisers."""
         self.supernet.load_state_dict(self.record["state_dict"])
         alpha: Alpha = {
             name: rows.detach().clone().requires_grad_() for name, rows in self.by_cell(self.record["alpha"]).items()
@@ -72,8 +72,8 @@ class SupernetRepetition:
     def by_cell(self, recorded: Any) -> dict[str, Any]:
         """Cell type -> its part of `recorded`.
 
-        Records of S1–S5 hold a value per cell type, or of one only. Those of NAS-Bench-201 hold the value itself, and so
-        do decisions that both cell types share.
+        Records of S1–S5 hold a value for each cell type or for one of them. Those of NAS-Bench-201 hold the value itself,
+        and so do decisions that both cell types share.
         """
         names = [cell.name for cell in self.cell_types]
         if isinstance(recorded, Mapping) and any(name in recorded for name in names):
@@ -135,7 +135,7 @@ class SupernetRepetition:
     def bilevel_steps(
         self, title: str, steps: Iterable[Mapping[str, Any]], decisions: Decisions
     ) -> Iterator[Comparison]:
-        """Each step's alpha and training loss."""
+        """Alpha and training loss of each step."""
         for number, step in enumerate(steps, start=1):
             valid = self.batches[step["valid_batch"]] if self.architect.uses_valid_batches else None
             train = self.batches[step["train_batch"]]
@@ -156,14 +156,14 @@ class SupernetRepetition:
             yield from compare_recorded({**step, **expected}, measured)
 
     def tune_steps(self, title: str, steps: Iterable[Mapping[str, Any]], decisions: Decisions) -> Iterator[Comparison]:
-        """The selection makes the weight optimiser again, with a tenth of the learning rate."""
+        """Tuning steps have a new weight optimiser with a tenth of the learning rate."""
         self.weight_optimizer = sgd(self.supernet, self.options, self.options.learning_rate / 10)
         yield from self.bilevel_steps(title, steps, decisions)
 
     # Selection ---------------------------------------------------------------------------------------------------
 
     def operation_scores(self, recorded: Mapping[str, Any]) -> Iterator[Comparison]:
-        """Accuracy and loss without one operation, for every operation of every edge (or of the record's edges)."""
+        """Accuracy and loss without each operation of every edge (or of the record's edges)."""
         for stage in ("none_decided", "after_decisions"):
             if stage not in recorded:
                 continue
@@ -179,7 +179,7 @@ class SupernetRepetition:
                 yield from compare_scores(f"{cell.name} operation scores, {stage.replace('_', ' ')}", scores, expected)
 
     def edge_scores(self, recorded: Mapping[str, Any]) -> Iterator[Comparison]:
-        """Rounds of topology events with every operation decided; edges dropped in earlier rounds are present again."""
+        """Rounds of topology events with all operations decided; edges dropped in earlier rounds are present again."""
         mixing, batches = self.architect.mixing(self.decisions(recorded["decided"])), self.batch_source(recorded)
         for key in (key for key in recorded if key in ROUNDS):
             later = "" if key == "first_round" else f", {key.replace('_', ' ')}"
@@ -191,7 +191,7 @@ class SupernetRepetition:
                     yield from compare_scores(title, scores, _rows(edges))
 
     def events(self) -> Generator[Comparison, None, Decisions]:
-        """Events of a selection one after another, each by the rule of PT, then its tuning; returns the decisions."""
+        """The events of a selection, each by the rule of PT and followed by its tuning; returns the decisions."""
         decisions = Decisions()
         for number, event in enumerate(self.record["events"], start=1):
             cell = {cell.name: cell for cell in self.cell_types}[event.get("cell_type", self.cell_types[0].name)]
@@ -256,7 +256,7 @@ class SupernetRepetition:
         return Decisions({name: dict(operations) for name, operations in self.by_cell(decided).items()})
 
     def recorded_decisions(self, key: str) -> Decisions | None:
-        """The decisions of a part of the record that holds scores; those of the topology are part of `edge_scores`."""
+        """The decisions in a part of the record with scores; those of the topology belong to `edge_scores`."""
         if key not in (*SCORES, "edge_scores") or "decided" not in self.record[key]:
             return None
         decisions = self.decisions(self.record[key]["decided"])
@@ -271,12 +271,12 @@ class SupernetRepetition:
         return lambda: [self.batches[index] for index in recorded["valid_batches"]]
 
     def noise_of(self, part: Mapping[str, Any]) -> Any:
-        """The operation noise of a part of the record, or else that of the whole record."""
+        """The operation noise of a part of the record, or else of the whole record."""
         return given_noise(self.supernet, part.get("noise", self.record.get("noise")))
 
 
 def _options_in(config: Mapping[str, Any], options: type) -> dict[str, Any]:
-    """The values that a record's configuration gives for hyperparameters of this class."""
+    """The hyperparameters of this class in a record's configuration."""
     return {field.name: config[field.name] for field in dataclasses.fields(options) if field.name in config}
 
 
@@ -292,5 +292,5 @@ def _rows(scores: Mapping[int, Any]) -> Tensor:
 
 
 def _same(quantity: str, ours: Any, theirs: Any) -> Comparison:
-    """Compare what agrees or does not."""
+    """Compare two values that must be equal."""
     return Comparison(quantity, 0.0 if ours == theirs else float("inf"))

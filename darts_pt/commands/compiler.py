@@ -1,4 +1,4 @@
-"""torch's compiler is loaded when somebody asks for it, not by every command."""
+"""Load torch's compiler only when it is used, not in every command."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ NAME = "torch._dynamo"
 
 
 def postpone_compiler() -> None:
-    """Call it before torch is imported: an optimiser would load the compiler (3 s) only to tell it to keep out."""
+    """Call this before torch is imported: optimisers load the compiler (3 s) only to exclude themselves from it."""
     if NAME not in sys.modules:
         sys.modules[NAME] = _Compiler(NAME)
 
 
 class _Compiler(ModuleType):
-    """Says what optimisers want to hear, and makes way for the compiler when anything else is asked."""
+    """Stands in for the compiler: answers optimisers, and loads the real module for any other attribute."""
 
     @staticmethod
     def disable(function: Callable[..., Any], *_: Any, **__: Any) -> Callable[..., Any]:
@@ -28,7 +28,9 @@ class _Compiler(ModuleType):
     def graph_break(*_: Any, **__: Any) -> None: ...
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") and name != "__path__":  # Those of any module, such as by warnings.
+        if (
+            name.startswith("__") and name != "__path__"
+        ):  # Attributes of any module, which for example warnings asks for.
             raise AttributeError(name)
         if sys.modules.get(NAME) is self:
             del sys.modules[NAME]

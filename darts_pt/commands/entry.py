@@ -1,4 +1,4 @@
-"""`darts-pt search|select|train SPACE [--key value]…`: the commands of the spaces where the package is installed."""
+"""`darts-pt search|select|train SPACE [--key value]…`: the commands of the spaces if the package is installed."""
 
 from __future__ import annotations
 

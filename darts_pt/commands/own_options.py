@@ -15,7 +15,7 @@ from darts_pt.selections import SELECTIONS
 
 
 def _own_options(registry: Registry[Any]) -> dict[str, tuple[Option, list[str]]]:
-    """Option name -> the option, and the methods or selections that declare it."""
+    """Option name -> the option and the methods or selections that declare it."""
     found: dict[str, tuple[Option, list[str]]] = {}
     for name, declared in registry.items():
         for option in declared.options:
@@ -98,7 +98,7 @@ def check_settings(options: Any, method: str) -> None:
 
 
 def settings_of(options: Any, declared: Declaration) -> dict[str, Any]:
-    """A method's or selection's own arguments, from the options or else by default."""
+    """A method's or selection's own arguments, from the options or their defaults."""
     found = {name: getattr(options, name, None) for name in declared.defaults}
     return {**declared.defaults, **{name: value for name, value in found.items() if value is not None}}
 

@@ -20,7 +20,7 @@ def find_experiment(root: Path, expid: str, trial: bool = False) -> Path:
     """The experiment folder `expid`, a name under `root` or a path; raises UserError, with others, if there is none.
 
     Args:
-        trial: also find the trial of that name: the commands of a run can be tried by adding --fast to each.
+        trial: also find the trial of that name, so that the commands of a run can be tried by adding --fast to each.
     """
     names = (expid, f"{expid}-{TRIAL}") if trial else (expid,)
     for folder in (folder for name in names for folder in (root / name, Path(os.path.expanduser(name)))):
@@ -52,7 +52,7 @@ class Start(NamedTuple):
 def find_start(
     folder: Path, options: Any, epoch: int | None, argument: str, required: Iterable[str] = SEARCH_KEYS
 ) -> Start:
-    """The start of the run in `folder`: as the user says or, if torchrun has restarted it, its latest checkpoint.
+    """The start of the run in `folder`: as the user asks or, if torchrun has restarted it, the latest checkpoint.
 
     Args:
         options: the resolved options, a dataclass.

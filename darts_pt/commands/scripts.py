@@ -19,22 +19,22 @@ SCRIPTS = PROJECT_ROOT / "exp_scripts"
 
 
 def selection_script(method: str, family: str) -> list[str]:
-    """The script that selects from a supernet of `method`, with its first options; `family` is '201' or 'sota'."""
+    """The script that selects from a supernet of `method`, with its first options; `family` is the space's `scripts`."""
     script = f"{METHODS[method].script_name}-proj-{family}.sh"
     return [script] if (SCRIPTS / script).is_file() else [f"darts-proj-{family}.sh", "--method", method]
 
 
 def options_of_images(options: Mapping[str, Any]) -> tuple[str, ...]:
-    """The options that tell the next command which images a run had.
+    """The options that give the next command the same images.
 
-    The side of the images is one unless --size chose it: a selection has that from its search, and what is selected is
-    trained on images of full size.
+    `image_size` is one of them unless --size chose it: a selection takes --size from its search, and the selected
+    architecture is trained on images of full size.
     """
     return ("dataset", "data") if options.get("size") else ("dataset", "data", "image_size")
 
 
 def say_next(folder: Path, script: str, *words: str) -> None:
-    """Print the command that follows the run in `folder`, as it can be typed where the run was started."""
+    """Print the command that follows the run in `folder`, as it can be typed in the current folder."""
     place = launch()
     if (place is not None and place.rank > 0) or not SCRIPTS.is_dir():  # Installed without the scripts.
         return

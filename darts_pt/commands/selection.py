@@ -51,7 +51,7 @@ class Searched(NamedTuple):
     method: str
 
     def baseline(self, space: SearchSpace[Any, Any]) -> dict[str, Any] | None:
-        """What the selection is compared with: magnitude's choice from the supernet, which must not be tuned yet."""
+        """The baseline of the selection: magnitude's choice from the supernet before it is tuned."""
         if self.options.selection == "magnitude":
             return None
         if continues_search(self.options):
@@ -144,7 +144,7 @@ def run_selection(space: SearchSpace[Any, Selection], options: Selection) -> Sel
 
 
 def _select(space: SearchSpace[Any, Any], searched: Searched, saver: Saver) -> None:
-    """Take all decisions, in the loop of the selection or the method."""
+    """Take all decisions, in the loop of the selection or of the method."""
     training, options = searched.training, searched.options
     selection = SELECTIONS[options.selection]
     criteria = Criteria(*space.criteria(options), same_batches=options.proj_batches == "cached")
@@ -161,7 +161,7 @@ def _select(space: SearchSpace[Any, Any], searched: Searched, saver: Saver) -> N
 
 
 def _epochs(searched: Searched) -> int:
-    """The epochs that the selection trains for, in all."""
+    """The total number of epochs that the selection trains for."""
     if continues_search(searched.options):
         return not_none(searched.epochs)
     tunes = SELECTIONS[searched.options.selection].tunes
@@ -169,7 +169,7 @@ def _epochs(searched: Searched) -> int:
 
 
 def _start_of_selection(options: SelectionOptions, searched: Path, wanted: int | None) -> tuple[Path, dict[str, Any]]:
-    """The checkpoint to select from: that of the epoch `wanted`, or to continue a search the last one without decisions."""
+    """The checkpoint to select from: that of the epoch `wanted` or, to continue a search, the last one without decisions."""
     if not continues_search(options):
         return checkpoints.load(searched, not_none(wanted), within_epochs=False)
     epochs = [wanted] if wanted not in (None, -1) else checkpoints.epochs_in(searched)[::-1]
@@ -186,7 +186,7 @@ def _start_of_selection(options: SelectionOptions, searched: Path, wanted: int |
 
 
 _SELECTIONS_OWN = ("resume_epoch", "resume_expid", "epochs", "ckpt_interval", "keep")
-"""Options of a selection that mean something else in a search."""
+"""Options that mean something else in a search, so their values are not taken from it."""
 
 
 def _find_search(space: SearchSpace[Any, Any], options: SelectionOptions) -> Path:

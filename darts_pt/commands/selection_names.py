@@ -1,4 +1,4 @@
-"""The names of selections' folders, known before they are run. Cheap to import: there is no torch in it."""
+"""The names of selections' folders, known before they run. Cheap to import: no torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def continues_search(options: SelectionOptions) -> bool:
 
 
 def selection_name(options: SelectionOptions, epoch: int) -> str:
-    """The name of a selection's folder and log: all options in which selections of one supernet may differ."""
+    """The name of a selection's folder and log: all options in which selections from one supernet may differ."""
     selection = SELECTIONS[options.selection]
     parts = [f"{SELECTION}{epoch}", options.selection]
     parts += options.criterion_names() if selection.compares else []
@@ -30,9 +30,9 @@ def selection_name(options: SelectionOptions, epoch: int) -> str:
 
 
 def selection_pattern(options: SelectionOptions, epochs: int) -> str:
-    """The folder name of a selection from a search of `epochs` epochs that need not have been run yet.
+    """The folder name of a selection from a search of `epochs` epochs, which need not have been run yet.
 
-    A `*` stands for the epoch if the selection continues the search (SGAS). `options.method` must not be open.
+    A `*` stands for the epoch if the selection continues the search (SGAS). `options.method` must be set.
     """
     if continues_search(options):
         return f"{SELECTION}*" + selection_name(options, 0).removeprefix(f"{SELECTION}0")

@@ -1,4 +1,4 @@
-"""Search and selection as commands: the work, then the next command to type. Cheap to import."""
+"""Search, selection and training as commands: say what starts, do it, print the next command. Cheap to import."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def train(space: SearchSpace[Any, Any], options: Any) -> dict[str, Any]:
 
 
 def _say_start(kind: str, options: Any) -> None:
-    """A line before PyTorch and the data are loaded, which takes seconds."""
+    """Print a line before PyTorch and the data are loaded, which takes seconds."""
     place = launch()
     if place is None or place.rank == 0:
         print(f"starting a {kind}{f' on {options.dataset}' if options.dataset else ''} …", flush=True)

@@ -28,7 +28,7 @@ from darts_pt.space import SearchSpace
 
 
 def training_options(options: TrainOptions, **space: Any) -> TrainingOptions:
-    """The training's arguments from the command's options; `space` holds those that only this space sets."""
+    """The training's arguments from the command's options; `space` holds those that the space sets."""
     names = {field.name for field in dataclasses.fields(TrainingOptions)} & vars(options).keys() - space.keys()
     return TrainingOptions(**{name: getattr(options, name) for name in names}, **space)
 
@@ -54,7 +54,7 @@ def train(space: SearchSpace[Any, Any], options: Any) -> dict[str, Any]:
 
 
 def trial_note(options: Any, family: str) -> dict[str, str]:
-    """An entry of the summary that says so if the architecture comes from a trial; else empty."""
+    """A note in the summary if the architecture comes from a trial; else empty."""
     experiments = options.experiments / family
     chosen = find_genotype(options.arch, [experiments / options.dataset, experiments, *experiments.glob("*/"), Path()])
     is_trial = chosen is not None and options_of(chosen.path.parent).get("fast")
@@ -85,7 +85,7 @@ def run_training(
         generators = Generators(options.seed, device)
         with seeded(generators["weights"]):
             model = network(data)
-        model.draw_from(Generators(0, "cpu"))  # Its description must not use up random numbers of the training.
+        model.draw_from(Generators(0, "cpu"))  # The description must not consume random numbers of the training.
         described = describe(model, data)
         model.to(device, dtype_of(options.precision))
         training = NetworkTraining(model, data, generators, how, options.fast, ranks)

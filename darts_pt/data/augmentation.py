@@ -84,5 +84,5 @@ def cut_out(images: Tensor, side: int, generator: torch.Generator, share: Share 
 
 
 def _drawn(batch: int, share: Share | None) -> tuple[int, slice]:
-    """The number of images to draw for, and the part that is ours: all ranks together draw what one process draws."""
+    """The number of images to draw random numbers for, and this rank's part of them: ranks draw what one process draws."""
     return (batch, slice(None)) if share is None else (share.total, share.place)
