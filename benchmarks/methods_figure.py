@@ -24,7 +24,7 @@ class Point(NamedTuple):
 
 
 def picture(points: Sequence[Point], selections: Sequence[str]) -> Picture:
-    """A row per search method, a line per selection: small marks for seeds, a large one for the median, a bar for the range.
+    """A row per search method, a line per selection: small marks for seeds, a large one for the median, a bar as range.
 
     Seeds far below all others, such as networks that do not learn, are written as numbers at the edge.
 

@@ -169,7 +169,7 @@ def _epochs(searched: Searched) -> int:
 
 
 def _start_of_selection(options: SelectionOptions, searched: Path, wanted: int | None) -> tuple[Path, dict[str, Any]]:
-    """The checkpoint to select from: that of the epoch `wanted` or, to continue a search, the last one without decisions."""
+    """The checkpoint to select from: that of the epoch `wanted` or, to continue a search, the last without decisions."""
     if not continues_search(options):
         return checkpoints.load(searched, not_none(wanted), within_epochs=False)
     epochs = [wanted] if wanted not in (None, -1) else checkpoints.epochs_in(searched)[::-1]
