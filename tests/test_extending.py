@@ -179,7 +179,7 @@ def test_a_new_space_has_every_command_and_sweeps_and_reports(tmp_path: Path) ->
     graph = graph_of(tmp_path, PLAN)
     run_in_turn(graph)
     assert [job.is_done for job in graph.jobs] == [True] * 5 + [False], "the report is made at every sweep"
-    assert {row.label: len(row.trained) for row in rows(graph)} == {
+    assert {row["method"]: len(row["test_accuracy"]["by_seed"]) for row in rows(graph)} == {
         "gdas + pt (trial)": 1,
         "gdas + zero-cost-pt (trial)": 1,
     }
