@@ -21,9 +21,8 @@ PAGE = PROJECT_ROOT / "docs" / "architectures.md"
 DRAWINGS = PROJECT_ROOT / "docs" / "architectures"
 OURS = PROJECT_ROOT / "docs" / "results" / "methods.csv"
 OURS_ARE = (
-    "Cells of NAS-Bench-201 that were found on digits, with the accuracies that the benchmark tables give them; sizes at",
-    "C=16, N=5. [results](results.md) has the runs. Train one with `bash eval.sh --arch 'CELL'`, on digits with",
-    "`--dataset digits` besides.",
+    "Cells of NAS-Bench-201 found on digits, with their accuracies in the benchmark tables; sizes are for C=16, N=5.",
+    "[results](results.md) has the runs. Train one with `bash eval.sh --arch 'CELL'`; with `--dataset digits` on digits.",
 )
 MARK = "<!-- Below: python -m paper.architectures -->\n"
 DRAWN = ("darts_pt_s1_1", "darts_pt_s2_1", "darts_pt_s3_1", "blank_pt_s5_0")
