@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from darts_pt.commands.command_line import run_command
-from paper.__main__ import main
-from paper.options import PaperOptions
+import runpy
 
 if __name__ == "__main__":
-    run_command(PaperOptions, main)
+    runpy.run_module("paper", run_name="__main__", alter_sys=True)

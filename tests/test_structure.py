@@ -106,9 +106,8 @@ def test_the_spaces_do_not_know_each_other_or_the_tools(imports: Imports) -> Non
 def test_nothing_imports_benchmarks_tests_or_what_stands_above_it(imports: Imports) -> None:
     for package in PACKAGES:
         assert strangers(imports, package, "tests", *({"benchmarks", "sweep"} - {package})) == []
-    # The paper's figures share the report's style, not the other way round; report.paper is only the command's old name.
-    found = [one for one in strangers(imports, "report", "paper") if not one.startswith("report.paper imports")]
-    assert found == []
+    # The paper's figures share the report's style, not the other way round.
+    assert strangers(imports, "report", "paper") == []
 
 
 def test_runs_know_neither_the_page_nor_the_paper(imports: Imports) -> None:
