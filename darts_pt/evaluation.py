@@ -20,6 +20,7 @@ from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.device import Generators, autocast, use_precision
 from darts_pt.run.epoch import EpochProgress, FiniteGuard, Metrics, StepResult
 from darts_pt.run.errors import ArgumentError
+from darts_pt.run.logs import SILENT, Progress
 from darts_pt.run.loop import log_metrics, timed_epochs, train_epoch
 from darts_pt.run.processes import SINGLE_PROCESS, Ranks, Share
 from darts_pt.run.saver import Saver
@@ -103,6 +104,7 @@ class NetworkTraining:
         self.epoch = 0
         self.progress: EpochProgress | None = None
         self.between_batches: Callable[[], None] = lambda: None
+        self.show: Progress = SILENT
         self.guard = FiniteGuard()
         self.best_accuracy = 0.0
         self.train_loss: float | None = None
@@ -208,7 +210,8 @@ class NetworkTraining:
         # Summed on the device: reading it after every batch would make a GPU wait.
         sums = torch.zeros(3, dtype=torch.float64, device=self.device)
         wide = torch.promote_types(self.dtype, torch.float32)
-        for part in self.data.test_batches(batches, self.ranks, self.generators, self.dtype):
+        parts = self.data.test_batches(batches, self.ranks, self.generators, self.dtype)
+        for part in self.show(parts, "test set", len(batches)):
             self.between_batches()
             self.network.set_share(part.share)
             with autocast(self.device, self.options.precision):

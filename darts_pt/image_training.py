@@ -93,24 +93,25 @@ class ImageTraining(SupernetTraining):
 
     def valid_batches(self) -> Iterator[Batch]:
         """A pass over the valid half in random order, with the training augmentation, as in the original."""
-        return self._pass(self.halves.valid)
+        return self._pass(self.halves.valid, "valid half")
 
     def train_batches(self) -> Iterator[Batch]:
         """A pass over the train half, like that over the valid half."""
-        return self._pass(self.halves.train)
+        return self._pass(self.halves.train, "train half")
 
     def test_batches(self) -> Iterator[Batch]:
         """A pass over the test set, without augmentation."""
         images = self.data.test
         chunks = self._in_batches(torch.arange(len(images.labels), device=images.labels.device))
-        return self._checked(self.data.batch(images, chunk, None, self.generators, self.dtype) for chunk in chunks)
+        batches = (self.data.batch(images, chunk, None, self.generators, self.dtype) for chunk in chunks)
+        return self._checked(batches, "test set", len(chunks))
 
     def _drawn(self, half: Tensor) -> Tensor:
         return random_batch_indices(half, self.options.batch_size, self.generators["batches"])
 
-    def _pass(self, half: Tensor) -> Iterator[Batch]:
+    def _pass(self, half: Tensor, title: str) -> Iterator[Batch]:
         chunks = self._in_batches(shuffled(half, self.generators["batches"]))
-        return self._checked(self.batch(chunk) for chunk in chunks)
+        return self._checked((self.batch(chunk) for chunk in chunks), title, len(chunks))
 
     def _in_batches(self, order: Tensor) -> list[Tensor]:
         return in_batches(order, self.options.batch_size)[: 1 if self.fast else None]

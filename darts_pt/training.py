@@ -18,6 +18,7 @@ from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.device import Generators
 from darts_pt.run.epoch import EpochProgress, FiniteGuard, Judged, Metrics, StepResult
 from darts_pt.run.errors import UserError
+from darts_pt.run.logs import SILENT, Progress
 from darts_pt.run.processes import SINGLE_PROCESS
 from darts_pt.supernet import Decisions, MixingWeights, Supernet
 
@@ -48,6 +49,7 @@ class SupernetTraining:
         decisions: the decisions of the selection so far.
         epoch, progress: epochs completed, and the progress of the present one (None between epochs).
         between_batches: called between the batches of an evaluation.
+        show: shows the progress of evaluations.
         ranks: the processes of a selection; each trains the whole supernet on the same batches.
 
     Args:
@@ -72,6 +74,7 @@ class SupernetTraining:
         self.epoch = 0
         self.progress: EpochProgress | None = None
         self.between_batches: Callable[[], None] = lambda: None
+        self.show: Progress = SILENT
         self.ranks = SINGLE_PROCESS
 
     @property
@@ -116,8 +119,9 @@ class SupernetTraining:
         """A pass over the test set."""
         raise NotImplementedError
 
-    def _checked(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        for batch in batches:
+    def _checked(self, batches: Iterable[Batch], title: str, count: int | None = None) -> Iterator[Batch]:
+        """The batches of an evaluation, with its progress shown, and a look at whether to stop before each."""
+        for batch in self.show(batches, title, count):
             self.between_batches()
             yield batch
 

@@ -111,15 +111,16 @@ class NasBench201SearchOptions(SearchOptions, SupernetSizeOptions, TableOptions)
 
     The paper's supernet has 16 channels and 5 cells per stage and trains for 100 epochs (digits: 8, 1 and 50); --size
     laptop trains a smaller one on images of 16 pixels, for two CPU cores.
-    Next: darts-proj-201.sh (nasbench201.projection) selects an architecture from the supernet.
+    It ends with the command that selects an architecture from the supernet.
     """
 
 
 @dataclass(frozen=True, kw_only=True)
 class NasBench201SelectionOptions(SelectionOptions, SupernetSizeOptions, TableOptions):
-    """Select a NAS-Bench-201 architecture from a supernet trained by nasbench201.train_search.
+    """Select a NAS-Bench-201 architecture from a supernet that a search has trained.
 
-    Next: eval.sh (nasbench201.train) trains the architecture from scratch.
+    By perturbation, the paper's Algorithm 1, or as --selection says. It ends with a comparison with what magnitude selects,
+    and with the command that trains the architecture from scratch.
     """
 
     without_effect = (*SelectionOptions.without_effect, "proj_crit_edge")

@@ -17,7 +17,7 @@ from nasbench201.space import NasBench201Space
 class VisualizeOptions:
     """Draw the cell of a NAS-Bench-201 architecture."""
 
-    arch: Annotated[str, tyro.conf.Positional]
+    arch: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ARCH")]
     """The architecture: '|op~0|+|op~0|op~1|+|op~0|op~1|op~2|' in quotes, a genotype file, or an experiment."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("cell.svg")
     """The file to write: .svg, .png or .pdf."""

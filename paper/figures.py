@@ -155,13 +155,15 @@ def skip_gap(run: Recorded) -> tuple[list[int], list[float]]:
     return sorted(gaps), [statistics.fmean(gaps[epoch]) for epoch in sorted(gaps)]
 
 
+def gap_and_accuracy(run: Recorded) -> list[tuple[int, float, float]]:
+    """Epoch, gap and the supernet's valid accuracy (percent), where both were measured."""
+    accuracy = dict(zip(*run.series("valid_accuracy"), strict=True))
+    return [(epoch, gap, accuracy[epoch]) for epoch, gap in zip(*skip_gap(run), strict=True) if epoch in accuracy]
+
+
 def gap_against_accuracy(runs: Sequence[Recorded]) -> Picture | None:
     """Figure 3: the gap and the supernet's accuracy over the epochs, and one against the other."""
-    series = []
-    for run in runs:
-        accuracy = dict(zip(*run.series("valid_accuracy"), strict=True))
-        kept = [(epoch, gap, accuracy[epoch]) for epoch, gap in zip(*skip_gap(run), strict=True) if epoch in accuracy]
-        series += [kept] if kept else []
+    series = [found for run in runs if (found := gap_and_accuracy(run))]
     if not series:
         return None
 

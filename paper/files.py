@@ -22,6 +22,7 @@ from runs.reading import read_run
 from runs.recorded import Recorded
 
 FIGURES, PAGE = "figures", "paper.md"
+KINDS = ("figure", "table")
 
 
 def draw(options: PaperOptions, result: Result) -> list[dict[str, str]]:
@@ -88,7 +89,7 @@ def budget(options: PaperOptions) -> str:
 def _results(folder: Path) -> list[dict[str, Any]]:
     """The facts of every figure and table in `folder`, in their order."""
     return sorted(
-        (json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")),
+        (json.loads(path.read_text(encoding="utf-8")) for kind in KINDS for path in folder.glob(f"{kind}-*.json")),
         key=lambda facts: (facts["kind"], facts["number"], facts["stem"]),
     )
 
@@ -129,12 +130,32 @@ def page(folder: Path) -> str:
     text = environment.get_template("paper.md.j2").render(
         results=results,
         not_made=[(_label(options.stem), _command(options)) for options in usual if options.stem not in made],
+        **_against_magnitude(results),
         runs=len(runs),
         uncounted=sum(run["processor_seconds"] is None for run in runs.values()),
         total=total,
         machines=sorted({machine for facts in results for machine in facts["machines"]}),
     )
     return re.sub(r"\n{3,}", "\n\n", text)
+
+
+def _against_magnitude(results: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """PT beside magnitude in the tables of test errors: where PT's error is the smaller (better), the larger or equal."""
+    errors: dict[tuple[str, str], str] = {}
+    for facts in results:
+        if facts["kind"] == "table" and facts["number"] > 1:
+            ours = next(place for place, name in enumerate(facts["header"]) if name.startswith("ours"))
+            for row in facts["rows"]:
+                space = row[0] if facts["header"][0] == "space" else facts["stem"].split("-")[2].upper()
+                errors[space, row[facts["header"].index("method")]] = row[ours].partition(" ")[0]
+    found: dict[str, list[str]] = {"better": [], "worse": [], "equal": []}
+    for (space, label), theirs in errors.items():
+        method = label.partition(" (")[0]
+        pt = errors.get((space, f"{method} + PT"))
+        if pt and theirs:
+            which = "better" if float(pt) < float(theirs) else "worse" if float(pt) > float(theirs) else "equal"
+            found[which].append(f"{method} in {space} ({pt}, {theirs})")
+    return found
 
 
 def _label(stem: str) -> str:

@@ -150,7 +150,7 @@ class Result:
 
     Attributes:
         drawings: label, space and architecture of cells to draw.
-        table: header and rows.
+        table: header and rows: of a table what it shows, of a figure its numbers, for the JSON file alone.
     """
 
     title: str

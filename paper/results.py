@@ -16,12 +16,13 @@ from paper.numbers import SHUFFLING
 from paper.options import Result
 from paper.study import Accuracies, Study, missing
 from report.comparison import aggregate
-from report.edges import mixing_weights
+from report.edges import edge_of, mixing_weights
 from runs.reading import read_run
 from runs.recorded import Recorded
 from runs.run import Run
 
 Draw = Callable[[], Result]
+Table = tables.Table
 
 EDGES = 3
 """Random edges of figure 1."""
@@ -58,7 +59,8 @@ def figure_1(studies: Sequence[Study]) -> Draw:
             f"operation alone on the edge, tuned until it no longer gains (at most {study.scale.tuning} epochs). Rank "
             f"correlation by edge: {known}.{unmeasured}"
         )
-        return Result("Alpha against discretisation accuracy at convergence", caption, [picture])
+        title = "Alpha against discretisation accuracy at convergence"
+        return Result(title, caption, [picture], table=_numbers(read(searched), found))
 
     return draw
 
@@ -77,9 +79,19 @@ def figure_2(studies: Sequence[Study]) -> Draw:
             f"discretisation accuracy (tuned at most {study.scale.tuning} epochs), differ on {differ} of {total} "
             f"edges.{unmeasured}"
         )
-        return Result("The largest alpha and the strongest operation of every edge", caption, [picture])
+        title = "The largest alpha and the strongest operation of every edge"
+        return Result(title, caption, [picture], table=_numbers(read(searched), found))
 
     return draw
+
+
+def _numbers(run: Recorded, found: Sequence[Strength]) -> Table:
+    """Figures 1 and 2: a row per operation of an edge."""
+    rows = [
+        [edge_of(run, one.cell_type, one.edge), one.operation, f"{one.weight:.6f}", f"{one.accuracy:.2f}"]
+        for one in found
+    ]
+    return ["edge", "operation", "mixing weight", "valid accuracy with it alone (%)"], rows
 
 
 def _unmeasured(searched: Run, found: list[Strength], edges: int | None) -> str:
@@ -103,7 +115,14 @@ def figure_3(studies: Sequence[Study]) -> Draw:
         seeds = ", ".join(str(run.options.seed) for run in searches)
         mean = "The mean is over all edges that have both kinds of operation."
         caption = f"{study.where}, seeds {seeds}. {picture.alt} {mean}"
-        return Result("Skip connections against convolutions as the supernet learns", caption, [picture])
+        header = ["seed", "epoch", "skip connections' mean mixing weight minus convolutions'", "valid accuracy (%)"]
+        rows = [
+            [str(run.options.seed), str(epoch), f"{gap:.6f}", f"{accuracy:.2f}"]
+            for run in searches
+            for epoch, gap, accuracy in figures.gap_and_accuracy(read(run))
+        ]
+        title = "Skip connections against convolutions as the supernet learns"
+        return Result(title, caption, [picture], table=(header, rows))
 
     return draw
 
@@ -127,7 +146,15 @@ def figure_4(studies: Sequence[Study]) -> Draw:
         picture = figures.trajectories(curves, "test accuracy")
         source = " or ".join(sorted({known.source for _, _, known in found if known.by_dataset}))
         caption = f"{study.where}, seeds {', '.join(map(str, study.seeds))}; test accuracy {source}. {picture.alt}"
-        return Result("What magnitude and PT select from the same snapshots of a search", caption, [picture])
+        header = ["data set", "selection", "epoch of search", "test accuracy (%), by seed"]
+        rows = [
+            [name, label, str(epoch), ", ".join(f"{value:.2f}" for value in by_epoch[epoch])]
+            for name, selections in curves.items()
+            for label, by_epoch in selections.items()
+            for epoch in sorted(by_epoch)
+        ]
+        title = "What magnitude and PT select from the same snapshots of a search"
+        return Result(title, caption, [picture], table=(header, rows))
 
     return draw
 
@@ -148,7 +175,8 @@ def figure_5(studies: Sequence[Study]) -> Draw:
         seed = searched.options.seed
         caption = f"{study.where}, seed {seed}, both from the same supernet: {' and '.join(cells)}."
         drawings = [(label, study.space, architecture) for label, architecture in cells.items()]
-        return Result("The cells that are selected", caption, drawings=drawings)
+        rows = [[label, architecture] for label, architecture in cells.items()]
+        return Result("The cells that are selected", caption, drawings=drawings, table=(["selection", "cells"], rows))
 
     return draw
 
@@ -168,7 +196,15 @@ def figure_6(studies: Sequence[Study]) -> Draw:
         runs = {label: [read(run) for run in members] for label, members in selected.items()}
         picture = figures.accuracy_during_selection(runs)
         caption = f"{study.where}, an event every {study.interval} tuning epochs. {picture.alt}"
-        return Result("The supernet's valid accuracy while it is made discrete", caption, [picture])
+        rows = [
+            [label, str(run.seed), str(epoch), f"{value:.2f}"]
+            for label, members in runs.items()
+            for run in members
+            for epoch, value in zip(*run.series("valid_accuracy"), strict=True)
+        ]
+        header = ["selection", "seed", "tuning epoch", "supernet's valid accuracy (%)"]
+        title = "The supernet's valid accuracy while it is made discrete"
+        return Result(title, caption, [picture], table=(header, rows))
 
     return draw
 

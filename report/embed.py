@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from report.cells import Drawing
-from report.style import DARK, LIGHT, Picture, render
+from report.style import Picture, darkened, render
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Image:
 
 def embed(picture: Picture) -> Image:
     """A picture drawn for both kinds of page."""
-    light, dark = render(picture, LIGHT), render(picture, DARK)
-    return Image(picture.title, picture.alt, _url(light), _url(dark), *_size(light), picture.wide)
+    light = render(picture, "svg")
+    return Image(picture.title, picture.alt, _url(light), _url(darkened(light)), *_size(light), picture.wide)
 
 
 def embed_drawing(drawing: Drawing) -> Image:

@@ -30,7 +30,7 @@ OPEN_RUNS = 3
 
 @dataclass(frozen=True, kw_only=True)
 class PageOptions:
-    """Turn experiment folders into one self-contained page and figures as PNG, SVG and PDF."""
+    """Turn experiment folders into one self-contained page, with its figures as files beside it."""
 
     experiment: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[EXPERIMENT …]")] = ()
     """Experiments by name or path, or folders that hold some; by default all there are. A search stands for its
@@ -43,8 +43,8 @@ class PageOptions:
     """The page's title."""
     details: int = 12
     """Show this many runs in full; the overview and the comparison have all of them."""
-    formats: tuple[Literal["png", "svg", "pdf"], ...] = ("png", "svg", "pdf")
-    """Formats in which the figures are written beside the page."""
+    formats: tuple[Literal["png", "svg", "pdf"], ...] = ("svg",)
+    """Formats in which the figures are written beside the page: as the page has them, or for print, which takes longer."""
 
     def __post_init__(self) -> None:
         in_range("details", self.details, 0, 1000)

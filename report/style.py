@@ -7,9 +7,11 @@ Ito (jfly.uni-koeln.de/color), lightened for dark pages; values over a plane use
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +82,7 @@ def operation_look(name: str, theme: Theme) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure that can be drawn for any theme.
+    """A figure that can be drawn for any theme; it is drawn, and turned into each kind of file, at most once.
 
     Attributes:
         name: stem of its files.
@@ -95,6 +97,18 @@ class Picture:
     alt: str
     draw: Callable[[Theme], Figure]
     wide: bool = False
+    files: dict[str, bytes] = field(default_factory=dict, init=False, compare=False, repr=False)
+
+    @cached_property
+    def figure(self) -> Figure:
+        """The figure of a light page, with its parts in their places: finding these takes as long as two drawings."""
+        with themed(LIGHT):
+            figure = self.draw(LIGHT)
+            engine = figure.get_layout_engine()
+            if engine is not None:
+                engine.execute(figure)
+                figure.set_layout_engine(None)
+        return figure
 
 
 def themed(theme: Theme) -> AbstractContextManager[None]:
@@ -153,17 +167,25 @@ def whole_epochs(axes: Axes) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
 
 
-def render(picture: Picture, theme: Theme, fmt: str = "svg") -> bytes:
-    """The picture as the content of an SVG, PNG or PDF file."""
-    metadata: dict[str, Any] = {"Title": picture.title}
-    metadata |= {"Date": None} if fmt == "svg" else {"CreationDate": None} if fmt == "pdf" else {}
-    buffer = io.BytesIO()
-    with themed(theme):
-        picture.draw(theme).savefig(buffer, format=fmt, dpi=DOTS_PER_INCH, metadata=metadata)
-    return buffer.getvalue()
+def render(picture: Picture, fmt: str) -> bytes:
+    """The picture, for a light page, as the content of an SVG, PNG or PDF file."""
+    if fmt not in picture.files:
+        metadata: dict[str, Any] = {"Title": picture.title}
+        metadata |= {"Date": None} if fmt == "svg" else {"CreationDate": None} if fmt == "pdf" else {}
+        buffer = io.BytesIO()
+        with themed(LIGHT):
+            picture.figure.savefig(buffer, format=fmt, dpi=DOTS_PER_INCH, metadata=metadata)
+        picture.files[fmt] = buffer.getvalue()
+    return picture.files[fmt]
+
+
+def darkened(svg: bytes) -> bytes:
+    """The SVG of a picture with the colours of a dark page."""
+    dark = {getattr(LIGHT, name).encode(): getattr(DARK, name).encode() for name in LIGHT.__dataclass_fields__}
+    return re.sub(rb"#[0-9a-f]{6}\b", lambda colour: dark.get(colour[0], colour[0]), svg)
 
 
 def save(picture: Picture, folder: Path, formats: Sequence[str] = FORMATS) -> None:
     """Writes the picture, for a light page, into `folder` in each of the formats."""
     for fmt in formats:
-        atomic_write(folder / f"{picture.name}.{fmt}", render(picture, LIGHT, fmt))
+        atomic_write(folder / f"{picture.name}.{fmt}", render(picture, fmt))

@@ -15,6 +15,7 @@ from typing import Any, get_args
 
 from darts_pt.commands import stages
 from darts_pt.commands.command_line import USER_ERROR_CODE, run_command
+from darts_pt.commands.help_page import typed_command
 from darts_pt.commands.scripts import options_of_images
 from darts_pt.run.provenance import PROJECT_ROOT
 from darts_pt.space import SPACES, Kind, SearchSpace
@@ -45,7 +46,9 @@ def main(argv: Sequence[str]) -> None:
             (stages.search if kind == "search" else stages.select)(space, options)
 
     # With --nproc_per_node this module runs in every process: it needs to be told the kind and the space again.
-    run_command(space.commands[kind].options, run, arguments, f"python -m runs {kind} {space.name}", argv)
+    run_command(
+        space.commands[kind].options, run, arguments, typed_command(f"python -m runs {kind} {space.name}"), argv
+    )
 
 
 def space_of(space: Space, arguments: Sequence[str]) -> Space:

@@ -47,7 +47,7 @@ class SotaSearchOptions(SearchOptions, SizeOptions):
     """Train a supernet of one of the spaces S1–S5: the first step of DARTS, and of DARTS-PT.
 
     The paper's supernet has 16 channels and 8 layers and trains for 50 epochs (digits: 4, 3 and 20).
-    Next: darts-proj-sota.sh (sota.projection) selects an architecture from the supernet.
+    It ends with the command that selects an architecture from the supernet.
     """
 
     seed: int = 2
@@ -58,9 +58,10 @@ class SotaSearchOptions(SearchOptions, SizeOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class SotaSelectionOptions(SelectionOptions, SizeOptions):
-    """Select an architecture of S1–S5 from a supernet trained by sota.train_search.
+    """Select an architecture of S1–S5 from a supernet that a search has trained.
 
-    Next: eval.sh (sota.train) trains the architecture from scratch.
+    By perturbation, the paper's Algorithm 1, or as --selection says. It ends with a comparison with what magnitude selects,
+    and with the command that trains the architecture from scratch.
     """
 
     seed: int = 2

@@ -17,7 +17,7 @@ from sota.space import SotaSpace
 class VisualizeOptions:
     """Draw the normal and the reduction cell of an architecture of S1–S5."""
 
-    arch: Annotated[str, tyro.conf.Positional]
+    arch: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ARCH")]
     """The architecture: a published name such as darts_pt_s5_0, a genotype file, or an experiment."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("cells.svg")
     """The file to write: .svg, .png or .pdf."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from darts_pt.run.provenance import PROJECT_ROOT
+from paper.files import page
 from runs.reference import MARK, PAGE, options_page
 
 README = PROJECT_ROOT / "README.md"
@@ -37,6 +38,11 @@ def test_the_index_of_the_code_names_what_is_there() -> None:
         code = (PROJECT_ROOT / file).read_text(encoding="utf-8")
         for name in re.findall(r"`[\w.]*?(\w+)`", names):
             assert re.search(rf"(def|class) {name}\b", code), f"{file} has no {name}"
+
+
+def test_the_page_of_the_papers_figures_is_what_their_files_say() -> None:
+    docs = PROJECT_ROOT / "docs"
+    assert (docs / "paper.md").read_text(encoding="utf-8") == page(docs / "figures")
 
 
 def test_the_scripts_of_the_reference_are_those_there_are() -> None:

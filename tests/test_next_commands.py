@@ -4,46 +4,71 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
+import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from darts_pt.commands.scripts import SCRIPTS, selection_script
+from darts_pt.commands.scripts import SCRIPTS
 from darts_pt.methods import METHODS
 
-DIGITS = "--dataset digits --gpu cpu --fast --epochs 1 --init_channels 2 --batch_size 128"
+TINY = "--dataset digits --gpu cpu --fast --epochs 1 --init_channels 4 --batch_size 16"
+Typed = Callable[[str, Path], str]
 
 
-def typed(command: str, folder: Path) -> str:
+def next_line(said: str) -> str:
     """The command that a command names as the next; empty if there is none."""
+    return next(iter(re.findall(r"^next: (.*)$", said, re.MULTILINE)), "")
+
+
+def in_bash(command: str, folder: Path) -> str:
+    """Type the command in `folder`; returns its next line."""
     environment = {**os.environ, "VIRTUAL_ENV": sys.prefix, "OMP_NUM_THREADS": "1"}
     ended = subprocess.run(
         ["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
     assert ended.returncode == 0, f"{command}\n{ended.stdout[-500:]}\n{ended.stderr[-500:]}"
-    found = re.findall(r"^next: (.*)$", ended.stdout, re.MULTILINE)
-    return found[0] if found else ""
+    return next_line(ended.stdout)
 
 
-@pytest.mark.parametrize(
-    ("first", "inside"),
-    [("darts-201.sh --method gdas --cells_per_stage 1", True), ("blank-sota.sh --space s4 --layers 3", False)],
-    ids=["from exp_scripts", "from elsewhere"],
-)
-def test_each_next_line_runs_where_it_was_printed(first: str, inside: bool, tmp_path: Path) -> None:
-    folder = SCRIPTS if inside else tmp_path
-    command = f"bash {SCRIPTS}/{first} {DIGITS} --experiments {tmp_path}/runs"
-    selection = typed(command, folder)
+@pytest.fixture
+def in_this_process(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Typed:
+    """The same without bash: the line of the script that starts Python is read, and its module run."""
+
+    def typed(command: str, folder: Path) -> str:
+        bash, script, *words = shlex.split(command)
+        assert bash == "bash"
+        text = (folder / script).resolve(strict=True).read_text()
+        (line,) = re.findall(r'^run_module (.*) "\$@"$', text, re.MULTILINE)
+        module, *given = shlex.split(line)
+        monkeypatch.chdir(folder)
+        monkeypatch.setattr(sys, "argv", [module, *given, *words])
+        monkeypatch.delitem(sys.modules, module, raising=False)
+        runpy.run_module(module, run_name="__main__")
+        return next_line(capsys.readouterr().out)
+
+    return typed
+
+
+def follow(typed: Typed, first: str, folder: Path, runs: Path) -> None:
+    """Type the command and each that is named as the next, made small."""
+    selection = typed(f"bash {os.path.relpath(SCRIPTS, folder)}/{first} {TINY} --experiments {runs}", folder)
     assert "-proj-" in selection
     training = typed(f"{selection} --gpu cpu --proj_intv 1", folder)
     assert "eval.sh" in training
-    assert typed(f"{training} --gpu cpu --epochs 1 --init_channels 2", folder) == ""
-    assert list((tmp_path / "runs").rglob("summary.json"))
+    assert typed(f"{training} --gpu cpu --epochs 1 --init_channels 4 --batch_size 16", folder) == ""
+    assert list(runs.rglob("summary.json"))
 
 
-@pytest.mark.parametrize("family", ["201", "sota"])
-def test_there_is_a_selection_script_for_every_method(family: str) -> None:
-    for method in METHODS:
-        assert (SCRIPTS / selection_script(method, family)[0]).is_file()
+def test_each_next_line_runs_where_it_was_printed(tmp_path: Path) -> None:
+    follow(in_bash, "blank-sota.sh --space s4 --layers 3", tmp_path, tmp_path / "runs")
+
+
+@pytest.mark.parametrize("size", ["201.sh --cells_per_stage 1", "sota.sh --space s2 --layers 3"], ids=["201", "sota"])
+@pytest.mark.parametrize("method", METHODS)
+def test_each_next_line_runs_for_every_method(in_this_process: Typed, method: str, size: str, tmp_path: Path) -> None:
+    follow(in_this_process, f"darts-{size} --method {method}", SCRIPTS, tmp_path / "runs")

@@ -25,20 +25,19 @@ from benchmarks.parity.supernets import SupernetRepetition
 from darts_pt.commands.command_line import run_command
 from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.errors import UserError
+from darts_pt.run.provenance import PROJECT_ROOT
 
 
 @dataclass(frozen=True, kw_only=True)
 class ParityOptions:
-    """Repeat golden records of the authors' arithmetic; exit with 1 if a quantity exceeds its tolerance."""
+    """Repeat records of the authors' arithmetic in float64; exit with 1 if a quantity exceeds its tolerance."""
 
-    files: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FILE [FILE …]")]
-    """Records of supernets and of derived networks."""
+    files: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[FILE …]")] = ()
+    """Records of supernets and of derived networks (docs/faithfulness.md); by default those in tests/records."""
     device: Literal["cpu", "cuda"] = "cpu"
     """The device to repeat them on."""
 
     def __post_init__(self) -> None:
-        if not self.files:
-            raise UserError("no record given: expected python -m benchmarks.parity FILE …")
         if self.device == "cuda" and not torch.cuda.is_available():
             raise UserError("--device cuda: there is no GPU; expected cpu")
 
@@ -46,7 +45,7 @@ class ParityOptions:
 def main(options: ParityOptions) -> None:
     found: list[Comparison] = []
     complaints: list[UserError] = []
-    for path in options.files:
+    for path in options.files or sorted((PROJECT_ROOT / "tests" / "records").glob("*.pt")):
         try:
             found += repeat(path, options.device)
         except UserError as error:  # Continue with the other records.

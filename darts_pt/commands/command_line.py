@@ -65,7 +65,7 @@ def run_command(
         options_type: a frozen dataclass; its docstring opens the help.
         main: must import torch inside, so that `--help` is quick.
         argv: the arguments, by default those of the process.
-        prog: the command in the help, by default `python -m package.module`.
+        prog: the command in the help, by default the script that was typed, or `python -m package.module`.
         typed: the arguments of the module that `main` is in, where they are more than the options in `argv`.
     """
     for stream in (sys.stdout, sys.stderr):
@@ -176,11 +176,12 @@ def _in_one_line(box: str) -> str:
 
 
 def _module_command() -> str:
+    from darts_pt.commands.help_page import typed_command
 
     spec: Any = getattr(sys.modules.get("__main__"), "__spec__", None)
     if spec is None:
         return os.path.basename(sys.argv[0])
-    return f"python -m {spec.name.removesuffix('.__main__')}"
+    return typed_command(f"python -m {spec.name.removesuffix('.__main__')}")
 
 
 def _module_of(main: Callable[..., object]) -> str:

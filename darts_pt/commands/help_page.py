@@ -58,6 +58,12 @@ class Described(NamedTuple):
     text: str
 
 
+def typed_command(module: str) -> str:
+    """The command for the help: the script that the user has typed, or else `module`, such as `python -m report.page`."""
+    script = os.environ.get(SCRIPT)
+    return f"bash {script}" if script else module
+
+
 def page(options_type: type, given: Sequence[str], prog: str) -> str:
     """The help of a command.
 
@@ -87,11 +93,13 @@ def page(options_type: type, given: Sequence[str], prog: str) -> str:
         described[field.name] = Described(field.name, ", ".join(names) + ("" if kind is bool else f" {metavar}"), text)
         if field.default is dataclasses.MISSING and field.name not in values:
             required.append(described[field.name].typed)
-    script = os.environ.get(SCRIPT)
-    words = [f"bash {script}" if script else prog, *(one.typed for one in positional), *required, "[--key value]…"]
+    words = [prog, *(one.typed for one in positional), *required, "[--key value]…"]
     usage = " ".join(["usage:", *words])
     width = min(shutil.get_terminal_size((_WIDEST, 24)).columns, _WIDEST)
-    blocks = [usage, *(textwrap.fill(" ".join(part.split()), width) for part in _paragraphs(options_type))]
+    blocks = [
+        usage,
+        *(textwrap.fill(" ".join(part.split()), width, break_on_hyphens=False) for part in _paragraphs(options_type)),
+    ]
     blocks += [_block("arguments", positional, width)] if positional else []
     blocks += [_block(group, members, width) for group, members in _grouped(options_type, described)]
     return "\n\n".join(blocks) + "\n"
@@ -140,7 +148,7 @@ def _grouped(options_type: type, described: Mapping[str, Described]) -> Iterator
 def _block(title: str, members: Sequence[Described], width: int) -> str:
     lines = [f"\x1b[1m{title}\x1b[0m" if sys.stdout.isatty() else title]
     for one in members:
-        text = textwrap.wrap(one.text, max(30, width - _INDENT))
+        text = textwrap.wrap(one.text, max(30, width - _INDENT), break_on_hyphens=False)
         head = f"  {one.typed}"
         if len(head) + 2 <= _INDENT and text:
             lines.append(f"{head:<{_INDENT}}{text.pop(0)}")
@@ -206,7 +214,9 @@ class _Defaults:
         self.selection = SELECTIONS.get(known.get("selection") or "")
         self.dataset = str(known.get("dataset") or USUAL_DATASET)
         self.presets = {} if self.from_search else _presets(options_type, known)
-        self.left_out = set(getattr(options_type, "without_effect", ()))
+        self.left_out: set[str] = set(getattr(options_type, "without_effect", ()))
+        if self.from_search and not (self.method and self.method.decides_during_search):
+            self.left_out.add("learning_rate_min")  # Tuning has a constant learning rate.
         if issubclass(options_type, RunOptions):
             own = {option.name for owner in (self.method, self.selection) if owner for option in owner.options}
             self.left_out |= (SETTINGS.keys() | SELECTION_SETTINGS.keys()) - own

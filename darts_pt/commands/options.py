@@ -112,7 +112,7 @@ class RunOptions(Checked):
     ckpt_minutes: Annotated[float, tyro.conf.arg(metavar="MINUTES")] = 10.0
     """Also save within epochs every MINUTES minutes, and when the system or Ctrl-C stops the run."""
     keep: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: all)")] = None
-    """Keep only the N newest checkpoints (and, of SGAS, the one that SGAS+PT starts from)."""
+    """Keep only the N newest checkpoints, and any that a selection must start from."""
     on_nan: OnNan = "stop"
     """At a NaN or infinite loss or gradient: stop with a state dump, or skip the step and count it."""
     report_freq: Annotated[int, tyro.conf.arg(metavar="STEPS")] = 50
@@ -271,6 +271,9 @@ class TrainOptions(RanksOptions):
 
     without_effect = ("log_tag",)
 
+    dataset: Dataset = "cifar10"
+    """Data set; digits needs no download and is small, folder reads your own images from --data. eval.sh takes that of the
+    experiment that --arch names."""
     epochs: PresetInt = None
     """Epochs of training."""
     batch_size: PresetInt = None

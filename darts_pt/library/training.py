@@ -203,10 +203,10 @@ class ModelTraining(SupernetTraining):
         return iter(self.train)
 
     def valid_batches(self) -> Iterator[Batch]:
-        return self._checked(map(self.valid.pair, self.valid))
+        return self._checked(map(self.valid.pair, self.valid), "valid half")
 
     def train_batches(self) -> Iterator[Batch]:
-        return self._checked(map(self.train.pair, self.train))
+        return self._checked(map(self.train.pair, self.train), "train half")
 
     def end_epoch(self) -> None:
         super().end_epoch()

@@ -203,3 +203,6 @@ class SilentProgress(Progress):
 
     def __call__(self, iterable: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
         return iter(iterable)
+
+
+SILENT = SilentProgress(logging.getLogger(__name__))

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from darts_pt.run.device import Generators
     from darts_pt.run.epoch import EpochProgress
     from darts_pt.run.experiment import Experiment
+    from darts_pt.run.logs import Progress
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -37,6 +38,7 @@ class Saveable(Protocol):
     generators: Generators
     ranks: Ranks
     between_batches: Callable[[], None]
+    show: Progress
 
     @property
     def guard(self) -> FiniteGuard: ...
@@ -91,6 +93,7 @@ class Saver:
 
     def __enter__(self) -> Saver:
         self._training.between_batches = self.check
+        self._training.show = self.experiment.progress
         if threading.current_thread() is threading.main_thread():
             self._handlers = {number: signal.signal(number, self._asked) for number in SIGNALS}
         return self

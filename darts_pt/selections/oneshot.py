@@ -19,7 +19,7 @@ from darts_pt.hyperparameters import Criterion
 from darts_pt.run.epoch import Judged, Metrics
 from darts_pt.selection import Criteria, OperationChoice
 from darts_pt.selections import Option, Selection
-from darts_pt.selections.pt import PerturbationRule, compared, least_important, score
+from darts_pt.selections.pt import CANDIDATES, PerturbationRule, compared, least_important, score
 from darts_pt.supernet import CellType, Decisions
 from darts_pt.training import SupernetTraining
 
@@ -59,7 +59,8 @@ class DiscretisationRule(PerturbationRule):
         """Accuracy and loss of the supernet under each of `candidates`, after tuning."""
         supernet, architect, batches = self.training.supernet, self.training.architect, self.batch_source()
         if self.epochs == 0:
-            return score(supernet, map(architect.mixing, candidates), batches, self.ranks, criterion)
+            shown = self.show(candidates, CANDIDATES)
+            return score(supernet, map(architect.mixing, shown), batches, self.ranks, criterion)
 
         def tuned(decisions: Decisions) -> tuple[float, ...]:
             with restored(self.training) as training:
@@ -70,7 +71,7 @@ class DiscretisationRule(PerturbationRule):
 
         # The random streams are restored too, so there is nothing to skip for candidates of other processes.
         kind = Judged if callable(criterion) else Metrics
-        return [kind(*numbers) for numbers in self.ranks.spread(candidates, tuned)]
+        return [kind(*numbers) for numbers in self.ranks.spread(self.show(candidates, CANDIDATES), tuned)]
 
 
 @contextmanager
@@ -92,6 +93,7 @@ def by_discretisation(
         batches=training.valid_batches,
         criteria=criteria,
         ranks=training.ranks,
+        show=training.show,
         training=training,
         epochs=settings["oneshot_epochs"],
     )

@@ -16,6 +16,7 @@ from darts_pt.hyperparameters import Criterion
 from darts_pt.kernels.mixed import frozen_statistics
 from darts_pt.run.epoch import Judged, Metrics
 from darts_pt.run.errors import UserError
+from darts_pt.run.logs import SILENT, Progress
 from darts_pt.run.processes import SINGLE_PROCESS, Ranks
 from darts_pt.selection import Criteria, EdgesChoice, OperationChoice, drop_least_important
 from darts_pt.selections import Selection
@@ -23,6 +24,8 @@ from darts_pt.supernet import CellType, Decisions, MixingWeights, Supernet
 from darts_pt.training import SupernetTraining, evaluate
 
 SELECTION = Selection(title="PT", summary="by perturbation", implementation="by_perturbation", compares=True)
+
+CANDIDATES = "candidates scored"
 
 BatchSource = Callable[[], Iterable[Batch]]
 """Makes a pass over the valid half; each call may shuffle and augment it differently."""
@@ -34,6 +37,7 @@ def score(
     batches: BatchSource,
     ranks: Ranks = SINGLE_PROCESS,
     criterion: Criterion = "acc",
+    show: Progress = SILENT,
 ) -> list[Metrics | Judged]:
     """The supernet's accuracy, loss and criterion on the valid half under each of `candidates`, with batch statistics.
 
@@ -47,7 +51,9 @@ def score(
 
     with frozen_statistics(supernet):
         measured = ranks.spread(
-            candidates, lambda candidate: tuple(evaluate(supernet, candidate, batches(), criterion)), skip
+            show(candidates, CANDIDATES),
+            lambda candidate: tuple(evaluate(supernet, candidate, batches(), criterion)),
+            skip,
         )
     return [(Judged if callable(criterion) else Metrics)(*numbers) for numbers in measured]
 
@@ -60,11 +66,12 @@ def score_operations(
     batches: BatchSource,
     ranks: Ranks = SINGLE_PROCESS,
     criterion: Criterion = "acc",
+    show: Progress = SILENT,
 ) -> list[Metrics | Judged]:
     """For each operation of `edge`: the supernet without it (Algorithm 1, the inner loop)."""
     operations = range(len(cell_type.operations[edge]))
     removals = [mixing.without_operation(cell_type.name, edge, operation) for operation in operations]
-    return score(supernet, removals, batches, ranks, criterion)
+    return score(supernet, removals, batches, ranks, criterion, show)
 
 
 def score_edges(
@@ -75,9 +82,11 @@ def score_edges(
     batches: BatchSource,
     ranks: Ranks = SINGLE_PROCESS,
     criterion: Criterion = "acc",
+    show: Progress = SILENT,
 ) -> list[Metrics | Judged]:
     """For each of `edges`: the supernet without it."""
-    return score(supernet, [mixing.without_edge(cell_type.name, edge) for edge in edges], batches, ranks, criterion)
+    removals = [mixing.without_edge(cell_type.name, edge) for edge in edges]
+    return score(supernet, removals, batches, ranks, criterion, show)
 
 
 def most_important(scores: Sequence[Metrics | Judged], criterion: Criterion) -> int:
@@ -115,11 +124,13 @@ class PerturbationRule:
         criteria: the criteria, and whether all candidates of a comparison see the same images; in the original each has
             its own shuffle and augmentation.
         ranks: the processes that share the candidates.
+        show: shows how many candidates have been scored.
     """
 
     batches: BatchSource
     criteria: Criteria
     ranks: Ranks = SINGLE_PROCESS
+    show: Progress = SILENT
 
     def batch_source(self) -> BatchSource:
         """The batches of one comparison."""
@@ -132,7 +143,9 @@ class PerturbationRule:
         """Keep the operation whose removal hurts most."""
         mixing, batches = architect.mixing(decisions), self.batch_source()
         criterion = self.criteria.operations[cell_type.name]
-        scores = score_operations(architect.supernet, mixing, cell_type, edge, batches, self.ranks, criterion)
+        scores = score_operations(
+            architect.supernet, mixing, cell_type, edge, batches, self.ranks, criterion, self.show
+        )
         return OperationChoice(most_important(scores, criterion), scores, compared(criterion))
 
     def edges(self, architect: Architect, decisions: Decisions, cell_type: CellType, node: int) -> EdgesChoice:
@@ -143,7 +156,8 @@ class PerturbationRule:
         mixing, criterion = architect.mixing(decisions), self.criteria.edges[cell_type.name]
 
         def score_without(edges: tuple[int, ...]) -> list[Metrics | Judged]:
-            return score_edges(architect.supernet, mixing, cell_type, edges, self.batch_source(), self.ranks, criterion)
+            batches = self.batch_source()
+            return score_edges(architect.supernet, mixing, cell_type, edges, batches, self.ranks, criterion, self.show)
 
         def least(scores: Sequence[Metrics | Judged]) -> int:
             return least_important(scores, criterion)
@@ -152,4 +166,4 @@ class PerturbationRule:
 
 
 def by_perturbation(training: SupernetTraining, criteria: Criteria, settings: Mapping[str, Any]) -> PerturbationRule:
-    return PerturbationRule(batches=training.valid_batches, criteria=criteria, ranks=training.ranks)
+    return PerturbationRule(batches=training.valid_batches, criteria=criteria, ranks=training.ranks, show=training.show)

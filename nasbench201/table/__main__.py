@@ -15,6 +15,7 @@ import numpy as np
 import tyro
 
 from darts_pt.commands.command_line import run_command
+from darts_pt.commands.help_page import typed_command
 from darts_pt.run.errors import UserError, did_you_mean, listed, positive
 from nasbench201.table.file import SPLITS
 from nasbench201.table.isomorphism import architecture_at, isomorphic, representatives
@@ -70,7 +71,7 @@ class QueryOptions(_LookUpOptions):
     """Show an architecture's accuracies, ranks and regret."""
 
     arch: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ARCH")]
-    """The architecture: |op~0|+|op~0|op~1|+|op~0|op~1|op~2|."""
+    """The architecture: '|op~0|+|op~0|op~1|+|op~0|op~1|op~2|', in quotes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,12 +173,10 @@ COMMANDS: dict[str, tuple[type[Any], Callable[[Any], None]]] = {
 
 
 def main(argv: list[str]) -> None:
-
-    name = argv[0] if argv else "--help"
+    name, program = argv[0] if argv else "--help", typed_command("python -m nasbench201.table")
     if name in ("-h", "--help"):
-        print(f"usage: python -m nasbench201.table {{{','.join(COMMANDS)}}} [--help]\n\n{__doc__}")
+        print(f"usage: {program} {{{','.join(COMMANDS)}}} [--help]\n\n{__doc__}")
         return
-    program = "python -m nasbench201.table"
     if name not in COMMANDS:
 
         def unknown(_: StatsOptions) -> None:

@@ -170,12 +170,10 @@ def test_what_is_no_record_is_told(
     assert complaint in told
 
 
-def test_a_missing_file_and_no_file_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_file_and_another_device(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert code(tmp_path / "nowhere.pt") == 2
     assert "no checkpoint" in capsys.readouterr().err
     assert code("record.pt", "--device", "tpu") == 2
-    assert code() == 2
-    assert "python -m benchmarks.parity FILE" in capsys.readouterr().err
 
 
 def test_errors_are_relative_to_the_largest_magnitude() -> None:

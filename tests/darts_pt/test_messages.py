@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from darts_pt.data.data_set import DataSet
+from darts_pt.run import logs
 from darts_pt.run.epoch import Metrics
 from darts_pt.run.experiment import Experiment
 from darts_pt.run.logs import aligned, duration, warnings_only
@@ -17,7 +18,7 @@ from darts_pt.run.saver import Saver
 from darts_pt.run.scores import log_scores
 from darts_pt.search_loop import search
 from darts_pt.selection import select
-from darts_pt.selections.pt import PerturbationRule
+from darts_pt.selections.pt import PerturbationRule, by_perturbation
 from tests.helpers.nasbench201 import search as type_search
 from tests.helpers.nasbench201 import select as type_select
 from tests.helpers.toy import criteria, toy_training
@@ -68,6 +69,26 @@ def test_the_time_that_is_left_is_said_once_after_the_first_epoch(few_digits: Da
         lines = (tmp_path / name / "log.txt").read_text().splitlines()
         (said,) = [place for place, line in enumerate(lines) if re.search(r"about \d+ s left for 3 more epochs", line)]
         assert " epoch 1/4: " in lines[said - 1]
+
+
+def test_scoring_and_evaluating_say_how_far_they_are(
+    few_digits: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "QUIET_SECONDS", 0.0)
+    training = toy_training(few_digits, batch_size=24)
+    with (
+        Experiment(tmp_path / "selection", {}, tensorboard=False) as experiment,
+        Saver(training, experiment, "--dev_resume_epoch") as saver,
+    ):
+        select(training, by_perturbation(training, criteria(), {}), saver, 1)
+    said = [line.partition(" ")[2] for line in (tmp_path / "selection" / "log.txt").read_text().splitlines()]
+    said = [re.sub(r"^\S+ | after \d+ s$", "", line) for line in said]
+    place = next(place for place, line in enumerate(said) if line.startswith("event 1/"))
+    assert said[place + 1 : place + 4] == [
+        "valid half: 1/2 (50 %)",
+        "valid half: 2/2 (100 %)",
+        "candidates scored: 1/2 (50 %)",
+    ]
 
 
 def test_a_run_says_first_what_it_is_and_a_genotype_only_when_it_has_changed(
