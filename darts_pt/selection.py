@@ -18,7 +18,7 @@ import torch
 from darts_pt.architect import Architect
 from darts_pt.hyperparameters import Criterion, EdgeOrder
 from darts_pt.run.experiment import Experiment
-from darts_pt.run.loop import log_metrics, log_time_left, train_epoch
+from darts_pt.run.loop import TimeLeft, log_metrics, train_epoch
 from darts_pt.run.saver import Saver
 from darts_pt.run.scores import Scores, columns_of, log_scores
 from darts_pt.supernet import CellType, Decisions
@@ -176,7 +176,7 @@ def select(
         The complete decisions, which are also `training.decisions`.
     """
     events, epochs = schedule(training.supernet.cell_types, interval)
-    told = False
+    time_left = TimeLeft(saver)
     while training.epoch < epochs:
         saver.safe_point()
         is_whole, began = training.progress is None, time.perf_counter()
@@ -191,9 +191,9 @@ def select(
         training.end_epoch()
         record = log_metrics(saver, description, measured)
         saver.experiment.record("epoch", record | describe(training), epoch=training.epoch)
-        if due and is_whole and not told:
+        if due and is_whole:
             more = (decided - began) / len(due) * (len(events) - due[-1].index - 1)
-            told = log_time_left(saver, epochs - training.epoch, time.perf_counter() - decided, more)
+            time_left.tell(epochs - training.epoch, time.perf_counter() - decided, more)
     saver.save_epoch()
     return training.decisions
 

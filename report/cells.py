@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from darts_pt.run.errors import UserError
 from darts_pt.space import SPACES
-from report.edges import edge_of, edge_pairs
+from report.edges import edge_of, edge_pairs, node_of
 from runs.recorded import Record, Recorded
 
 if TYPE_CHECKING:
@@ -99,5 +99,5 @@ def _sentence(run: Recorded, record: Record) -> str:
         said = f"{edge_of(run, cell, values.get('edge'))} keeps {values.get('kept')}"
     else:
         kept = ", ".join(edge_of(run, cell, edge) for edge in values.get("kept") or ())
-        said = f"node {values.get('node')} keeps {kept}"
+        said = f"{node_of(run, record)} keeps {kept}"
     return said if cell == "cell" else f"{cell}: {said}"

@@ -23,7 +23,7 @@ from report.comparison import (
     groups,
     p_value,
 )
-from report.edges import edge_of
+from report.edges import edge_of, inside, node_of
 from report.embed import embed, embed_drawing
 from report.event_figures import rounds
 from report.run_figures import run_pictures
@@ -77,7 +77,8 @@ def settings(runs: Sequence[Recorded]) -> tuple[list[dict[str, Any]], list[Pictu
         pictures += [picture] if picture else []
         numbers.append(facts(setting, members))
         _, dataset, size = setting
-        heading = f"{members[0].results[0].run.space_title}, {dataset}" + (f" ({size})" if size else "")
+        known = [members[0].results[0].run.space_title, *([dataset] if dataset != "?" else [])]
+        heading = ", ".join(known) + (f" ({size})" if size else "")
         found.append({"heading": heading, "picture": embed(picture) if picture else None, **_table(members)})
     return found, pictures, numbers
 
@@ -172,14 +173,14 @@ def _event(run: Recorded, record: Record) -> dict[str, Any]:
     if record.kind == "operation_event":
         decides, keeps = edge_of(run, cell, values.get("edge")), str(values.get("kept"))
     else:
-        decides = f"node {values.get('node')}"
+        decides = node_of(run, record)
         keeps = ", ".join(edge_of(run, cell, edge) for edge in values.get("kept") or ())
     scored = [", ".join(map(_score, scores.items())) for _, scores in rounds(run, record) if scores]
     number = values.get("event")
     return {
         "number": number + 1 if isinstance(number, int) else "",
         "epoch": record.epoch,
-        "decides": decides if cell == "cell" else f"{cell} {decides}",
+        "decides": inside(cell, decides),
         "keeps": keeps,
         "scores": " | then ".join(scored) or "not measured",
     }

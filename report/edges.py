@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from runs.reading import read_run
-from runs.recorded import Recorded, number
+from runs.recorded import Record, Recorded, number
 
 
 def mixing_weights(run: Recorded) -> dict[str, tuple[list[int], dict[str, dict[str, list[float]]]]]:
@@ -34,20 +34,47 @@ def edge_name(key: str) -> str:
 
 
 def edge_of(run: Recorded, cell: str, index: Any) -> str:
-    """An edge's number as `3 ← 1`, by its name in the metrics."""
-    pairs = edge_pairs(run, cell)
-    if isinstance(index, int) and 0 <= index < len(pairs):
-        source, target = pairs[index]
-        return f"{target} ← {source}"
-    return f"edge {index}"
+    """The name of an edge, such as `3 ← 1`, by the names that metrics give the edges."""
+    keys = _edge_keys(run, cell)
+    return edge_name(keys[index]) if isinstance(index, int) and 0 <= index < len(keys) else f"edge {index}"
+
+
+def edge_pairs(run: Recorded, cell: str) -> list[tuple[int, int]]:
+    """(source, target) of a cell type's edges, in their order; empty where their names do not say it."""
+    found = [re.fullmatch(r"\d+:(\d+)<-(\d+)", key) for key in _edge_keys(run, cell)]
+    return [(int(match[2]), int(match[1])) for match in found if match]
 
 
 @lru_cache
-def edge_pairs(run: Recorded, cell: str) -> list[tuple[int, int]]:
-    """(source, target) of a cell type's edges, in order; empty if unknown."""
+def _edge_keys(run: Recorded, cell: str) -> list[str]:
     weights = mixing_weights(run)
     if not weights and run.kind == "selection":  # A selection by magnitude records no mixing weights.
         weights = mixing_weights(read_run(run.folder.parent))
-    _, edges = weights.get(cell, ([], {}))
-    found = [re.fullmatch(r"\d+:(\d+)<-(\d+)", key) for key in edges]
-    return [(int(match[2]), int(match[1])) for match in found if match]
+    return list(weights.get(cell, ([], {}))[1])
+
+
+def node_of(run: Recorded, record: Record) -> str:
+    """The name of a topology event's node; of the library it is in the names of the edges that enter it."""
+    values = record.values
+    kept = values.get("kept") or [None]
+    name = edge_of(run, str(values.get("cell_type")), kept[0])
+    return name.rpartition("[")[0] if name.endswith("]") else f"node {values.get('node')}"
+
+
+def inside(cell: str, what: str) -> str:
+    """`normal 3 ← 1`, or without the cell type where there is one, or where edges have names of their own."""
+    return f"{cell} {what}" if cell.isidentifier() and cell != "cell" else what
+
+
+def of_cell(cell: str) -> str:
+    """For the end of a title: `, normal cell`; nothing where there is one cell type."""
+    return (
+        f", {cell} cell"
+        if cell.isidentifier() and cell != "cell"
+        else cell.removeprefix("cell").replace(" (", ", ").rstrip(")")
+    )
+
+
+def file_name(start: str, cell: str) -> str:
+    """`alpha-normal`."""
+    return f"{start}-{re.sub('[^a-z0-9]+', '-', cell).strip('-')}"

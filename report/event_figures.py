@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from report.edges import edge_of
-from report.style import WIDE, Picture, Theme, legend_above, operation_look, row_figure
+from report.edges import edge_of, file_name, node_of, of_cell
+from report.style import WIDE, Picture, Theme, legend_above, operation_looks, row_figure
 from runs.recorded import Record, Recorded, number
 
 if TYPE_CHECKING:
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def criterion(run: Recorded, cell_type: str, topology: bool = False) -> str:
-    """`accuracy` or `loss`: the run's criterion."""
+    """`accuracy`, `loss` or `criterion` (the user's own function): which of them the run's options compare."""
     options = run.options
-    chosen = options.get(f"proj_crit_{cell_type}") or options.get("proj_crit")
+    chosen = options.get(f"proj_crit_{cell_type}") or options.get("proj_crit") or options.get("criterion")
     if topology:
         chosen = options.get("proj_crit_edge") or chosen
-    return "loss" if chosen == "loss" else "accuracy"
+    return {"acc": "accuracy", None: "accuracy", "loss": "loss"}.get(chosen, "criterion")
 
 
 def rounds(run: Recorded, record: Record) -> list[tuple[str, dict[str, Any]]]:
@@ -72,16 +72,16 @@ def _operation_scores(run: Recorded, cell: str, rows: Rows) -> Picture:
         names = [f"{index}   {edge}" for index, edge in enumerate(edges, start=1)]
         xlabel = f"supernet's valid {criterion(run, cell)} {seen} the operation; filled: kept"
         figure, axes = row_figure(names, xlabel, WIDE, 0.95 + 0.23 * len(rows), above=0.6)
+        looks = operation_looks((name for _, _, scores in rows for name in scores), theme)
         for y, (_, kept, scores) in enumerate(rows):
             _range(axes, y, scores, theme)
             values = list(scores.values())
             for index, (name, value) in enumerate(scores.items()):
-                colour, marker = operation_look(name, theme)
+                colour, marker = looks[name]
                 beside = values[:index].count(value)  # Equal scores are stacked, so that none is hidden.
                 face, size = (colour, 6) if name == kept else (theme.background, 4)
                 place = y - 0.28 * beside
                 axes.plot(value, place, marker, color=colour, markerfacecolor=face, markersize=size, zorder=3)
-        looks = {name: operation_look(name, theme) for _, _, scores in rows for name in scores}
         legend_above(figure, looks)
         return figure
 
@@ -90,12 +90,12 @@ def _operation_scores(run: Recorded, cell: str, rows: Rows) -> Picture:
         for edge, (_, kept, scores) in zip(edges, rows, strict=True)
         if kept in scores
     )
-    title = "Operation events" + ("" if cell == "cell" else f", {cell} cell")
-    return Picture(f"events-{cell}", title, f"{len(rows)} events in their order: {words}.", draw, wide=True)
+    title = "Operation events" + of_cell(cell)
+    return Picture(file_name("events", cell), title, f"{len(rows)} events in their order: {words}.", draw, wide=True)
 
 
 def _topology_scores(run: Recorded, cell: str, rows: Rows) -> Picture:
-    nodes = [f"node {record.values.get('node')}" for record, _, _ in rows]
+    nodes = [node_of(run, record) for record, _, _ in rows]
 
     def draw(theme: Theme) -> Figure:
         quantity = criterion(run, cell, topology=True)
@@ -113,7 +113,8 @@ def _topology_scores(run: Recorded, cell: str, rows: Rows) -> Picture:
         return figure
 
     words = "; ".join(f"{node} drops {dropped}" for node, (_, dropped, _) in zip(nodes, rows, strict=True))
-    return Picture(f"topology-{cell}", f"Topology events, {cell} cell", f"Round by round: {words}.", draw, wide=True)
+    title = "Topology events" + of_cell(cell)
+    return Picture(file_name("topology", cell), title, f"Round by round: {words}.", draw, wide=True)
 
 
 def _range(axes: Axes, y: int, scores: dict[str, float], theme: Theme) -> None:

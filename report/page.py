@@ -139,10 +139,13 @@ def _lead(runs: Sequence[Recorded]) -> str:
         if (count := sum(run.kind == kind for run in runs))
     ]
     spaces = sorted({run.space_title for run in runs})
-    data = sorted({run.dataset for run in runs} - {"?"}) or ["unknown"]
+    data = sorted({run.dataset for run in runs} - {"?"})
     trials = sum(run.is_trial for run in runs)
     left_out = f" {trials} of them trials with --fast, which are not compared." if trials else ""
-    return f"{', '.join(counts)}; space: {', '.join(spaces)}; data: {', '.join(data)}.{left_out}"
+    known = "; ".join(
+        [f"{', '.join(counts)}; space: {', '.join(spaces)}", *([f"data: {', '.join(data)}"] if data else [])]
+    )
+    return f"{known}.{left_out}"
 
 
 def _identities(runs: Sequence[Recorded]) -> list[str]:

@@ -7,7 +7,7 @@ from itertools import accumulate, cycle
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from report.edges import edge_name, mixing_weights
+from report.edges import edge_name, file_name, mixing_weights, of_cell
 from report.event_figures import event_scores
 from report.style import WIDE, Picture, Theme, epoch_figure, new_figure, whole_epochs
 from runs.recorded import Recorded, number
@@ -137,7 +137,7 @@ def _alpha_map(cell: str, epochs: list[int], edges: dict[str, dict[str, list[flo
             axes.tick_params(labelbottom=True)
             axes.set_xlabel("epoch")
         bar = figure.colorbar(grid.flat[0].images[0], ax=grid, fraction=0.03, pad=0.02, aspect=30)
-        bar.set_label("mixing weight, softmax(alpha)")
+        bar.set_label("mixing weight, softmax(alpha)" if rows > 1 else "mixing weight")
         bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
         return figure
 
@@ -145,8 +145,10 @@ def _alpha_map(cell: str, epochs: list[int], edges: dict[str, dict[str, list[flo
         f"{edge_name(edge)}: {f'{found[0]} {found[1]:.2f}' if found else 'dropped'}"
         for edge, found in strongest.items()
     )
-    title = "Mixing weights over the epochs" + ("" if cell == "cell" else f", {cell} cell")
-    return Picture(f"alpha-{cell}", title, f"Largest mixing weight of every edge at the end: {words}.", draw, wide=True)
+    title = "Mixing weights over the epochs" + of_cell(cell)
+    return Picture(
+        file_name("alpha", cell), title, f"Largest mixing weight of every edge at the end: {words}.", draw, wide=True
+    )
 
 
 def _strongest(operations: dict[str, list[float]]) -> tuple[str, float] | None:

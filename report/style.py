@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +79,15 @@ def operation_look(name: str, theme: Theme) -> tuple[str, str]:
     """Colour and marker of an operation, the same in all figures."""
     colour, marker = next((colour, marker) for start, colour, marker in _OPERATIONS if name.startswith(start))
     return getattr(theme, colour), marker
+
+
+def operation_looks(names: Iterable[str], theme: Theme) -> dict[str, tuple[str, str]]:
+    """Colour and marker of every operation of a figure; those of a user's own model get what is left over."""
+    looks = {name: operation_look(name, theme) for name in names}
+    own = [name for name, look in looks.items() if look == operation_look("", theme)]
+    used = {looks[name][0] for name in looks.keys() - set(own)}
+    free = [look for look in zip(theme.cycle, MARKERS, strict=True) if look[0] not in used]
+    return looks | dict(zip(own, cycle(free), strict=False))
 
 
 @dataclass(frozen=True)

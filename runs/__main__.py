@@ -16,6 +16,7 @@ from typing import Any, get_args
 from darts_pt.commands import stages
 from darts_pt.commands.command_line import USER_ERROR_CODE, run_command
 from darts_pt.commands.help_page import typed_command
+from darts_pt.commands.options import TRIAL
 from darts_pt.commands.scripts import options_of_images
 from darts_pt.run.provenance import PROJECT_ROOT
 from darts_pt.space import SPACES, Kind, SearchSpace
@@ -34,6 +35,7 @@ def main(argv: Sequence[str]) -> None:
     arguments = list(argv[2:])
     space = space_of(SPACES[argv[1]], arguments)
     if kind == "training":
+        arguments += trial_of(space, arguments)
         arguments = [*usual_training(space, arguments), *arguments]
 
     def run(options: Any) -> None:
@@ -67,15 +69,27 @@ def usual_training(space: Space, arguments: Sequence[str]) -> list[str]:
     """The options that the paper's training adds, and the data of the experiment that `--arch` names."""
     words = [f"--{name}" for name, value in space.paper_training.items() if value is True]
     arch = value_of("arch", arguments)
-    if not arch or value_of("dataset", arguments):
-        return words
+    options = {} if value_of("dataset", arguments) else _options_of(arch, space, arguments)
+    inherited = {name: options.get(name) for name in options_of_images(options)}
+    return words + [word for name, value in inherited.items() if value for word in (f"--{name}", str(value))]
+
+
+def trial_of(space: Space, arguments: Sequence[str]) -> list[str]:
+    """With --fast an experiment's name stands for its trial if there is only that, as in a selection."""
+    arch = value_of("arch", arguments)
+    is_trial = "--fast" in arguments and not _options_of(arch, space, arguments)
+    return ["--arch", f"{arch}-{TRIAL}"] if is_trial and _options_of(f"{arch}-{TRIAL}", space, arguments) else []
+
+
+def _options_of(arch: str, space: Space, arguments: Sequence[str]) -> dict[str, Any]:
+    """The options of the experiment that `arch` names; empty if it names none."""
     experiments = Path(value_of("experiments", arguments) or PROJECT_ROOT / "experiments") / space.family
-    for folder in (Path(arch), *(parent / arch for parent in (experiments, *sorted(experiments.glob("*/"))))):
+    places = (Path(), experiments, *sorted(experiments.glob("*/")))
+    for folder in (place / arch for place in places if arch):
         options = (read_object(folder / "config.json") or {}).get("options")
         if isinstance(options, dict):
-            inherited = {name: options.get(name) for name in options_of_images(options)}
-            return words + [word for name, value in inherited.items() if value for word in (f"--{name}", str(value))]
-    return words
+            return options
+    return {}
 
 
 def value_of(name: str, arguments: Sequence[str]) -> str:

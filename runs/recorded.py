@@ -84,7 +84,7 @@ class Recorded:
     @property
     def name(self) -> str:
         """The folder's name; for a selection preceded by that of its search."""
-        inside = self.kind in ("selection", "analysis")
+        inside = self.folder.name.startswith((SELECTION, "analysis-"))
         return f"{self.folder.parent.name}/{self.folder.name}" if inside else self.folder.name
 
     @cached_property
@@ -110,8 +110,10 @@ class Recorded:
 
     @property
     def space_title(self) -> str:
-        """The space's name in reports."""
-        return SPACES[self.space].title if self.space in SPACES else "unknown space"
+        """The space's name in reports; for a run of the library, the name of the model's class."""
+        if self.space in SPACES:
+            return SPACES[self.space].title
+        return self.space if self.space != "?" else "unknown space"
 
     @property
     def dataset(self) -> str:

@@ -96,7 +96,7 @@ class SotaTrainOptions(TrainOptions, SizeOptions):
     """Seed of every random choice; two runs with the same seed on the CPU are identical."""
     arch: Annotated[str, tyro.conf.arg(metavar="ARCH")]
     """The architecture: a published name such as darts_pt_s5_0, a genotype file, or an experiment such as
-    search-darts-sota-s5-2, which stands for its selection."""
+    search-darts-sota-s5-2, which stands for its selection; eval.sh then takes its data set too."""
     auxiliary: bool = False
     """Train with an auxiliary head after the second reduction cell."""
     auxiliary_weight: float = 0.4

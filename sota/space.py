@@ -9,10 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
-from darts_pt.commands.options import (
-    Dataset,
-    not_none,
-)
+from darts_pt.commands.options import TRIAL, Dataset, not_none
 from darts_pt.hyperparameters import Criterion
 from darts_pt.run.errors import UserError
 from darts_pt.run.results import SELECTION
@@ -145,9 +142,10 @@ class SotaSpace(SearchSpace[SotaSearchOptions, SotaSelectionOptions]):
         """Take an open data set from the experiment's folder; if several have one of that name, CIFAR-10 comes first."""
         if options.dataset is not None:
             return options
-        path = Path(options.resume_expid)
+        path, folder = Path(options.resume_expid), options.experiments / self.family
+        paths = (path, Path(f"{path}-{TRIAL}")) if options.fast else (path,)
         names = get_args(Dataset)
-        there = [name for name in names if (options.experiments / self.family / name / path).is_dir()]
+        there = [name for each in paths for name in names if (folder / name / each).is_dir()]
         if not there and path.is_dir():
             there = [name for name in names if path.resolve().parent.name == name]
         return dataclasses.replace(options, dataset=there[0]) if there else options

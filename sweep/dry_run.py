@@ -58,7 +58,10 @@ def _totals(
         chain = longest_chain(known) / HOUR
         print(f"{len(jobs)} jobs: {total / HOUR:.1f} h one after the other; longest chain {chain:.1f} h")
     if unknown:
-        print(f"of {unknown} jobs the time is not known: no finished experiment is like them")
+        print(
+            f"of {unknown} jobs the time is not known: no finished experiment is like them; "
+            "docs/scale.md has what was measured"
+        )
     for gpus in model_gpus if total > 0 else ():
         slots = max(1, int(gpus / gpus_per_job))
         hours = schedule(known, slots) / HOUR

@@ -54,11 +54,11 @@ def in_this_process(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monk
     return typed
 
 
-def follow(typed: Typed, first: str, folder: Path, runs: Path) -> None:
-    """Type the command and each that is named as the next, made small."""
+def follow(typed: Typed, first: str, folder: Path, runs: Path, small: str = "--proj_intv 1") -> None:
+    """Type the command and each that is named as the next, made small; `small`: how the selection is."""
     selection = typed(f"bash {os.path.relpath(SCRIPTS, folder)}/{first} {TINY} --experiments {runs}", folder)
     assert "-proj-" in selection
-    training = typed(f"{selection} --gpu cpu --proj_intv 1", folder)
+    training = typed(f"{selection} --gpu cpu {small}", folder)
     assert "eval.sh" in training
     assert typed(f"{training} --gpu cpu --epochs 1 --init_channels 4 --batch_size 16", folder) == ""
     assert list(runs.rglob("summary.json"))
@@ -68,7 +68,24 @@ def test_each_next_line_runs_where_it_was_printed(tmp_path: Path) -> None:
     follow(in_bash, "blank-sota.sh --space s4 --layers 3", tmp_path, tmp_path / "runs")
 
 
-@pytest.mark.parametrize("size", ["201.sh --cells_per_stage 1", "sota.sh --space s2 --layers 3"], ids=["201", "sota"])
+def test_the_readmes_commands_can_be_tried_by_adding_fast_to_each(in_this_process: Typed, tmp_path: Path) -> None:
+    readme = (SCRIPTS.parent / "README.md").read_text(encoding="utf-8").partition("Step by step")[2]
+    commands = [line.partition("  ")[0] for line in readme.split("```")[1].splitlines() if line.startswith("bash")]
+    assert len(commands) == 6
+    small = {"search": "--epochs 1", "proj": "--proj_intv 1", "eval.sh": "--epochs 1"}
+    for command in commands:
+        script = command.split()[1]
+        kind = next((kind for kind in ("proj", "eval.sh", "report.sh") if kind in script), "search")
+        added = f"--fast --gpu cpu {small[kind]}" if kind in small else f"--details 0 -o {tmp_path}/page"
+        in_this_process(f"{command} {added} --experiments {tmp_path}/runs", SCRIPTS)
+    assert len(list((tmp_path / "runs").rglob("genotype.json"))) == 4
+    assert len(list((tmp_path / "runs").rglob("summary.json"))) == 1
+    assert (tmp_path / "page" / "index.html").is_file()
+
+
 @pytest.mark.parametrize("method", METHODS)
-def test_each_next_line_runs_for_every_method(in_this_process: Typed, method: str, size: str, tmp_path: Path) -> None:
-    follow(in_this_process, f"darts-{size} --method {method}", SCRIPTS, tmp_path / "runs")
+def test_each_next_line_runs_for_every_method(in_this_process: Typed, method: str, tmp_path: Path) -> None:
+    follow(in_this_process, f"darts-201.sh --cells_per_stage 1 --method {method}", SCRIPTS, tmp_path / "201")
+    by_magnitude = "--selection magnitude"  # In bash it was by PT, which takes seconds in S1–S5.
+    first = f"darts-sota.sh --space s2 --layers 3 --method {method}"
+    follow(in_this_process, first, SCRIPTS, tmp_path / "sota", by_magnitude)

@@ -13,19 +13,16 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import torch
 import tyro
-from torch import Tensor
 
-from benchmarks.parity.comparing import NETWORK, SUPERNET, Comparison, Keys
-from benchmarks.parity.networks import compare_network
-from benchmarks.parity.supernets import SupernetRepetition
 from darts_pt.commands.command_line import run_command
-from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.errors import UserError
 from darts_pt.run.provenance import PROJECT_ROOT
+
+if TYPE_CHECKING:
+    from benchmarks.parity.comparing import Comparison, Keys
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +35,11 @@ class ParityOptions:
     """The device to repeat them on."""
 
     def __post_init__(self) -> None:
-        if self.device == "cuda" and not torch.cuda.is_available():
-            raise UserError("--device cuda: there is no GPU; expected cpu")
+        if self.device == "cuda":
+            import torch
+
+            if not torch.cuda.is_available():
+                raise UserError("--device cuda: there is no GPU; expected cpu")
 
 
 def main(options: ParityOptions) -> None:
@@ -62,6 +62,8 @@ def main(options: ParityOptions) -> None:
 
 def repeat(path: Path, device: str = "cpu") -> list[Comparison]:
     """Repeat a record and print every quantity; raises UserError if the file is not a record or has nothing to compare."""
+    from benchmarks.parity.comparing import NETWORK, SUPERNET
+
     record = read(path, device)
     print(f"{path}: {record['source']}" if "source" in record else path)
     found = []
@@ -93,11 +95,13 @@ def unknown_keys(record: Mapping[str, Any], known: Keys) -> Iterator[str]:
 
 def read(path: Path, device: str = "cpu") -> dict[str, Any]:
     """Read a record, with its tensors on the device; raises UserError if the file is not a record."""
+    from darts_pt.run import checkpoint as checkpoints
+
     return _on(device, checkpoints.read(path, ("state_dict",)))
 
 
 def _on(device: str, value: Any) -> Any:
-    if isinstance(value, Tensor):
+    if hasattr(value, "to"):  # A tensor.
         return value.to(device)
     if isinstance(value, Mapping):
         return {key: _on(device, item) for key, item in value.items()}
@@ -106,6 +110,9 @@ def _on(device: str, value: Any) -> Any:
 
 def comparisons(record: dict[str, Any]) -> Iterator[Comparison]:
     """Compare all quantities of a record, in the order of recording."""
+    from benchmarks.parity.networks import compare_network
+    from benchmarks.parity.supernets import SupernetRepetition
+
     return compare_network(record) if "x" in record else SupernetRepetition(record).comparisons()
 
 

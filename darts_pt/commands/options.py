@@ -271,9 +271,6 @@ class TrainOptions(RanksOptions):
 
     without_effect = ("log_tag",)
 
-    dataset: Dataset = "cifar10"
-    """Data set; digits needs no download and is small, folder reads your own images from --data. eval.sh takes that of the
-    experiment that --arch names."""
     epochs: PresetInt = None
     """Epochs of training."""
     batch_size: PresetInt = None

@@ -109,7 +109,7 @@ def finish(
         content |= {"baseline": dict(baseline)}
     _log_genotype(experiment, genotype, {} if selection else content.get("table", {}))
     if selection:
-        _log_comparison(space, experiment, SELECTIONS[selection].title, content, training.data.name)
+        _log_comparison(space, experiment, SELECTIONS[selection].title, content, training)
     if training.ranks.is_first:
         atomic_write(experiment.folder / GENOTYPE_FILE, json.dumps(as_json(content), indent=2) + "\n")
         space.finish(genotype, experiment.folder)
@@ -118,11 +118,18 @@ def finish(
 
 
 def _log_comparison(
-    space: SearchSpace[Any, Any], experiment: Experiment, title: str, content: Mapping[str, Any], dataset: str
+    space: SearchSpace[Any, Any],
+    experiment: Experiment,
+    title: str,
+    content: Mapping[str, Any],
+    training: ImageTraining,
 ) -> None:
     baseline = content.get("baseline") or {}
     names = f"{title} and {baseline['by']}" if "genotype" in baseline else title
-    known = "by the benchmark table" if content.get("table") else f"there is no benchmark table for {dataset}"
+    known = (
+        "by the benchmark table" if content.get("table") else f"there is no benchmark table for {training.data.name}"
+    )
+    known += " (a trial with --fast, not a result)" if training.fast else ""
     experiment.log.info("%s, %s:", names, known)
     for line in aligned(comparison(title, content, baseline, space.cells)):
         experiment.log.info("  %s", line)

@@ -142,6 +142,8 @@ def begin(
         if "metrics_size" in checkpoint:  # The original's checkpoints lack it.
             experiment.rewind(int(checkpoints.number_in(checkpoint, "metrics_size", experiment.folder)))
         experiment.log.info("resumed after epoch %d", checkpoint["epoch"])
+    if options.fast:
+        experiment.log.info("a trial with --fast: what comes of it is not a result")
     experiment.log.info("files: %s", experiment.folder)
 
 

@@ -152,7 +152,8 @@ def _from_torchvision(name: str, kind: Callable[..., Any], root: Path, url: str,
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(
             f"{name}: {root} has no complete copy, and the download failed ({reason}); fetch {url} on a machine with "
-            f"internet access, check that its MD5 is {md5}, put it at {root / Path(url).name} and run the command again"
+            f"internet access, check that its MD5 is {md5}, put it at {root / Path(url).name} and run the command again, "
+            "or use digits, which needs no download"
         ) from error
     finally:
         socket.setdefaulttimeout(timeout)

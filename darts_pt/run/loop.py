@@ -10,6 +10,9 @@ from darts_pt.run.epoch import Metrics, StepResult
 from darts_pt.run.logs import duration
 from darts_pt.run.saver import Saveable, Saver
 
+START_UP = 10.0
+"""Seconds below which a process's first epoch is mostly starting up, and does not tell how long others take."""
+
 
 class Trainable(Saveable, Protocol):
     def step(self, batch: Any, /) -> StepResult | None:
@@ -38,21 +41,28 @@ def train_epoch(
 
 
 def timed_epochs(training: Trainable, epochs: int, saver: Saver) -> Iterator[int]:
-    """The remaining epochs, from 0; after the first whole one the log says how long the others take."""
-    told = False
+    """The remaining epochs, from 0; the log says how long they take."""
+    time_left = TimeLeft(saver)
     for epoch in range(training.epoch, epochs):
         is_whole, began = training.progress is None, time.perf_counter()
         yield epoch
-        if is_whole and not told:
-            told = log_time_left(saver, epochs - epoch - 1, time.perf_counter() - began)
+        if is_whole:
+            time_left.tell(epochs - epoch - 1, time.perf_counter() - began)
 
 
-def log_time_left(saver: Saver, epochs: int, seconds_each: float, more_seconds: float = 0.0) -> bool:
-    """Log how long the remaining epochs, and `more_seconds` of other work, will take; True, to be done once."""
-    if epochs:
-        left = duration(epochs * seconds_each + more_seconds)
-        saver.experiment.log.info("about %s left for %d more epoch%s", left, epochs, "" if epochs == 1 else "s")
-    return True
+class TimeLeft:
+    """Logs once how long a run still takes: after its first whole epoch, or after the second if that was short."""
+
+    def __init__(self, saver: Saver) -> None:
+        self._log = saver.experiment.log
+        self._first, self._told = True, False
+
+    def tell(self, epochs: int, seconds_each: float, more_seconds: float = 0.0) -> None:
+        """Log how long the remaining epochs, and `more_seconds` of other work, will take."""
+        if epochs and not self._told and not (self._first and seconds_each < START_UP):
+            self._told, left = True, duration(epochs * seconds_each + more_seconds)
+            self._log.info("about %s left for %d more epoch%s", left, epochs, "" if epochs == 1 else "s")
+        self._first = False
 
 
 def log_metrics(saver: Saver, description: str, measured: Mapping[str, Metrics]) -> dict[str, float]:

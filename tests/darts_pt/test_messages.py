@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from darts_pt.data.data_set import DataSet
-from darts_pt.run import logs
+from darts_pt.run import logs, loop
 from darts_pt.run.epoch import Metrics
 from darts_pt.run.experiment import Experiment
 from darts_pt.run.logs import aligned, duration, warnings_only
@@ -55,7 +55,12 @@ def test_ties_are_said(caplog: pytest.LogCaptureFixture, tmp_path: Path, chosen:
     )
 
 
-def test_the_time_that_is_left_is_said_once_after_the_first_epoch(few_digits: DataSet, tmp_path: Path) -> None:
+@pytest.mark.parametrize("shortest", [0.0, 1000.0])
+def test_the_time_that_is_left_is_said_once(
+    few_digits: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shortest: float
+) -> None:
+    """After the first epoch; if that is so short that starting up is most of it, after the next that can tell."""
+    monkeypatch.setattr(loop, "START_UP", shortest)
     for name in ("search", "selection"):
         training = toy_training(few_digits, epochs=4 if name == "search" else None, batch_size=48)
         with (
@@ -67,8 +72,10 @@ def test_the_time_that_is_left_is_said_once_after_the_first_epoch(few_digits: Da
             else:
                 select(training, PerturbationRule(batches=training.valid_batches, criteria=criteria()), saver, 2)
         lines = (tmp_path / name / "log.txt").read_text().splitlines()
-        (said,) = [place for place, line in enumerate(lines) if re.search(r"about \d+ s left for 3 more epochs", line)]
-        assert " epoch 1/4: " in lines[said - 1]
+        epoch = 1 if not shortest else 2 if name == "search" else 3  # Events are two epochs apart.
+        (said,) = [place for place, line in enumerate(lines) if re.search(r"about \d+ s left for \d more", line)]
+        assert f"left for {4 - epoch} more epoch" in lines[said]
+        assert f" epoch {epoch}/4: " in lines[said - 1]
 
 
 def test_scoring_and_evaluating_say_how_far_they_are(
@@ -87,7 +94,7 @@ def test_scoring_and_evaluating_say_how_far_they_are(
     assert said[place + 1 : place + 4] == [
         "valid half: 1/2 (50 %)",
         "valid half: 2/2 (100 %)",
-        "candidates scored: 1/2 (50 %)",
+        "candidates scored: 1/3 (33 %)",
     ]
 
 
