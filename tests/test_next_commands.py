@@ -70,7 +70,7 @@ def test_each_next_line_runs_where_it_was_printed(tmp_path: Path) -> None:
 
 def test_the_readmes_commands_can_be_tried_by_adding_fast_to_each(in_this_process: Typed, tmp_path: Path) -> None:
     readme = (SCRIPTS.parent / "README.md").read_text(encoding="utf-8").partition("Step by step")[2]
-    commands = [line.partition("  ")[0] for line in readme.split("```")[1].splitlines() if line.startswith("bash")]
+    commands = [line.partition("  ")[0] for line in readme.split("```")[1].splitlines() if line.startswith("bash ")]
     assert len(commands) == 6
     small = {"search": "--epochs 1", "proj": "--proj_intv 1", "eval.sh": "--epochs 1"}
     for command in commands:

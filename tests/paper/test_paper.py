@@ -69,12 +69,7 @@ def test_figures_come_out_of_one_command(root: Path, number: str) -> None:
     assert f"](figures/figure-{number}-nasbench201-digits-fast.png)" in text
     assert "Table 2 (s5, digits) | not made yet" in text
     assert f"Figure {number} (" in text
-    header, rows = facts["header"], facts["rows"]
-    assert isinstance(header, list)
-    assert isinstance(rows, list)
-    assert len(rows) > 5, "the picture's numbers"
-    assert {len(row) for row in rows} == {len(header)}
-    assert f"| {header[0]} |" not in text, "they are for the JSON file alone"
+    assert {len(row) for row in facts["rows"]} == {len(facts["header"])}, "the picture's numbers"
 
 
 def test_nothing_is_run_twice(root: Path) -> None:
