@@ -47,8 +47,9 @@ def in_this_process(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monk
         module, *given = shlex.split(line)
         monkeypatch.chdir(folder)
         monkeypatch.setattr(sys, "argv", [module, *given, *words])
-        monkeypatch.delitem(sys.modules, module, raising=False)
-        runpy.run_module(module, run_name="__main__")
+        for name in (module, f"{module}.__main__"):  # Or Python warns that they are run again.
+            monkeypatch.delitem(sys.modules, name, raising=False)
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
         return next_line(capsys.readouterr().out)
 
     return typed
