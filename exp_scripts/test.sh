@@ -5,4 +5,5 @@ cd "$PROJECT_ROOT"
 prepare_environment requirements.txt requirements-dev.txt
 # One thread for each of the two workers and for the commands that they start.
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
-run_module pytest -n 2 "$@"
+# A worker without tests takes some from the other: tests of a file stay together, with what they share.
+run_module pytest -n 2 --dist worksteal "$@"

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from darts_pt.data.data_set import DataSet
 from darts_pt.data.sources import load
 from darts_pt.run.experiment import Experiment
 from tests.helpers import hostile
+from tests.helpers.command_line import refused
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, print_blob=True)
 settings.load_profile("repeatable")
@@ -67,24 +67,31 @@ def golden() -> Path:
 
 
 @pytest.fixture
-def refuse(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> hostile.Refuse:
+def refuse(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    record_property: Callable[[str, object], None],
+) -> hostile.Refuse:
     """Check that a command refuses in one line and changes nothing in the present folder, which is `tmp_path`."""
     monkeypatch.chdir(tmp_path)
-    return functools.partial(hostile.refused_unchanged, capsys, tmp_path)
 
+    def check(command: Callable[..., object], *arguments: object) -> str:
+        record_property("inputs", 1)
+        before = hostile.contents(tmp_path)
+        said = refused(capsys, command, *arguments)
+        assert said.startswith("error: ")
+        assert len(said) < 1000
+        assert "Traceback" not in said
+        assert hostile.contents(tmp_path) == before
+        return said
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Report how many hostile inputs a test has tried, also from the processes of pytest-xdist."""
-    report = yield
-    if report.when == "call" and "hostile" in report.keywords:
-        report.user_properties.append(("inputs", hostile.inputs.get(item.nodeid, 1)))
-    return report
+    return check
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how many hostile inputs were refused in one line."""
-    passed = terminalreporter.stats.get("passed", [])
-    number = sum(count for report in passed for name, count in report.user_properties if name == "inputs")
-    if number:
+    """Say how many hostile inputs were refused in one line; a test that does not record them has one."""
+    passed = [report for report in terminalreporter.stats.get("passed", []) if "hostile" in report.keywords]
+    counts = [[count for name, count in report.user_properties if name == "inputs"] or [1] for report in passed]
+    if number := sum(map(sum, counts)):
         terminalreporter.write_line(f"{number} hostile inputs refused in one line")

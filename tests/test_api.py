@@ -41,9 +41,13 @@ def test_the_page_names_every_public_name() -> None:
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
-def test_the_examples_run_and_are_short(example: Path, tmp_path: Path) -> None:
-    assert len(example.read_text(encoding="utf-8").splitlines()) < 80
-    assert "decided by pt" in run(str(example), folder=tmp_path)
+def test_the_examples_run_and_are_short(example: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Here with one epoch where the file has several."""
+    text = example.read_text(encoding="utf-8")
+    assert len(text.splitlines()) < 80
+    code = re.sub(r"(\bepochs(: int)? ?= ?)\d+", r"\g<1>1", text)
+    exec(compile(code, str(example), "exec"), {"__name__": "__main__"})
+    assert "decided by pt" in capsys.readouterr().out
 
 
 def test_importing_the_package_is_quick() -> None:

@@ -7,13 +7,15 @@ import io
 import pickle
 import zlib
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from nasbench201.table import __main__ as table
+from nasbench201.table import __main__ as table_command
 from nasbench201.table.file import write_table
+from nasbench201.table.lookup import MEANS_TABLE
 from tests.helpers.hostile import PICKLES, Harmful, Refuse, archive_leading_outside, saved, search
 from tests.helpers.nasbench201 import ARCHITECTURE
 
@@ -33,7 +35,7 @@ def test_files_that_are_not_tables(tmp_path: Path, refuse: Refuse) -> None:
     twice, earlier = whole[: len(whole) // 2] + whole, b"PAR1" * 3
     for content in (*PICKLES.values(), b"", whole[:-9], twice, earlier, b"PK\3\4" * 30, HEAD):
         path.write_bytes(content)
-        assert "table.npz" in refuse(table.main, ["stats", "--table", str(path)])
+        assert "table.npz" in refuse(table_command.main, ["stats", "--table", str(path)])
 
 
 IMPORTS: list[tuple[str, bytes]] = [
@@ -54,7 +56,7 @@ def test_files_that_are_not_benchmarks(tmp_path: Path, refuse: Refuse) -> None:
     for name, content in IMPORTS:
         path = tmp_path / name
         path.write_bytes(content)
-        said = refuse(table.main, ["import", name, "-o", "out/table.npz"])
+        said = refuse(table_command.main, ["import", name, "-o", "out/table.npz"])
         assert name in said or repr(content.decode("latin1").split("\n")[1].split(",")[0]) in said
         path.unlink()
 
@@ -76,58 +78,71 @@ def bomb(width: int, height: int) -> bytes:
     return bytes(small)
 
 
-IMAGES: dict[str, bytes] = {
-    "x.png is huge (20000x3000 pixels)": bomb(20_000, 3_000),
-    "x.png cannot be read as an image (Image size (2147483647 pixels)": bomb(2**31 - 1, 1),
-    "x.png is 9x8 pixels, the first image 8x8": image(size=(9, 8)),
-    "x.png is 7x8 pixels": image("L", (7, 8)),
-    "x.png cannot be read as an image (": bomb(0, 0),
-    "x.png cannot be read as an image (cannot identify": PICKLES["harmful pickle 2"],
-}
-EIGHT = [f"{label}/{number}.png" for label in ("cat", "dog") for number in range(4)]
-FOLDERS: list[tuple[str, str]] = [
-    ("data holds no class folders", ""),
-    ("data holds no class folders", "1.png"),
-    ("data holds no class folders", ".cat/1.png .dog/1.png"),
-    ("data holds only the class folder 'cat'", "cat/1.png cat/2.png"),
-    ("data/dog holds no images", "cat/1.png cat/2.png dog/"),
-    ("data/dog holds no images", "cat/1.png cat/2.png dog/notes.txt"),
-    ("data/cat has only 1 image", "cat/1.png dog/1.png dog/2.png"),
-    ("has no folder test or val", "train/cat/1.png train/dog/1.png"),
-    ("data/test holds no class folders", "train/cat/1.png train/dog/1.png test/"),
-    ("data/train lacks the class 'cow'", "train/cat/1.png train/dog/1.png test/cat/1.png test/cow/1.png"),
-    ("data/test lacks the class 'dog'", "train/cat/1.png train/dog/1.png test/cat/1.png test/elk/1.png"),
-    ("has a test folder but no train/CLASS/ folders", "test/cat/1.png test/dog/1.png other/1.png"),
-    ("the train half (1 of 3 images) has no image of the class 'dog'", "cat/1.png cat/2.png dog/1.png dog/2.png"),
+class Folder(NamedTuple):
+    """What is said of a folder with these images, and these bytes as dog/x.png, when a search is typed with `more`."""
+
+    said: str
+    images: str = ""
+    odd: bytes = b""
+    more: str = ""
+
+    def write(self, path: Path) -> None:
+        path.mkdir()
+        for name in self.images.split():
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+            (path / name).write_bytes(image())
+        if self.odd:
+            (path / "dog" / "x.png").write_bytes(self.odd)
+
+
+def four_each(classes: str) -> str:
+    return " ".join(f"{name}/{number}.png" for name in classes.split() for number in range(4))
+
+
+EIGHT, OTHERS = four_each("cat dog"), "ant bee cow dodo eel fly gnu hen ibis jay"
+FOLDERS = [
+    Folder("x.png is huge (20000x3000 pixels)", EIGHT, bomb(20_000, 3_000)),
+    Folder("x.png cannot be read as an image (Image size (2147483647 pixels)", EIGHT, bomb(2**31 - 1, 1)),
+    Folder("x.png is 9x8 pixels, the first image 8x8", EIGHT, image(size=(9, 8))),
+    Folder("x.png is 7x8 pixels", EIGHT, image("L", (7, 8))),
+    Folder("x.png cannot be read as an image (", EIGHT, bomb(0, 0)),
+    Folder("x.png cannot be read as an image (cannot identify", EIGHT, PICKLES["harmful pickle 2"]),
+    Folder("data holds no class folders"),
+    Folder("data holds no class folders", "1.png"),
+    Folder("data holds no class folders", ".cat/1.png .dog/1.png"),
+    Folder("data holds only the class folder 'cat'", "cat/1.png cat/2.png"),
+    Folder("data/dog holds no images", "cat/1.png cat/2.png dog/notes.txt"),
+    Folder("data/cat has only 1 image", "cat/1.png dog/1.png dog/2.png"),
+    Folder("has no folder test or val", "train/cat/1.png train/dog/1.png"),
+    Folder("data/test holds no class folders", "train/cat/1.png train/dog/1.png test/notes.txt"),
+    Folder("data/train lacks the class 'cow'", "train/cat/1.png train/dog/1.png test/cat/1.png test/cow/1.png"),
+    Folder("data/test lacks the class 'dog'", "train/cat/1.png train/dog/1.png test/cat/1.png test/elk/1.png"),
+    Folder("has a test folder but no train/CLASS/ folders", "test/cat/1.png test/dog/1.png other/1.png"),
+    Folder("train half (1 of 3 images) has no image of the class 'dog'", "cat/1.png cat/2.png dog/1.png dog/2.png"),
+    Folder("nowhere is not a folder", more="--data nowhere"),
+    Folder("~unknown-user/images is not a folder", more="--data ~unknown-user/images"),
+    Folder("1.png is not a folder", "1.png", more="--data data/1.png"),
+    Folder("cifra10: no benchmark table has it", EIGHT, more="--table_dataset cifra10"),
+    Folder("svhn: no benchmark table has it", EIGHT, more="--table_dataset svhn"),
+    Folder("cifar10 has 10 classes, these images have 2", EIGHT, more="--table_dataset cifar10"),
+    Folder("are ant, bee, cow, …; expected airplane", four_each(OTHERS), more="--table_dataset cifar10"),
 ]
 
 
-def write_images(folder: Path, members: list[str]) -> None:
-    folder.mkdir()
-    for member in members:
-        path = folder / member
-        (path if member.endswith("/") else path.parent).mkdir(parents=True, exist_ok=True)
-        if not member.endswith("/"):
-            path.write_bytes(image())
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.said)
+def test_folders_that_are_not_data_sets(tmp_path: Path, folder: Folder, refuse: Refuse) -> None:
+    folder.write(tmp_path / "data")
+    assert folder.said in refuse(search, "--dataset", "folder", "--data", "data", *folder.more.split())
 
 
-@pytest.mark.parametrize("complaint", IMAGES)
-def test_files_that_are_not_images(tmp_path: Path, complaint: str, refuse: Refuse) -> None:
-    write_images(tmp_path / "data", EIGHT)
-    (tmp_path / "data" / "dog" / "x.png").write_bytes(IMAGES[complaint])
-    assert complaint in refuse(search, "--dataset", "folder", "--data", "data")
-
-
-@pytest.mark.parametrize(("complaint", "members"), FOLDERS)
-def test_folders_that_are_not_data_sets(tmp_path: Path, complaint: str, members: str, refuse: Refuse) -> None:
-    write_images(tmp_path / "data", members.split())
-    assert complaint in refuse(search, "--dataset", "folder", "--data", "data")
-
-
-@pytest.mark.parametrize("folder", ["nowhere", "~unknown-user/images", "file"])
-def test_what_is_not_a_folder(tmp_path: Path, folder: str, refuse: Refuse) -> None:
-    (tmp_path / "file").touch()
-    assert f"{folder} is not a folder" in refuse(search, "--dataset", "folder", "--data", folder)
+@pytest.mark.parametrize("asked", [(), ("--table_dataset", "cifar10")])
+def test_a_table_that_is_cut_short_is_found_before_anything_is_trained(
+    tmp_path: Path, asked: tuple[str, ...], refuse: Refuse
+) -> None:
+    (tmp_path / "nasbench201.npz").write_bytes(MEANS_TABLE.read_bytes()[:-1000])
+    Folder("", EIGHT).write(tmp_path / "data")
+    said = refuse(search, "--dataset", "folder", "--data", "data", "--data_root", ".", *asked)
+    assert "nasbench201.npz is not a benchmark table, is damaged" in said
 
 
 DATA: list[tuple[str, str, bytes]] = [

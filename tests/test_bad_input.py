@@ -21,7 +21,7 @@ from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.errors import UserError
 from nasbench201 import projection
 from nasbench201.space import NasBench201SelectionOptions
-from tests.helpers.hostile import PICKLES, Harmful, Refuse, count, saved, search
+from tests.helpers.hostile import PICKLES, Harmful, Refuse, saved, search
 from tests.helpers.toy import toy_training
 
 pytestmark = pytest.mark.hostile
@@ -73,7 +73,9 @@ NOT_CHECKPOINTS: dict[str, bytes | Callable[[bytes], bytes]] = {
 def test_files_that_are_not_checkpoints(experiment: Path, name: str, refuse: Refuse) -> None:
     path, damage = experiment / checkpoints.name(2), NOT_CHECKPOINTS[name]
     path.write_bytes(damage if isinstance(damage, bytes) else damage(path.read_bytes()))
-    assert "checkpoint_2" in refuse(select, "--resume_epoch", "2")
+    said = refuse(select, "--resume_epoch", "2")
+    assert "checkpoint_2" in said
+    assert "harmful" not in name or "neither plain data nor tensors" in said
 
 
 BIAS, MOMENTS = "classifier.bias", {0: {"step": torch.ones(()), "exp_avg": torch.ones(3)}}
@@ -91,7 +93,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"decisions": {"operations": {"cell": {0: 99}}, "edges": {}}}, "its decisions do not fit"),
     ({"progress": {"steps": 1, "unheard": 2}}, "its progress"),
     ({"generators": {"batches": torch.zeros(3)}}, "random state"),
+    ({"decisions": {"operations": {}, "edges": {"cell": {1: [0]}}}}, "its decisions do not fit"),
     ({"scheduler": {"last_epoch": -4, "_step_count": 1}}, "its scheduler lacks its position"),
+    ({"scheduler": {"last_epoch": 1.5, "_step_count": 2}}, "scheduler"),
+    ({"scheduler": {"get_lr": 1}}, "scheduler"),
     ({"metrics_size": 10**9}, "metrics.jsonl has lost lines"),
 ]
 
@@ -118,13 +123,15 @@ USABLE = {
 
 
 @pytest.mark.filterwarnings("ignore:Using a non-tuple sequence")
-def test_no_value_of_a_checkpoint_can_have_another_type(few_digits: DataSet, tmp_path: Path) -> None:
+def test_no_value_of_a_checkpoint_can_have_another_type(
+    few_digits: DataSet, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     whole = toy_training(few_digits).to_checkpoint()
     for key in whole.keys() - {"method_state", "metrics_size"}:  # of which one is the method's, one the experiment's
         for junk in JUNK:
             if (key, repr(junk)) in USABLE:
                 continue
-            count()
+            record_property("inputs", 1)
             path = tmp_path / "checkpoint_1.pth.tar"
             checkpoints.write(whole | {key: junk}, path)
             try:
@@ -139,10 +146,10 @@ def test_no_value_of_a_checkpoint_can_have_another_type(few_digits: DataSet, tmp
 IN_FULL = '{"project": "darts-pt", "options": {"seed": 1, "dataset": "digits"%s}}'
 NO_OPTIONS = '{"project": "darts-pt"}'
 CONFIGS = [
-    "", "[]", "3", IN_FULL[:30], "\udcff" + IN_FULL, NO_OPTIONS[:-1] + ', "options": ' + "[" * 100_000, NO_OPTIONS,
+    "", "\0", "[]", "3", IN_FULL[:30], "\udcff" + IN_FULL, NO_OPTIONS[:-1] + ', "options": ' + "[" * 100_000, NO_OPTIONS,
     NO_OPTIONS[:-1] + ', "options": []}', '{"project": "another", "options": {}}', IN_FULL % ', "seed": "one"',
     NO_OPTIONS[:-1] + ', "options": {"seed": -1}}', IN_FULL % ', "dataset": "mnist"', IN_FULL % ', "method": "magic"',
-    IN_FULL % ', "batch_size": 0', IN_FULL % ', "batch_size": "x"',
+    IN_FULL % ', "train_portion": [1]', IN_FULL % ', "batch_size": 0', IN_FULL % ', "batch_size": "x"',
 ]  # fmt: skip
 
 

@@ -53,5 +53,5 @@ def test_an_earlier_search_goes_on_is_selected_from_and_reported(experiments: Pa
     assert json.loads(genotype.read_text())["genotype"] == found[1]["genotype"]
 
     page = tmp_path / "report"
-    run_command(PageOptions, report, ["--experiments", str(experiments), "--output", str(page)])
+    run_command(PageOptions, report, ["--experiments", str(experiments), "--output", str(page), "--formats", "png"])
     assert NAME in (page / "index.html").read_text(encoding="utf-8")

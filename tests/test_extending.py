@@ -141,6 +141,7 @@ datasets = ["digits"]
 methods = ["gdas"]
 selections = ["pt", "zero-cost-pt"]
 seeds = [1]
+report = {formats = ["png"]}
 [search]
 epochs = 1
 [search.plain]

@@ -105,7 +105,7 @@ def test_a_run_says_first_what_it_is_and_a_genotype_only_when_it_has_changed(
     first, said, *_ = capsys.readouterr().out.splitlines()
     assert first == "starting a search on digits …"
     assert re.fullmatch(
-        r"\S+ fix alpha in NAS-Bench-201 on digits: 4 channels, 1 cell per stage; 3 epochs of 5 batches of 128; cpu, \d+ "
+        r"\S+ fix alpha in NAS-Bench-201 on digits: 4 channels, 1 cell per stage; 3 epochs of 3 batches of 256; cpu, \d+ "
         "threads?", said
     )  # fmt: skip
     folder = tmp_path / "nasbench201" / "search-blank-201-1-digits"

@@ -32,6 +32,7 @@ PACKAGES = ("darts_pt", "nasbench201", "sota")
 
 UNKNOWN_TO_FAKES = {"exponential_", "_sample_dirichlet", "_dirichlet_grad"}
 """Operators that torch cannot fake; their result is like their first argument."""
+ASK_DEVICE = torch.ops.prim.device.default
 COPIES = {"_to_copy", "copy_"}
 """Operators that may convert and may go from one device to the other."""
 
@@ -60,22 +61,23 @@ class Watch(TorchDispatchMode):
 
     def read(self, tensor: Tensor) -> float | int | bool:
         """A number in place of the one that nobody knows."""
-        if tensor.device == CUDA:
+        if device_of(tensor) == CUDA:
             self.waits[place()] += 1
         return True if tensor.dtype == torch.bool else 1.0 if tensor.is_floating_point() else 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is ASK_DEVICE:
+            return device_of(args[0])
         name, kwargs = func._schema.name.removeprefix("aten::"), kwargs or {}
         if name == "_local_scalar_dense" and isinstance(args[0], FakeTensor):
             return self.read(args[0])
         outputs = args[0] if name in UNKNOWN_TO_FAKES else func(*args, **kwargs)
-        if name == "prim::device":
-            return outputs
         leaves = tree_leaves((args, kwargs))
         inputs = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         found = [leaf for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor)]
-        on_cuda = [tensor for tensor in (*inputs, *found) if tensor.device == CUDA]
-        others = [tensor for tensor in (*inputs, *found) if tensor.device != CUDA]
+        on_cuda, others = [], []
+        for tensor in (*inputs, *found):
+            (on_cuda if device_of(tensor) == CUDA else others).append(tensor)
         if name in COPIES:
             if on_cuda and others:
                 self.waits[place()] += 1
@@ -88,6 +90,11 @@ class Watch(TorchDispatchMode):
         if name not in COPIES and len(own) > 1:
             self.converting.add(name)
         return outputs
+
+
+def device_of(tensor: Tensor) -> torch.device:
+    """Its device, without the operator by which a fake tensor says it: there are more of these than of all others."""
+    return tensor.fake_device if isinstance(tensor, FakeTensor) else tensor.device
 
 
 def _draws_on_the_cpu(arguments: list[Any]) -> bool:

@@ -7,18 +7,15 @@ import os
 import pickle
 import tarfile
 import zipfile
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 
 from darts_pt.commands.command_line import run_command
 from nasbench201 import train_search
 from nasbench201.space import NasBench201SearchOptions
-from tests.helpers.command_line import refused
 
 SEARCH = ["--dataset", "digits", "--gpu", "cpu", "--fast", "--init_channels", "2", "--cells_per_stage", "1"] + [
     "--epochs", "2", "--ckpt_interval", "1",
@@ -33,15 +30,6 @@ def search(*more: str) -> None:
     run_command(NasBench201SearchOptions, train_search.main, [*SEARCH, "--experiments", ".", *more])
 
 
-inputs: Counter[str] = Counter()
-"""Test -> how many hostile inputs it has tried; a test that does not count them has one."""
-
-
-def count(number: int = 1) -> None:
-    """Count hostile inputs of the present test for the line at the end of pytest's summary."""
-    inputs[os.environ["PYTEST_CURRENT_TEST"].rpartition(" ")[0]] += number
-
-
 def contents(folder: Path) -> dict[str, bytes | None]:
     """Every file and folder below `folder`; a lock is no content."""
     return {
@@ -51,25 +39,14 @@ def contents(folder: Path) -> dict[str, bytes | None]:
     }
 
 
-def refused_unchanged(
-    capsys: pytest.CaptureFixture[str], here: Path, command: Callable[..., object], *arguments: object
-) -> str:
-    """The line with which a command refuses; nothing below `here` has changed."""
-    count()
-    before = contents(here)
-    said = refused(capsys, command, *arguments)
-    assert said.startswith("error: ")
-    assert len(said) < 1000
-    assert "Traceback" not in said
-    assert contents(here) == before
-    return said
-
-
 class Harmful:
-    """Makes a folder where it is unpickled."""
+    """Its pickle says: call this with that; by default it makes a folder where it is unpickled."""
+
+    def __init__(self, function: Callable[..., Any] = os.mkdir, *arguments: Any) -> None:
+        self.call = function, arguments or ("harmed",)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, ("harmed",)
+        return self.call
 
 
 def saved(content: Any, **options: Any) -> bytes:

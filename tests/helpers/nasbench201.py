@@ -11,8 +11,10 @@ from darts_pt.commands.command_line import run_command
 from nasbench201 import projection, train, train_search
 from nasbench201.space import NasBench201SearchOptions, NasBench201SelectionOptions
 
-TINY = ("--dataset", "digits", "--init_channels", "4", "--gpu", "cpu", "--batch_size", "128")
+TINY = ("--dataset", "digits", "--init_channels", "4", "--gpu", "cpu", "--batch_size", "256")
 ARCHITECTURE = "|nor_conv_3x3~0|+|nor_conv_3x3~0|skip_connect~1|+|skip_connect~0|none~1|avg_pool_3x3~2|"
+CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+"""Its classes."""
 
 
 def write_class_folders(folder: Path) -> None:

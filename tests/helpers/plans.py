@@ -20,7 +20,7 @@ report = false
 
 [search]
 epochs = 2
-batch_size = 128
+batch_size = 256
 init_channels = 4
 
 [select]

@@ -8,7 +8,7 @@ from darts_pt.commands.command_line import run_command
 from sota import projection, train, train_search
 from sota.options import SotaSearchOptions, SotaSelectionOptions
 
-TINY = ("--dataset", "digits", "--init_channels", "2", "--layers", "3", "--gpu", "cpu", "--batch_size", "128")
+TINY = ("--dataset", "digits", "--init_channels", "2", "--layers", "3", "--gpu", "cpu", "--batch_size", "256")
 
 
 def search(root: Path, *arguments: str) -> None:

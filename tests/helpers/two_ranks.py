@@ -226,8 +226,7 @@ def noise(ranks: Ranks, folder: Path) -> Any:
         if cell is not Cell:
             edges = {kind.name: torch.ones(len(kind.edges)) for kind in supernet.cell_types}
             mixing = dataclasses.replace(mixing, edge_weights=edges)
-        for kind in supernet.cell_types:
-            results.append(score_operations(supernet, mixing, kind, 6, training.valid_batches, ranks))
+        results.append(score_operations(supernet, mixing, supernet.cell_types[-1], 6, training.valid_batches, ranks))
         results.append(generators.state())
     return results
 

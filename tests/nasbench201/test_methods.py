@@ -11,7 +11,7 @@ from darts_pt.commands.scripts import selection_script
 from darts_pt.methods import METHODS
 from darts_pt.run import checkpoint as checkpoints
 from darts_pt.selections import SELECTIONS
-from nasbench201.architecture import operations_of
+from nasbench201.architecture import OPERATIONS, operations_of
 from runs.reading import read_run
 from tests.helpers.command_line import refused
 from tests.helpers.nasbench201 import search, select
@@ -25,10 +25,11 @@ def folder_of(root: Path, method: str) -> Path:
 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The root of experiments that hold a search of seven batches by every method, with no checkpoint to spare."""
+    """The root of experiments that hold a search by every method, of one batch, or of seven for SGAS to decide in."""
     root = tmp_path_factory.mktemp("experiments")
     for method in METHODS:
-        search(root, *FAST, "--method", method, "--epochs", "7", "--ckpt_interval", "1", "--keep", "1")
+        epochs = "7" if method == "sgas" else "1"
+        search(root, *FAST, "--method", method, "--epochs", epochs, "--ckpt_interval", "1", "--keep", "1")
     return root
 
 
@@ -42,8 +43,10 @@ def test_a_supernet_of_any_method_goes_under_any_selection(searched: Path, metho
     select(searched, "--resume_expid", folder.name, "--selection", selection, "--proj_intv", "1", "--fast")
     (selected,) = folder.glob(f"log_resume-*-{selection}-*seed-1*/genotype.json")
     genotype = json.loads(selected.read_text())
-    assert operations_of(genotype["genotype"])
-    assert sorted(map(int, genotype["decisions"]["operations"]["cell"])) == list(range(6))
+    decided = genotype["decisions"]["operations"]["cell"]
+    assert sorted(map(int, decided)) == list(range(6))
+    assert [OPERATIONS[decided[str(edge)]] for edge in range(6)] == list(operations_of(genotype["genotype"]))
+    assert selected.parent.with_suffix(".txt").is_file()
 
 
 def test_sgas_with_pt_keeps_the_warmup_and_chooses_anew(searched: Path) -> None:
@@ -58,6 +61,17 @@ def test_sgas_with_pt_keeps_the_warmup_and_chooses_anew(searched: Path) -> None:
     events = [line["values"] for line in lines if line["kind"] == "operation_event"]
     assert events
     assert all(len(event["loss"]) == 5 for event in events), "the criterion orders the edges, PT chooses operations"
+
+
+def test_sdarts_goes_on_perturbing_in_selection(tmp_path: Path) -> None:
+    search(tmp_path, *FAST, "--method", "sdarts-rs", "--epochs", "1", "--epsilon_alpha", "0.2")
+    folder = folder_of(tmp_path, "sdarts-rs")
+    select(tmp_path, "--resume_expid", folder.name, "--proj_intv", "1", "--fast")
+    (selection,) = folder.glob("log_resume-1-pt-*/")
+    options = json.loads((selection / "config.json").read_text())["options"]
+    assert (options["method"], options["epsilon_alpha"]) == ("sdarts-rs", 0.2)
+    last = checkpoints.read(selection / checkpoints.name(max(checkpoints.epochs_in(selection))))
+    assert "perturbation" in last["generators"], "the noise was drawn while the supernet was tuned"
 
 
 def test_undefined_combinations_are_refused_by_name(searched: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -48,8 +48,9 @@ def test_the_table_has_a_row_per_seed_and_the_mean() -> None:
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Searches of one epoch; whether a run is resumed does not depend on it."""
+    """Searches of one epoch, and epochs of three steps; whether a run is resumed does not depend on it."""
     monkeypatch.setitem(demo.SEARCH, "epochs", 1)
+    monkeypatch.setitem(demo.BOTH, "batch_size", 256)
 
 
 @pytest.mark.usefixtures("short")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -23,7 +22,6 @@ from sota.supernet import SotaSupernet, sizes_of
 from tests.helpers.command_line import refused
 from tests.helpers.sota import evaluate, search, select
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "exp_scripts"
 NAME = "search-darts-sota-s4-2-fast"
 
 
@@ -77,15 +75,6 @@ def test_one_seed_gives_identical_checkpoints_and_a_resumed_search_ends_the_same
     assert (second / checkpoints.name(2)).read_bytes() == expected[1]
 
 
-@pytest.mark.parametrize("space", ["s1", "s2", "s3", "s5"])
-@pytest.mark.parametrize("method", ["darts", "blank"])
-def test_every_space_is_searched(tmp_path: Path, space: str, method: str) -> None:
-    search(tmp_path, "--space", space, "--method", method, "--epochs", "1", "--fast", "--seed", "5")
-    folder = tmp_path / "sota" / "digits" / f"search-{method}-sota-{space}-5-fast"
-    checkpoint = checkpoints.read(folder / "checkpoint_1.pth.tar")
-    assert sizes_of(checkpoint["state_dict"]) == {"space": space, "init_channels": 2, "layers": 3}
-
-
 def test_the_defaults_are_the_papers() -> None:
     options = parse(SotaSearchOptions, [], "")
     assert (options.space, options.seed, options.dataset) == ("s5", 2, "cifar10")
@@ -137,14 +126,31 @@ def test_all_scores_are_in_the_log_and_in_the_metrics(selected: Path) -> None:
     assert log.count("supernet without …") == 28 + 12
 
 
+def test_a_selection_ends_with_its_edges_beside_those_of_magnitude(searched: Path, selected: Path) -> None:
+    content = json.loads((selection_folder(selected) / "genotype.json").read_text())
+    baseline = content["baseline"]
+    assert from_plain(baseline) == read(searched / "sota" / "digits" / NAME / "genotype.json")
+    assert (baseline["by"], "table" in baseline) == ("magnitude", False)
+    lines = selection_folder(selected).with_suffix(".txt").read_text().splitlines()
+    table = [line for line in lines if " cell, " in line]
+    edges = [
+        {(cell, *edge) for cell, genes in SotaSpace().cells(each["genotype"]).items() for edge in genes}
+        for each in (content, baseline)
+    ]
+    places = {edge[:3] for each in edges for edge in each}
+    same = {edge[:3] for edge in edges[0] & edges[1]}
+    assert len(table) == len(places)
+    assert sum(line.endswith("differs") for line in table) == len(places - same)
+
+
 def test_a_selection_stopped_between_two_events_and_resumed_ends_the_same(root: Path) -> None:
     folder = selection_folder(root)
     expected = {name: (folder / name).read_bytes() for name in ("genotype.json", "metrics.jsonl")}
     for epoch in checkpoints.epochs_in(folder):
-        if epoch > 9:
+        if epoch > 13:
             (folder / checkpoints.name(epoch)).unlink()
     (folder / "genotype.json").unlink()
-    resume = ("--dev_resume_epoch", "9", "--dev_resume_log", folder.name)
+    resume = ("--dev_resume_epoch", "13", "--dev_resume_log", folder.name)
     select(root, "--resume_expid", NAME, "--resume_epoch", "-1", *resume)
     assert {name: (folder / name).read_bytes() for name in expected} == expected
 
@@ -269,7 +275,7 @@ def test_training_refuses_what_is_no_architecture(tmp_path: Path, capsys: pytest
     assert not (tmp_path / "sota").exists()
 
 
-# Drawings and scripts --------------------------------------------------------------------------------------------
+# Drawings ------------------------------------------------------------------------------------------------------
 
 
 def test_a_published_genotype_is_drawn(tmp_path: Path) -> None:
@@ -277,30 +283,3 @@ def test_a_published_genotype_is_drawn(tmp_path: Path) -> None:
     text = (tmp_path / "out.svg").read_text()
     assert text.startswith("<?xml")
     assert str(published("darts_pt_s1_1"))[:40] in text
-
-
-@pytest.mark.parametrize(
-    ("arguments", "module"),
-    [
-        ("blank-proj-201.sh --resume_expid search-blank-201-1", "runs selection nasbench201 --method blank"),
-        ("blank-proj-sota.sh --resume_expid x", "sota.projection --method blank"),
-        ("darts-proj-sota.sh --resume_expid x", "sota.projection --method darts"),
-        ("blank-sota.sh", "sota.train_search --method blank"),
-        ("darts-sota.sh", "sota.train_search --method darts"),
-        ("eval.sh --arch darts_pt_s5_0", "runs training s5 --arch darts_pt_s5_0"),
-        ("eval-c100.sh", "sota.train --script eval-c100 --dataset cifar100 --cutout --auxiliary"),
-        ("eval-svhn.sh", "sota.train --script eval-svhn --dataset svhn --cutout --auxiliary"),
-    ],
-)
-def test_scripts_run_the_module_that_is_meant(arguments: str, module: str, tmp_path: Path) -> None:
-    """With an environment whose Python only says what it is asked to run."""
-    python = tmp_path / "bin" / "python"
-    python.parent.mkdir()
-    python.write_text('#!/bin/sh\n[ "$1" = - ] || echo "$@"\n')
-    python.chmod(0o755)
-    environment = {"VIRTUAL_ENV": str(tmp_path), "PATH": "/usr/bin:/bin"}
-    output = subprocess.run(
-        ["bash", "-c", f"bash {SCRIPTS}/{arguments}"],
-        env=environment, cwd=tmp_path, capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
-    assert output.startswith(f"-m {module}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -81,8 +82,8 @@ def test_an_unknown_name_is_met_with_those_that_are_close() -> None:
 
 TEXT = str(published("darts_pt_s5_0"))
 NOT_GENOTYPES = [
-    "", "\0", "\udcff", "".join(chr(33 + number * 7 % 90) for number in range(3000)), TEXT[: len(TEXT) // 2], TEXT[:-1],
-    TEXT.replace("Genotype", "Architecture"), TEXT.replace("normal=", "reduce=", 1), TEXT.replace(", 0)", ", 0.5)", 1),
+    "", "\udcff", TEXT[: len(TEXT) // 2], TEXT[:-1], TEXT.replace("Genotype", "Architecture"),
+    TEXT.replace("normal=", "reduce=", 1), TEXT.replace(", 0)", ", 0.5)", 1),
     "|nor_conv_3x3~0|+|nor_conv_3x3~0|skip_connect~1|+|skip_connect~0|none~1|avg_pool_3x3~2|",
     "__import__('os').mkdir('harmed')", TEXT.replace("'sep_conv_3x3'", "__import__('os').mkdir('harmed')", 1),
     *(f"Genotype({arguments})" for arguments in (
@@ -109,28 +110,23 @@ def test_no_text_does_anything_but_parse_or_be_refused(text: str) -> None:
         parse(text)
 
 
+GOOD = "sep_conv_3x3"
+IMPOSSIBLE = [
+    (0, ["sep_konv_3x3", 0], "unknown operation .*did you mean sep_conv_3x3"), (0, ["none", 0], "unknown operation 'none'"),
+    (0, [GOOD, 2], "impossible edge, from node 2 to node 2"), (7, [GOOD, 5], "node 5 can read nodes 0 to 4"),
+    *((3, [GOOD, source], "impossible edge") for source in (-1, 1.0, True)),
+    (slice(2), [[GOOD, 0]] * 2, "both edges of node 2 come from node"), (1, GOOD, "gene 1 is 'sep_conv_3x3', expected"),
+    (1, [[GOOD], 0], "gene 1 is"), (slice(1), [], "found 7 genes, expected 8"), (slice(0), [[GOOD, 0]], "found 9 genes"),
+]  # fmt: skip
+"""Genes, what stands there, and what is said."""
+
+
 @pytest.mark.hostile
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda cell: cell.__setitem__(0, ["sep_konv_3x3", 0]), "unknown operation .*did you mean sep_conv_3x3"),
-        (lambda cell: cell.__setitem__(0, ["none", 0]), "unknown operation 'none'"),
-        (lambda cell: cell.__setitem__(0, ["sep_conv_3x3", 2]), "impossible edge, from node 2 to node 2"),
-        (lambda cell: cell.__setitem__(7, ["sep_conv_3x3", 5]), "node 5 can read nodes 0 to 4"),
-        (lambda cell: cell.__setitem__(3, ["sep_conv_3x3", -1]), "impossible edge"),
-        (lambda cell: cell.__setitem__(3, ["sep_conv_3x3", 1.0]), "impossible edge"),
-        (lambda cell: cell.__setitem__(3, ["sep_conv_3x3", True]), "impossible edge"),
-        (lambda cell: cell.__setitem__(1, ["sep_conv_3x3", cell[0][1]]), "both edges of node 2 come from node"),
-        (lambda cell: cell.__setitem__(1, "sep_conv_3x3"), "gene 1 is 'sep_conv_3x3', expected"),
-        (lambda cell: cell.__setitem__(1, [["sep_conv_3x3"], 0]), "gene 1 is"),
-        (lambda cell: cell.pop(), "found 7 genes, expected 8"),
-        (lambda cell: cell.append(["sep_conv_3x3", 0]), "found 9 genes, expected 8"),
-    ],
-)
+@pytest.mark.parametrize(("genes", "there", "message"), IMPOSSIBLE)
 @pytest.mark.parametrize("name", ["normal", "reduce"])
-def test_an_impossible_cell_is_refused(change, message: str, name: str) -> None:  # type: ignore[no-untyped-def]
+def test_an_impossible_cell_is_refused(genes: Any, there: object, message: str, name: str) -> None:
     spoiled = plain()
-    change(spoiled[name])
+    spoiled[name][genes] = there
     with pytest.raises(UserError, match=f"{name} cell: .*{message}"):
         from_plain(spoiled)
 

@@ -13,8 +13,8 @@ from darts_pt.run import checkpoint as checkpoints
 from sota import projection
 from sota.genotypes import from_plain
 from sota.options import SotaSelectionOptions
+from sota.supernet import sizes_of
 from tests.helpers.sota import search as tiny_search
-from tests.helpers.sota import select
 
 
 def search(root: Path, *arguments: str) -> Path:
@@ -27,6 +27,8 @@ def search(root: Path, *arguments: str) -> Path:
 def test_every_method_searches(tmp_path: Path, method: str, space: str) -> None:
     folder = search(tmp_path, "--method", method, "--search_space", space, "--epochs", "1", "--expid_tag", "x")
     assert folder.name == f"search-{METHODS[method].script_name}-sota-{space}-2-fast-x"
+    weights = checkpoints.read(folder / checkpoints.name(1))["state_dict"]
+    assert sizes_of(weights) == {"space": space, "init_channels": 4, "layers": 3}
     genotype = from_plain(json.loads((folder / "genotype.json").read_text()))
     assert len(genotype.normal) == len(genotype.reduce) == 8
 
@@ -49,14 +51,3 @@ def test_sgas_decides_eight_edges_and_sgas_with_pt_decides_them_anew(tmp_path: P
     events = [line for line in lines if line["kind"] == "operation_event"]
     assert [event["epoch"] for event in events] == [epoch for epoch in range(2, 10) for _ in range(2)]
     assert all(len(event["values"]["accuracy"]) == 2 for event in events)
-
-
-def test_sdarts_goes_on_perturbing_in_selection(tmp_path: Path) -> None:
-    folder = search(tmp_path, "--method", "sdarts-rs", "--space", "s2", "--epochs", "1", "--epsilon_alpha", "0.2")
-    select(tmp_path, "--dataset", "digits", "--resume_expid", folder.name)
-    (selection,) = folder.glob("log_resume-1-pt-*/")
-    options = json.loads((selection / "config.json").read_text())["options"]
-    assert options["method"] == "sdarts-rs"
-    assert options["epsilon_alpha"] == 0.2
-    last = checkpoints.read(selection / checkpoints.name(max(checkpoints.epochs_in(selection))))
-    assert "perturbation" in last["generators"], "the noise was drawn while the supernet was tuned"

@@ -8,6 +8,7 @@ import io
 import resource
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
@@ -22,7 +23,6 @@ from darts_pt.commands.options import RunOptions, SearchOptions, SelectionOption
 from darts_pt.run.errors import UserError, one_of
 from darts_pt.run.provenance import PROJECT_ROOT
 from tests.helpers.command_line import refused
-from tests.helpers.hostile import count
 
 COMMANDS = sorted(
     ".".join(path.relative_to(PROJECT_ROOT).with_suffix("").parts)
@@ -116,14 +116,16 @@ NOT_NUMBERS = {int: ("", "one", "1.5", "nan"), float: ("", "high", "nan", "inf")
 
 @pytest.mark.hostile
 @pytest.mark.parametrize("options", [SearchOptions, TrainOptions, SelectionOptions])
-def test_bad_options_are_told_in_one_line(capsys: pytest.CaptureFixture[str], options: type) -> None:
+def test_bad_options_are_told_in_one_line(
+    capsys: pytest.CaptureFixture[str], record_property: Callable[[str, object], None], options: type
+) -> None:
     required = ["--resume_expid=x"] if options is SelectionOptions else []
     lines = [("", line.split()) for takers, lines in WRONG.items() if options in takers for line in lines]
     for name, hint in get_type_hints(options).items():
         for kind in {int, float} & {hint, *get_args(hint)}:
             lines += [(f"--{name}: ", [*required, f"--{name}={value}"]) for value in NOT_NUMBERS[kind]]
+    record_property("inputs", len(lines))
     for expected, line in lines:
-        count()
         told = refused(capsys, run, options, *line)
         assert told.startswith("error: " + expected), line
         assert len(told) > len("error: ") + 10, line
@@ -170,7 +172,7 @@ FIELDS = [
 ]
 
 
-@settings(max_examples=120)
+@settings(max_examples=60)
 @given(st.sampled_from(FIELDS), st.text(max_size=12) | st.integers().map(str) | st.floats().map(str))
 def test_whatever_the_value_it_is_taken_or_refused(field: tuple[type, str], value: str) -> None:
     options, name = field

@@ -13,6 +13,7 @@ from darts_pt.data.data_set import DataSet
 from darts_pt.data.halves import halves
 from darts_pt.hyperparameters import WeightOptions
 from darts_pt.image_training import Halves, ImageTraining
+from darts_pt.kernels import passes
 from darts_pt.kernels.passes import DIRECT_RUNS, MOST_RECORDINGS, Outputs, Pass, Recording, Replayed, replayed
 from darts_pt.methods import METHODS
 from darts_pt.run.device import Generators
@@ -55,7 +56,7 @@ def train_and_score(
         supernet.run_pass = run(supernet)
     alpha = initial_alpha(supernet.cell_types, generators["alpha"], device, torch.float64)
     architect = METHODS[method].load()(supernet, alpha, None, None, generators)
-    options = WeightOptions(batch_size=12)
+    options = WeightOptions(batch_size=24)
     split = Halves(*halves(data, 0.5, 0))
     training = ImageTraining(architect, data, split, generators, options, sgd(supernet, options))
     losses = []
@@ -84,7 +85,10 @@ def equal(one: Any, other: Any) -> bool:
 
 
 @pytest.mark.parametrize(("method", "space"), [(method, "nasbench201") for method in METHODS] + [("darts", "s4")])
-def test_replayed_passes_are_the_same_search_and_selection(few_digits: DataSet, method: str, space: str) -> None:
+def test_replayed_passes_are_the_same_search_and_selection(
+    few_digits: DataSet, monkeypatch: pytest.MonkeyPatch, method: str, space: str
+) -> None:
+    monkeypatch.setattr(passes, "DIRECT_RUNS", 1)  # Of the two passes of each kind in an epoch.
     recorder = OnTheCpu()
     found = train_and_score(few_digits, space, method, lambda supernet: Replayed(supernet, recorder))
     assert recorder.recordings > 0 or METHODS[method].not_replayable
@@ -129,9 +133,9 @@ def mixing_of(active: int) -> MixingWeights:
 def test_a_pass_runs_directly_before_it_is_recorded_and_each_pattern_has_its_own_recording() -> None:
     supernet = supernet_of("nasbench201", "darts", Generators(0, "cpu"))
     recorder, function = OnTheCpu(), Doubling()
-    passes = Replayed(supernet, recorder)
+    run = Replayed(supernet, recorder)
     for number in range(2 * DIRECT_RUNS):
-        (output,) = passes("double", function, [torch.full((2,), float(number))], mixing_of(0))
+        (output,) = run("double", function, [torch.full((2,), float(number))], mixing_of(0))
         assert output is not None
         assert output.tolist() == [2.0 * number] * 2
         assert recorder.recordings == (number >= DIRECT_RUNS)
@@ -141,16 +145,16 @@ def test_a_pass_runs_directly_before_it_is_recorded_and_each_pattern_has_its_own
         images = torch.ones(3 if change == "shape" else 2)
         name, pattern = "double" if change != "name" else "other", int(change == "pattern")
         for _ in range(DIRECT_RUNS + 1):
-            passes(name, function, [images], mixing_of(pattern))
+            run(name, function, [images], mixing_of(pattern))
         assert recorder.recordings == before + 1, change
 
 
 def test_what_was_not_met_for_long_is_forgotten() -> None:
     recorder = OnTheCpu()
-    passes = Replayed(supernet_of("nasbench201", "darts", Generators(0, "cpu")), recorder)
+    run = Replayed(supernet_of("nasbench201", "darts", Generators(0, "cpu")), recorder)
     for pattern in (*range(MOST_RECORDINGS + 1), 0):
         for _ in range(DIRECT_RUNS + 1):
-            passes("double", Doubling(), [torch.ones(2)], mixing_of(pattern))
+            run("double", Doubling(), [torch.ones(2)], mixing_of(pattern))
     assert recorder.recordings == MOST_RECORDINGS + 2
 
 

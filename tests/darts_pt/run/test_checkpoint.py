@@ -180,34 +180,6 @@ def test_content_of_the_wrong_kind_is_refused(tmp_path: Path, content: Any, comp
     refused(tmp_path / "checkpoint_1.pth.tar", complaint)
 
 
-# Malice ----------------------------------------------------------------------------------------------------------
-
-
-class Malicious:
-    """Its pickle says: call os.system, with a command that leaves a file."""
-
-    def __init__(self, trace: Path) -> None:
-        self.trace = trace
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.system, (f"touch {self.trace}",)
-
-
-@pytest.mark.parametrize("form", ["zip", "legacy", "pickle 0", "pickle 4"])
-def test_a_malicious_pickle_is_not_executed(tmp_path: Path, form: str) -> None:
-    trace, path = tmp_path / "executed", tmp_path / "checkpoint_1.pth.tar"
-    content = CONTENT | {"epoch": Malicious(trace)}
-    if form.startswith("pickle"):
-        path.write_bytes(pickle.dumps(content, protocol=int(form[-1])))
-    else:
-        torch.save(content, path, _use_new_zipfile_serialization=form == "zip")
-    refused(path, r"read as plain data \(it (asks for posix.system|is a pickle), neither plain data nor tensors\)")
-    assert not trace.exists()
-    if form.startswith("pickle"):
-        pickle.loads(path.read_bytes())
-        assert trace.exists(), "the pickle of this test must be one that does harm"
-
-
 # Weights ---------------------------------------------------------------------------------------------------------
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 
 from nasbench201.table.unpickler import stand_in
+from tests.helpers.hostile import Harmful
 
 
 class Reader(pickle.Unpickler):
@@ -32,29 +32,15 @@ def test_numbers_are_read_and_arrays_are_passed_over(protocol: int, dtype: str) 
     assert (found["after"], found["name"]) == (b"", "x")
 
 
-class Call:
-    """Its pickle says: call this with that."""
-
-    def __init__(self, function: Any, *arguments: Any) -> None:
-        self.call = function, arguments
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return self.call
-
-
 @pytest.mark.hostile
 @pytest.mark.parametrize("protocol", range(6))
 @pytest.mark.parametrize(
     "content",
     [
-        Call(os.mkdir, "harmed"),
-        Call(getattr, 1, "real"),
-        np.array([{"an": "object"}], dtype=object),
-        np.array([(1, 2)], dtype="i4,i4"),
-        np.datetime64("2020-01-01"),
-        print,
+        Harmful(), Harmful(getattr, 1, "real"), np.array([{"an": "object"}], dtype=object),
+        np.array([(1, 2)], dtype="i4,i4"), np.datetime64("2020-01-01"), print,
     ],
-)
+)  # fmt: skip
 def test_anything_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: Any, protocol: int) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(pickle.UnpicklingError, match=r"it (asks for|holds values of)"):

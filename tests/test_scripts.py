@@ -1,4 +1,4 @@
-"""The "next:" line that a command prints is typed where the command was, until a network is trained."""
+"""Scripts run what they say, and the "next:" line that a command prints can be typed where the command was."""
 
 from __future__ import annotations
 
@@ -86,7 +86,36 @@ def test_the_readmes_commands_can_be_tried_by_adding_fast_to_each(in_this_proces
 
 @pytest.mark.parametrize("method", METHODS)
 def test_each_next_line_runs_for_every_method(in_this_process: Typed, method: str, tmp_path: Path) -> None:
-    follow(in_this_process, f"darts-201.sh --cells_per_stage 1 --method {method}", SCRIPTS, tmp_path / "201")
-    by_magnitude = "--selection magnitude"  # In bash it was by PT, which takes seconds in S1–S5.
-    first = f"darts-sota.sh --space s2 --layers 3 --method {method}"
-    follow(in_this_process, first, SCRIPTS, tmp_path / "sota", by_magnitude)
+    by_magnitude = (
+        "--selection magnitude"  # In bash it was by PT, which takes longer; test_methods has it for every method.
+    )
+    for family, size in (("201", "--cells_per_stage 1"), ("sota", "--space s2 --layers 3")):
+        first = f"darts-{family}.sh {size} --method {method}"
+        follow(in_this_process, first, SCRIPTS, tmp_path / family, by_magnitude)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "module"),
+    [
+        ("blank-proj-201.sh --resume_expid search-blank-201-1", "runs selection nasbench201 --method blank"),
+        ("blank-proj-sota.sh --resume_expid x", "sota.projection --method blank"),
+        ("darts-proj-sota.sh --resume_expid x", "sota.projection --method darts"),
+        ("blank-sota.sh", "sota.train_search --method blank"),
+        ("darts-sota.sh", "sota.train_search --method darts"),
+        ("eval.sh --arch darts_pt_s5_0", "runs training s5 --arch darts_pt_s5_0"),
+        ("eval-c100.sh", "sota.train --script eval-c100 --dataset cifar100 --cutout --auxiliary"),
+        ("eval-svhn.sh", "sota.train --script eval-svhn --dataset svhn --cutout --auxiliary"),
+    ],
+)
+def test_scripts_run_the_module_that_is_meant(arguments: str, module: str, tmp_path: Path) -> None:
+    """With an environment whose Python only says what it is asked to run."""
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text('#!/bin/sh\n[ "$1" = - ] || echo "$@"\n')
+    python.chmod(0o755)
+    environment = {"VIRTUAL_ENV": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    output = subprocess.run(
+        ["bash", "-c", f"bash {SCRIPTS}/{arguments}"],
+        env=environment, cwd=tmp_path, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert output.startswith(f"-m {module}")
