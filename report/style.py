@@ -174,7 +174,7 @@ def whole_epochs(axes: Axes) -> None:
     """Ticks at whole numbers only: there is no half epoch."""
     from matplotlib.ticker import MaxNLocator
 
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
 
 
 def render(picture: Picture, fmt: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shutil
@@ -18,6 +19,9 @@ from nasbench201 import projection
 from nasbench201.space import NasBench201SelectionOptions
 from report import page as page_module
 from report.page import PageOptions
+from report.run_figures import run_pictures
+from report.style import DARK, darkened, render, themed
+from runs.reading import read_run
 from tests.helpers.page_checks import check_page
 from tests.helpers.written_runs import write_search, write_selection
 
@@ -244,3 +248,40 @@ def test_trained_and_looked_up_accuracies_have_columns_of_their_own(tmp_path: Pa
     html = (root.parent / "report" / "index.html").read_text()
     assert re.findall(r'data-label="trained %">([\d.]+)<', html) == ["97.25"]
     assert re.findall(r'data-label="table %">([\d.]+)<', html) == ["94.00"]
+
+
+def test_a_dark_page_has_its_own_colours(root: Path) -> None:
+    picture = run_pictures(read_run(root / "nasbench201" / NAME))[0]
+    light = render(picture, "svg")
+    with themed(DARK):
+        drawn = io.BytesIO()
+        picture.draw(DARK).savefig(drawn, format="svg")
+
+    def colours(svg: bytes) -> set[bytes]:
+        return set(re.findall(rb"#[0-9a-f]{6}\b", svg))
+
+    assert colours(darkened(light)) == colours(drawn.getvalue()) != colours(light)
+
+
+def test_a_run_of_a_users_own_model_has_its_names(tmp_path: Path) -> None:
+    folder = tmp_path / "pt-of-mine"
+    folder.mkdir()
+    options = {"selection": "pt", "method": "darts", "criterion": "loss", "space": "MyNet", "seed": 0}
+    (folder / "config.json").write_text(json.dumps({"options": options}))
+    cell, shares = "cell (2 candidates, 1 inputs kept)", {"conv": 0.5, "mean": 0.5}
+    values: list[dict[str, object]] = [
+        {"event": 0, "edge": 1, "kept": "conv", "candidates": ["conv", "mean"], "loss": [2.0, 1.0]},
+        {"event": 1, "node": 7, "kept": [1], "rounds": [{"edges": [0, 1], "dropped": 0, "loss": [1.0, 2.0]}]},
+        {"mixing_weights": {cell: {"0:node 3[0]": shares, "1:node 3[1]": shares}}},
+    ]
+    kinds = ("operation_event", "topology_event", "epoch")
+    lines = [{"kind": k, "epoch": 1, "values": {"cell_type": cell, **v}} for k, v in zip(kinds, values, strict=True)]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    run_command(PageOptions, page_module.main, [str(folder), "--output", str(tmp_path / "report")])
+    text = check_page((tmp_path / "report" / "index.html").read_text()).text
+    assert "pt-of-mine" in text
+    assert "MyNet" in text
+    for said in ("conv 2, mean 1", "node 3[0] 1, node 3[1] 2", "Operation events, 2 candidates, 1 inputs kept"):
+        assert said in text
+    assert "node 7" not in text
+    assert "unknown" not in text
