@@ -240,7 +240,7 @@ _BUILT_IN = {
         (63.22 / 255, 61.26 / 255, 65.09 / 255),
         flip=True,
     ),
-    # A mirrored digit is no digit or another one.
+    # A mirrored digit is not a digit, or a different one.
     "digits": _BuiltIn(lambda root: read_digits(), None, None, flip=False),
 }
 DATA_SETS = (*_BUILT_IN, "folder")

@@ -58,7 +58,7 @@ class Ranking:
 
 
 class Table:
-    """A benchmark table. Methods raise UserError for text that is no architecture, and for what the table lacks.
+    """A benchmark table. Methods raise UserError for text that is not an architecture and for data that the table lacks.
 
     Raises:
         UserError: the file is missing or damaged.
