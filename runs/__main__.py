@@ -7,7 +7,6 @@ training has the options that the paper's has, and the data set of the experimen
 from __future__ import annotations
 
 import argparse
-import importlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,19 +37,9 @@ def main(argv: Sequence[str]) -> None:
         arguments += trial_of(space, arguments)
         arguments = [*usual_training(space, arguments), *arguments]
 
-    def run(options: Any) -> None:
-        module = space.commands[kind].module
-        if module:
-            importlib.import_module(module).main(options)
-        elif kind == "training":
-            stages.train(space, options)
-        else:
-            (stages.search if kind == "search" else stages.select)(space, options)
-
-    # With --nproc_per_node this module runs in every process: it needs to be told the kind and the space again.
-    run_command(
-        space.commands[kind].options, run, arguments, typed_command(f"python -m runs {kind} {space.name}"), argv
-    )
+    prog = typed_command(f"python -m runs {kind} {space.name}")
+    # With --nproc_per_node this module runs in every process, with the words that were typed.
+    run_command(space.commands[kind].options, lambda options: stages.run(space, kind, options), arguments, prog, argv)
 
 
 def space_of(space: Space, arguments: Sequence[str]) -> Space:

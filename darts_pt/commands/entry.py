@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
-from typing import Any
 
 from darts_pt.commands import stages
 from darts_pt.commands.command_line import USER_ERROR_CODE, run_command
@@ -31,8 +29,12 @@ def main() -> None:
     if kind not in space.commands:
         print(f"error: architectures of {space.title} are not trained from scratch", file=sys.stderr)
         sys.exit(USER_ERROR_CODE)
-    options, module = space.commands[kind]
-    named = ["--space", space.name] if "space" in options.__dataclass_fields__ else []
-    run: Any = importlib.import_module(module).main if module else getattr(stages, words[0])
-    start = run if module else lambda options: run(space, options)
-    run_command(options, start, [*named, *words[2:]], f"darts-pt {words[0]} {words[1]}")
+    kind_of_options = space.commands[kind].options
+    named = ["--space", space.name] if "space" in kind_of_options.__dataclass_fields__ else []
+    arguments, prog = [*named, *words[2:]], f"darts-pt {words[0]} {words[1]}"
+    # With --nproc_per_node this module runs in every process, with the words that were typed.
+    run_command(kind_of_options, lambda options: stages.run(space, kind, options), arguments, prog, words)
+
+
+if __name__ == "__main__":
+    main()

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 from darts_pt.commands.scripts import say_next, selection_script
 from darts_pt.run.processes import launch
-from darts_pt.space import SearchSpace
+from darts_pt.space import Kind, SearchSpace
+
+
+def run(space: SearchSpace[Any, Any], kind: Kind, options: Any) -> None:
+    """Run a command of the space, by its own module if it has one."""
+    module = space.commands[kind].module
+    if module:
+        importlib.import_module(module).main(options)
+    else:
+        {"search": search, "selection": select, "training": train}[kind](space, options)
 
 
 def search(space: SearchSpace[Any, Any], options: Any) -> None:
