@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from darts_pt.architect import Architect
 from darts_pt.hyperparameters import AlphaOptions, OnNan, WeightOptions
+from darts_pt.library.checks import first_line
 from darts_pt.library.result import RESULT_FILE, Event, Result
 from darts_pt.library.supernet import Loss, ModelSupernet, places_of
 from darts_pt.library.training import Batches, ModelTraining
@@ -53,19 +54,25 @@ def training_of(
     one_of("on_nan", on_nan, ("stop", "skip"))
     one_of("method", method, METHODS)
     declared = METHODS[method]
-    if any(option.for_supernet for option in declared.options):
-        raise ArgumentError(
-            "method",
-            f"{method} {declared.exclusive}: it needs candidates made for that, and a model's are made for all",
-        )
     if device is not None:
-        model.to(device)
+        try:
+            model.to(device)
+        except (RuntimeError, AssertionError) as error:  # Unknown to torch, or not on this machine.
+            raise ArgumentError("device", first_line(error)) from None
     floating = [weight for weight in model.parameters() if weight.is_floating_point()]
     if not any(weight.requires_grad for weight in floating):
         raise ValueError(f"{type(model).__name__}: there is no parameter to train in the model")
     place = floating[0].device
     generators = Generators(seed, place)
     supernet = ModelSupernet(model, loss)
+    for option in (option.name for option in declared.options if option.for_supernet):
+        if all(
+            getattr(module, option, 1) == 1 for places in supernet.places.values() for at in places for module in at
+        ):
+            raise ArgumentError(
+                "method",
+                f"{method} {declared.exclusive}: make candidates for that, MixedOperation(…, {option}=4)",
+            )
     dtype = torch.promote_types(floating[0].dtype, torch.float32)
     drawn = initial_alpha(supernet.cell_types, generators["alpha"], place, dtype)
     architect: Architect = declared.load()(supernet, drawn, alpha, own_settings(declared, settings), generators)
@@ -75,6 +82,11 @@ def training_of(
         raise TypeError(
             f"optimizer: expected a function from parameters to an optimiser, it returned {type(made).__name__}"
         )
+    own = {id(weight) for weight in model.parameters()}
+    if not all(id(weight) in own for group in made.param_groups for weight in group["params"]):
+        raise ArgumentError(
+            "optimizer", "it steps parameters of another model: make it from those that it is called with"
+        )
     return ModelTraining(
         architect, Batches(train, "train", place), Batches(valid, "valid", place), generators, weights, made
     )
@@ -82,7 +94,7 @@ def training_of(
 
 def own_settings(declared: Declaration, options: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments that only this method or selection has, checked, with the defaults of the others."""
-    known = {option.name: option for option in declared.options}
+    known = {option.name: option for option in declared.options if not option.for_supernet}
     for name, value in options.items():
         if name not in known:
             has = f"it has {listed(known)}" if known else "it has none"

@@ -17,12 +17,12 @@ from darts_pt.library.supernet import ModelSupernet, has_accuracy
 from darts_pt.supernet import MixingWeights
 
 
-@torch.no_grad()
 def checked_criterion(
     supernet: ModelSupernet,
     mixing: MixingWeights,
     batch: Batch,
     criterion: Criterion | None,
+    on_nan: str,
     warn: Callable[[str], None],
 ) -> Criterion:
     """Run all candidates once on a batch, in eval mode; returns the criterion: by default accuracy where there is one.
@@ -31,13 +31,10 @@ def checked_criterion(
         warn: gets a message.
 
     Raises:
-        ValueError, TypeError: shapes differ, a candidate changes its input, the inputs are not finite, or the loss or the
-            criterion does not return one number.
+        ValueError, TypeError: shapes differ, a candidate changes its input, the batch is not finite, the loss fails or has
+            no gradient, or the loss or the criterion does not return one number.
     """
     inputs, targets = batch
-    for name, value in (("inputs", inputs), ("targets", targets)):
-        if not _is_finite(value):
-            raise ValueError(f"the {name} of the first train batch hold NaN or infinity: clean the data first")
     supernet.eval()
     called: set[int] = set()
     with _watched(supernet, called):
@@ -45,13 +42,12 @@ def checked_criterion(
     idle = [module.title for module in _choices(supernet) if id(module) not in called]
     if idle:
         warn(f"{', '.join(idle)}: never called in the model's forward pass, so its scores say nothing")
-    loss = supernet.loss(outputs, targets)
-    if not isinstance(loss, Tensor) or loss.numel() != 1:
-        raise TypeError(f"the loss must return a tensor of one number, its mean over the batch, got {_shown(loss)}")
+    _check_loss(supernet, batch, outputs, on_nan)
     if criterion is None:
         return "acc" if has_accuracy(outputs, targets) else "loss"
     if callable(criterion):
-        _check_number(criterion(outputs, targets))
+        with torch.no_grad():
+            _check_number(criterion(supernet(inputs, mixing), targets))
     elif criterion not in ("acc", "loss"):
         raise ValueError(f"criterion: expected 'acc', 'loss' or a function of (outputs, targets), got {criterion!r}")
     elif criterion == "acc" and not has_accuracy(outputs, targets):
@@ -60,6 +56,27 @@ def checked_criterion(
             f"{_shown(outputs)} and {_shown(targets)}: use 'loss', or a function of (outputs, targets)"
         )
     return criterion
+
+
+def first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+def _check_loss(supernet: ModelSupernet, batch: Batch, outputs: Any, on_nan: str) -> None:
+    inputs, targets = batch
+    try:
+        loss = supernet.loss(outputs, targets)
+    except Exception as error:  # Whatever the user's function raises.
+        raise ValueError(
+            f"loss: it fails with {_shown(outputs)} as outputs and {_shown(targets)} as targets: {first_line(error)}"
+        ) from error
+    if not isinstance(loss, Tensor) or loss.numel() != 1:
+        raise TypeError(f"the loss must return a tensor of one number, its mean over the batch, got {_shown(loss)}")
+    if not loss.requires_grad:
+        raise TypeError("the loss has no gradient by the outputs: leave out detach(), item() and torch.no_grad()")
+    unclean = [name for name, value in (("inputs", inputs), ("targets", targets)) if not _is_finite(value)]
+    if unclean and not loss.isfinite() and on_nan == "stop":
+        raise ValueError(f"the {unclean[0]} of the first train batch hold NaN or infinity: clean the data first")
 
 
 def _check_number(value: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from darts_pt.library.mixed import MixedInputs, MixedOperation
+from darts_pt.library.mixed import MixedInputs, MixedOperation, part_through
 from darts_pt.library.result import Result
 from darts_pt.library.supernet import named_choices
 
@@ -36,6 +36,17 @@ class KeptInputs(nn.Module):
         return f"kept={self.kept}"
 
 
+class PartialChannels(nn.Module):
+    """What is left of a MixedOperation with `partial_channels`: one in so many channels passes through the operation."""
+
+    def __init__(self, operation: nn.Module, partial_channels: int) -> None:
+        super().__init__()
+        self.operation, self.partial_channels = operation, partial_channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        return part_through(self.operation, x, self.partial_channels)
+
+
 def derive(model: nn.Module, result: Result) -> nn.Module:
     """A copy of `model` in which every choice is replaced by what `result` keeps, with the supernet's trained weights.
 
@@ -57,9 +68,12 @@ def derive(model: nn.Module, result: Result) -> nn.Module:
             kept = result.inputs.get(name, tuple(range(len(choice.edges))))
             memo[id(choice)] = KeptInputs([memo[id(choice.edges[place])] for place in kept], kept)
         elif id(choice) not in dropped:
-            memo[id(choice)] = copy.deepcopy(choice.candidates[_kept(name, choice, result)], memo)
+            kept = copy.deepcopy(choice.candidates[_kept(name, choice, result)], memo)
+            partial = choice.partial_channels
+            memo[id(choice)] = kept if partial == 1 else PartialChannels(kept, partial)
     derived = copy.deepcopy(model, memo)
-    derived.__dict__.pop("searched", None)
+    for mark in ("searched", "tuned"):
+        derived.__dict__.pop(mark, None)
     for module in derived.modules():
         if getattr(module, "inplace", False) is True:
             module.inplace = False  # type: ignore[assignment]

@@ -22,7 +22,7 @@ from darts_pt.library.building import (
     training_of,
 )
 from darts_pt.library.result import Result
-from darts_pt.library.running import carried_out, check_count, check_together, falling, plain_arguments, search_before
+from darts_pt.library.running import carried_out, check_together, falling, plain_arguments, search_before
 from darts_pt.library.session import pythonic_errors
 from darts_pt.library.supernet import Loss
 from darts_pt.run import checkpoint as checkpoints
@@ -92,10 +92,9 @@ def search(
     Raises:
         ValueError, TypeError: an argument, the model or a batch is not as expected; the message says which and where.
     """
-    arguments = plain_arguments(locals())
+    arguments = plain_arguments(search, locals())
     path = None if folder is None else Path(folder)
     with pythonic_errors(path):
-        check_count("epochs", epochs)
         one_of("decide_by", decide_by, ("magnitude", "pt", "oneshot"))
         training = training_of(
             model, train, valid, loss=loss, method=method, settings=options or {}, optimizer=optimizer, on_nan=on_nan,
@@ -114,7 +113,7 @@ def search(
             search_loop.search(training, saver, epochs, search_loop.architecture, rule=rule)
 
         result = carried_out("search", training, run, arguments, criterion, path, resume, overwrite, quiet)
-        model.__dict__["searched"] = result
+        model.__dict__ |= {"searched": result, "tuned": False}
         return result
 
 
@@ -155,7 +154,9 @@ def select(
         model, train, valid, loss, device, on_nan, quiet: as for :func:`search`.
         selection: a selection; `darts_pt.SELECTIONS` lists them.
         start: where alpha comes from: the result of a search, the folder of one (its weights are loaded too), or values by
-            name. By default the last search of this model; if it has had none, alpha is drawn (about 0).
+            name. By default the last search of this model; a selection tunes the model, so a second one needs another
+            search, a copy of the model made before the first, or `start`. With `method="blank"` a model may come without
+            a search: then alpha is about 0.
         interval: epochs of tuning between decisions.
         criterion: of pt and oneshot: "acc", "loss", or a function of (outputs, targets) that returns a number, the higher
             the better, averaged over the samples. By default "acc" where targets are class labels, else "loss".
@@ -175,14 +176,13 @@ def select(
     Raises:
         ValueError, TypeError: an argument, the model or a batch is not as expected; the message says which and where.
     """
-    arguments = plain_arguments(locals())
+    arguments = plain_arguments(select, locals())
     path = None if folder is None else Path(folder)
     with pythonic_errors(path):
         one_of("selection", selection, SELECTIONS)
         one_of("order", order, ("random", "order", "reverse"))
-        check_count("interval", interval)
         declared = SELECTIONS[selection]
-        searched = search_before(model, start)
+        searched = search_before(model, start, method, trained=declared.trained, resume=resume)
         before = searched.settings if searched else {}
         method = str(method or before.get("method", "darts"))
         check_together(method, selection, searched)
@@ -213,6 +213,7 @@ def select(
         def run(saver: Saver, criteria: Criteria) -> None:
             rule: SelectionRule = declared.load()(training, criteria, settings)
             if declared.tunes:
+                model.__dict__["tuned"] = True
                 selection_loop.select(training, rule, saver, interval, order, search_loop.architecture)
             elif training.decisions == Decisions():
                 selection_loop.select_at_once(training, rule, saver, order)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+
+from darts_pt.kernels.mixed import shuffled
 
 USUAL_CELL = "cell"
 
@@ -24,12 +28,15 @@ class MixedOperation(nn.Module):
         name: instances with the same name in the same `cell` share one alpha, and so one decision; they need the same
             candidates' names in the same order. By default the alpha is its own, under the module's qualified name.
         cell: the choices of one cell are decided one after the other; those of different cells at the same events.
+        partial_channels: for PC-DARTS. The candidates are made for one in so many of the channels [batch, channels, …] of
+            their one input; the others go around them (max-pooled, if the candidates have a stride), and all are shuffled.
 
     Attributes:
         candidates, operations: the modules by name, and the names.
         qualified: the module's name in its network, once that is known.
         weights: the mixing weight of every candidate.
         active: the indices of the candidates that are computed.
+        edge_weight: of the whole output in its node's sum (PC-DARTS); None is 1.
     """
 
     candidates: nn.ModuleDict
@@ -39,22 +46,46 @@ class MixedOperation(nn.Module):
     qualified: str
     weights: Sequence[Any]
     active: tuple[int, ...]
+    partial_channels: int
+    edge_weight: Any
 
-    def __init__(self, candidates: Mapping[str, nn.Module], name: str | None = None, cell: str = USUAL_CELL) -> None:
+    def __init__(
+        self,
+        candidates: Mapping[str, nn.Module],
+        name: str | None = None,
+        cell: str = USUAL_CELL,
+        partial_channels: int = 1,
+    ) -> None:
         super().__init__()
         if not isinstance(candidates, Mapping):
             raise TypeError(f"MixedOperation: expected a dict of modules by name, got a {type(candidates).__name__}")
         if len(candidates) < 2:
             raise ValueError(f"MixedOperation: expected at least two candidates to choose from, got {len(candidates)}")
-        _set_up(self, candidates, name, cell)
+        if not isinstance(partial_channels, int) or partial_channels < 1:
+            raise ValueError(f"MixedOperation: partial_channels: expected 1 or more, got {partial_channels!r}")
+        _set_up(self, candidates, name, cell, partial_channels)
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         """The weighted sum of the active candidates' outputs, of their shape.
 
         Raises:
-            ValueError: the outputs have different shapes.
+            ValueError: the outputs have different shapes, or the channels cannot be shared out.
             TypeError: an output is not a tensor.
         """
+        if self.partial_channels == 1:
+            output = self._mixed(*args, **kwargs)
+        elif len(args) != 1 or kwargs or not isinstance(args[0], Tensor) or args[0].dim() < 2:
+            raise TypeError(f"{self.title}: with partial_channels it takes one tensor [batch, channels, …]")
+        elif args[0].shape[1] % self.partial_channels:
+            raise ValueError(
+                f"{self.title}: expected a multiple of partial_channels={self.partial_channels} channels, got "
+                f"{args[0].shape[1]}"
+            )
+        else:
+            output = part_through(self._mixed, args[0], self.partial_channels)
+        return output if self.edge_weight is None else output * self.edge_weight
+
+    def _mixed(self, *args: Any, **kwargs: Any) -> Tensor:
         modules: Any = self.candidates._modules  # ModuleDict's own look-up costs more.
         total, shape = None, ()
         for index in self.active:
@@ -86,10 +117,25 @@ class MixedOperation(nn.Module):
         return f"{known} (MixedOperation)" if known else "MixedOperation"
 
     def extra_repr(self) -> str:
-        return _shown(self.name, self.cell)
+        return _shown(self.name, self.cell, self.partial_channels)
 
 
-def _set_up(mixed: MixedOperation, candidates: Mapping[str, nn.Module], name: str | None, cell: str) -> None:
+def part_through(operation: Callable[[Tensor], Tensor], x: Tensor, one_in: int) -> Tensor:
+    """What `operation` makes of the first of `one_in` parts of the channels, and the others as they are, shuffled.
+
+    Where the operation has a stride, the others are max-pooled, as in PC-DARTS.
+    """
+    size = x.shape[1] // one_in
+    through, around = operation(x[:, :size]), x[:, size:]
+    if through.shape[2:] != around.shape[2:] and x.dim() == 4:
+        stride = -(-x.shape[2] // through.shape[2])
+        around = F.max_pool2d(around, stride, ceil_mode=True)
+    return shuffled(torch.cat([through, around], dim=1), one_in)
+
+
+def _set_up(
+    mixed: MixedOperation, candidates: Mapping[str, nn.Module], name: str | None, cell: str, partial_channels: int = 1
+) -> None:
     for key, module in candidates.items():
         if not isinstance(key, str) or not isinstance(module, nn.Module):
             raise TypeError(
@@ -102,6 +148,7 @@ def _set_up(mixed: MixedOperation, candidates: Mapping[str, nn.Module], name: st
         raise ValueError(f"MixedOperation: a candidate cannot have this name: {error.args[0]}") from None
     mixed.operations = tuple(candidates)
     mixed.name, mixed.cell, mixed.qualified = name, cell, ""
+    mixed.partial_channels, mixed.edge_weight = partial_channels, None
     mixed.weights, mixed.active = [1.0 / len(candidates)] * len(candidates), tuple(range(len(candidates)))
 
 
@@ -182,6 +229,9 @@ def _check_text(kind: str, name: Any, cell: Any) -> None:
         raise TypeError(f"{kind}: expected name and cell to be text that is not empty, got {name!r} and {cell!r}")
 
 
-def _shown(name: str | None, cell: str) -> str:
-    parts = [f"name={name!r}"] if name else []
-    return ", ".join(parts + ([f"cell={cell!r}"] if cell != USUAL_CELL else []))
+def _shown(name: str | None, cell: str, partial_channels: int = 1) -> str:
+    parts = {"name": name, "cell": cell, "partial_channels": partial_channels}
+    usual = (None, USUAL_CELL, 1)
+    return ", ".join(
+        f"{key}={value!r}" for (key, value), rule in zip(parts.items(), usual, strict=True) if value != rule
+    )

@@ -81,11 +81,12 @@ class Result:
 
     @classmethod
     def load(cls, path: str | Path) -> Result:
-        """The result that :meth:`save` wrote.
+        """The result that :meth:`save` wrote, or that a search or a selection wrote into its folder.
 
         Raises:
             ValueError: the file holds something else.
         """
+        path = Path(path) / RESULT_FILE if Path(path).is_dir() else path
         try:
             return cls.from_plain(json.loads(Path(path).read_text(encoding="utf-8")))
         except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from inspect import signature
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal
 
@@ -51,7 +53,8 @@ def carried_out(
         began, warnings = training.generators.state(), []
         first = training.random_train_batch()
         _ = training.random_valid_batch()
-        criterion = checked_criterion(supernet, architect.mixing(Decisions()), first, criterion, warnings.append)
+        mixing, on_nan = architect.mixing(Decisions()), architect.guard.on_nan
+        criterion = checked_criterion(supernet, mixing, first, criterion, on_nan, warnings.append)
         training.generators.restore(began)
         training.restart()
         settings = {**arguments, "criterion": _name(criterion), "space": type(supernet.model).__name__}
@@ -62,8 +65,9 @@ def carried_out(
                 saver.experiment.log.warning("%s", warning)
             choices = sum(len(cell.choosing_edges) + len(cell.choosing_nodes) for cell in supernet.cell_types)
             saver.experiment.log.info(
-                "%s of %s: %d choices, on %s", kind, settings["space"], choices, training.generators.device
-            )
+                "%s of %s: %d choice%s, on %s",
+                kind, settings["space"], choices, "" if choices == 1 else "s", training.generators.device,
+            )  # fmt: skip
             run(saver, criteria)
             result = result_of(kind, training, saver.experiment.records(), settings)
             if folder is not None:
@@ -85,13 +89,32 @@ def _write(result: Result, supernet: ModelSupernet, training: ModelTraining, fol
     atomic_write(folder / GENOTYPE_FILE, json.dumps(content, indent=2) + "\n")
 
 
-def search_before(model: nn.Module, start: Any) -> Result | None:
-    """The result of the search that a selection starts from, if there is one."""
+def search_before(model: nn.Module, start: Any, method: str | None, *, trained: bool, resume: bool) -> Result | None:
+    """The result of the search that a selection starts from; None if alpha comes from elsewhere.
+
+    Args:
+        trained: the selection is one of trained supernets.
+
+    Raises:
+        ArgumentError: nothing says where alpha comes from, or the weights are no longer those that the search left.
+    """
     if isinstance(start, Mapping):
         return None
     if isinstance(start, str | Path):
         start = saved_search(Path(start))
     found = start if start is not None else getattr(model, "searched", None)
+    if start is None and getattr(model, "tuned", False) and not resume:
+        raise ArgumentError(
+            "start",
+            "an earlier selection has tuned this model: search again, select on a copy (copy.deepcopy) made before it, or "
+            "give the search's result here to go on from the tuned weights",
+        )
+    if found is None and trained and method != "blank":
+        raise ArgumentError(
+            "start",
+            "this model has not been searched: call darts_pt.search first, or give alpha, the result of a search or its "
+            "folder (or method='blank', for a supernet that was trained without alpha)",
+        )
     if found is None:
         return None
     if not isinstance(found, Result):
@@ -130,17 +153,51 @@ def falling(training: ModelTraining, epochs: int) -> torch.optim.lr_scheduler.LR
     return cosine(training.weight_optimizer, replace(options, learning_rate_min=lowest), epochs)
 
 
-def check_count(name: str, value: Any) -> None:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{name}: expected a whole number, got {value!r}")
-    positive(name, value)
+# Arguments -------------------------------------------------------------------------------------------------------
 
-
+_KINDS: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
+    (Integral, "a whole number", ("epochs", "interval", "seed")),
+    (
+        Real,
+        "a number",
+        (
+            "learning_rate", "learning_rate_min", "momentum", "weight_decay", "grad_clip", "arch_learning_rate",
+            "arch_weight_decay",
+        ),
+    ),
+    (str, "a name", ("method", "selection", "order", "decide_by", "on_nan")),
+    (bool, "True or False", ("same_batches", "resume", "overwrite", "quiet")),
+    (Mapping, "a dict", ("options",)),
+    (Callable, "a function of (outputs, targets)", ("loss",)),
+    (
+        Callable,
+        "a function from parameters to an optimiser, such as lambda weights: torch.optim.Adam(weights, lr=1e-3)",
+        ("optimizer",),
+    ),
+)  # fmt: skip
 _NOT_SETTINGS = {"model", "train", "valid", "start", "device", "folder", "resume", "overwrite", "quiet"}
 
 
-def plain_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments that decide the result, functions by their names."""
+def plain_arguments(function: Callable[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a call that decide its result, functions by their names.
+
+    Raises:
+        TypeError: one is of another type.
+        ArgumentError: it speaks of a folder, and there is none.
+    """
+    optional = {name for name, parameter in signature(function).parameters.items() if parameter.default is None}
+    for kind, expected, names in _KINDS:
+        for name in arguments.keys() & set(names):
+            value = arguments[name]
+            fits = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+            if not (fits or (value is None and name in optional)):
+                shown = repr(value) if isinstance(value, str | int | float) else f"a {type(value).__name__}"
+                raise TypeError(f"{name}: expected {expected}, got {shown}")
+    for name in ("epochs", "interval"):
+        positive(name, arguments.get(name))
+    for name in ("resume", "overwrite"):
+        if arguments[name] and arguments["folder"] is None:
+            raise ArgumentError(name, "there is nothing to go on from or to replace without a folder: give folder=…")
     return {name: _name(value) for name, value in arguments.items() if name not in _NOT_SETTINGS}
 
 

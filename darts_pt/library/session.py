@@ -95,6 +95,11 @@ def opened(
         with MemoryExperiment(quiet) as experiment, NoSaver(training, experiment, "") as saver:
             yield saver
         return
+    if is_experiment(folder) and not (resume or overwrite):
+        raise ArgumentError(
+            "folder",
+            f"{folder} holds a run: go on with it (resume=True), replace it (overwrite=True), or take another folder",
+        )
     path, checkpoint = _start(folder, config) if resume else (None, {})
     if path is not None:
         training.restore(checkpoint, path)

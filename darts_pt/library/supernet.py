@@ -63,16 +63,22 @@ class ModelSupernet(Supernet):
 
     def forward(self, inputs: Any, mixing: MixingWeights) -> Any:
         """The model's outputs; a tuple of inputs is several arguments, a dict is arguments by name."""
-        for cell in self.cell_types:
-            values, active = mixing.for_cell(cell.name)
-            # On the modules they outlive the pass: activation checkpointing computes parts of it again.
-            for row, computed, modules in zip(values.unbind(), active, self.places[cell.name], strict=True):
-                weights = row.unbind()
-                for module in modules:
-                    module.__dict__["weights"], module.__dict__["active"] = weights, computed
+        # On the modules they outlive the pass: activation checkpointing computes parts of it again.
+        self._hand_out(mixing, lambda values: values.unbind(), lambda row: row.unbind())
         if isinstance(inputs, tuple | list):
             return self.model(*inputs)
         return self.model(**inputs) if isinstance(inputs, Mapping) else self.model(inputs)
+
+    def _hand_out(self, mixing: MixingWeights, rows: Callable[[Tensor], Any], numbers: Callable[[Any], Any]) -> None:
+        """Give every choice its weights."""
+        for cell in self.cell_types:
+            values, active, *edges = mixing.for_cell(cell.name)
+            whole = rows(edges[0]) if edges else [None] * len(active)
+            for row, computed, weight, modules in zip(rows(values), active, whole, self.places[cell.name], strict=True):
+                weights = numbers(row)
+                for module in modules:
+                    state = module.__dict__  # Module's own assignment costs more.
+                    state["weights"], state["active"], state["edge_weight"] = weights, computed, weight
 
     @contextmanager
     def in_use(self, mixing: Callable[[], MixingWeights]) -> Iterator[None]:
@@ -81,12 +87,7 @@ class ModelSupernet(Supernet):
         try:
             yield
         finally:
-            weights = mixing()
-            for cell in self.cell_types:
-                rows, active = weights.values[cell.name].tolist(), weights.active[cell.name]
-                for row, computed, modules in zip(rows, active, self.places[cell.name], strict=True):
-                    for module in modules:
-                        module.weights, module.active = row, computed
+            self._hand_out(mixing(), lambda values: values.tolist(), lambda row: row)
             for module, mode in modes:
                 module.training = mode
 
@@ -98,12 +99,16 @@ class ModelSupernet(Supernet):
     def correct(self, outputs: Any, targets: Any) -> Tensor:
         """Correct predictions, where outputs are logits [batch, classes, …] and targets labels [batch, …]; else NaN.
 
-        Of several predictions per sample, as in segmentation, the share that is correct counts.
+        Of several predictions per sample, as in segmentation, the share that is correct counts; labels below 0, which
+        cross-entropy ignores, are left out of it.
         """
         if not has_accuracy(outputs, targets):
             return torch.full((), torch.nan)
         right = outputs.argmax(dim=1) == targets
-        return right.sum() if right.dim() == 1 else right.flatten(1).double().mean(dim=1).sum()
+        if right.dim() == 1:
+            return right.sum()
+        known = (targets >= 0).flatten(1).sum(dim=1).clamp(min=1)
+        return (right.flatten(1).sum(dim=1).double() / known).sum()
 
     def size(self, targets: Any) -> int:
         return size_of(targets)
@@ -242,7 +247,7 @@ def _cell_types(
         kinds = list(dict.fromkeys(node.kind for node in nodes.values()))
         for kind in kinds:
             count, keep = kind
-            name = cell if len(kinds) == 1 else f"{cell} ({count} candidates{f', {keep} inputs kept' if keep else ''})"
+            name = cell if len(kinds) == 1 else f"{cell} ({count} candidates{f', keeping {keep}' if keep else ''})"
             members = [node for node in nodes.values() if node.kind == kind]
             edges = [(target, edge) for target, node in enumerate(members, start=1) for edge in node.edges]
             places[name] = [modules for node in members for modules in node.edges.values()]

@@ -27,7 +27,14 @@ def searched(*layers: nn.Module, train: Any = None, valid: Any = None, **more: A
 
 
 def selected(**more: Any) -> Any:
-    return darts_pt.select(mlp(), *loaders(), **{"interval": 1, "quiet": True} | more)
+    return darts_pt.select(mlp(), *loaders(), **{"interval": 1, "quiet": True, "start": ALPHA} | more)
+
+
+def selected_twice() -> Any:
+    model = mlp()
+    darts_pt.search(model, *loaders(), 1, quiet=True)
+    for _ in range(2):
+        darts_pt.select(model, *loaders(), interval=1, quiet=True)
 
 
 def mixed(**candidates: nn.Module) -> nn.Module:
@@ -35,6 +42,7 @@ def mixed(**candidates: nn.Module) -> nn.Module:
 
 
 x, y = data()
+ALPHA = {"1": [0.0, 0.1, 0.0], "b": [0.0, 0.1, 0.0]}
 EMPTY = type("Empty", (), {"__iter__": lambda self: iter(())})()
 OTHER = {"x": nn.Identity(), "y": nn.Tanh()}
 BAD: list[tuple[Callable[[], Any], type[Exception], str]] = [
@@ -54,12 +62,27 @@ BAD: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: searched(epochs=0), ValueError, "epochs: expected a number above 0"),
     (lambda: searched(epochs="3"), TypeError, "epochs"),
     (lambda: searched(method="dart"), ValueError, "did you mean darts"),
-    (lambda: searched(method="pc-darts"), ValueError, "pc-darts passes part of the channels"),
+    (lambda: searched(method="pc-darts"), ValueError, r"pc-darts passes part .*MixedOperation\(…, partial_channels=4\)"),
+    (lambda: searched(choice(partial_channels=4)), ValueError, r"1 .*multiple of partial_channels=4 channels, got 6"),
+    (lambda: choice(partial_channels=0), ValueError, "partial_channels: expected 1 or more"),
     (lambda: searched(method="gdas", options={"tau": 1}), ValueError, "no option 'tau', did you mean tau_min or tau_max"),
     (lambda: searched(method="gdas", options={"tau_max": -1.0}), ValueError, "tau_max: expected a number above 0"),
     (lambda: searched(learning_rate=-1), ValueError, "learning_rate"),
+    (lambda: searched(learning_rate="1"), TypeError, "learning_rate: expected a number, got '1'"),
+    (lambda: searched(learning_rate=None), TypeError, "learning_rate: expected a number"),
+    (lambda: searched(seed="a"), TypeError, "seed: expected a whole number"),
+    (lambda: searched(quiet=1), TypeError, "quiet: expected True or False"),
+    (lambda: searched(options=["a"]), TypeError, "options: expected a dict, got a list"),
+    (lambda: searched(method=None), TypeError, "method: expected a name"),
+    (lambda: searched(loss="mse"), TypeError, "loss: expected a function"),
+    (lambda: searched(device="cudda"), ValueError, "device: "),
+    (lambda: searched(resume=True), ValueError, "resume: .* give folder="),
+    (lambda: searched(train=[(x, y + 5)]), ValueError, r"loss: it fails with a tensor of shape \(48, 2\).*out of bounds"),
+    (lambda: searched(loss=lambda o, t: F.cross_entropy(o, t).detach()), TypeError, "loss has no gradient"),
     (lambda: searched(loss=lambda o, t: o), TypeError, "loss must return a tensor of one number"),
     (lambda: searched(optimizer=lambda weights: None), TypeError, "optimizer"),
+    (lambda: searched(optimizer=torch.optim.SGD(mlp().parameters(), 1.0)), TypeError, "optimizer: expected a function"),
+    (lambda: searched(optimizer=lambda weights: torch.optim.Adam(mlp().parameters())), ValueError, "of another model"),
     (lambda: searched(method="darts-2nd", optimizer=torch.optim.Adam), ValueError, "optimizer: .*SGD"),
     (lambda: selected(criterion=lambda o, t: o), TypeError, r"criterion: .* one number, .*got a tensor of shape \(8, 2\)"),
     (lambda: selected(criterion="f1"), ValueError, "criterion: expected 'acc', 'loss' or a function"),
@@ -68,6 +91,8 @@ BAD: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: selected(order="up"), ValueError, "order"),
     (lambda: selected(start={"1": [0.0, 0.0]}), ValueError, "b missing; expected 1, b"),
     (lambda: selected(start={"1": [0.0, 0.0], "b": [0.0] * 3}), ValueError, "alpha of '1': expected 3 finite numbers"),
+    (lambda: selected(start=None), ValueError, "start: this model has not been searched"),
+    (selected_twice, ValueError, "start: an earlier selection has tuned this model"),
     (lambda: selected(start=3), TypeError, "start: expected a Result"),
     (lambda: selected(start="nowhere"), ValueError, r"nowhere has no result\.json"),
     (lambda: darts_pt.search("model", [], [], 1), TypeError, "model: expected an nn.Module"),  # type: ignore[arg-type]
@@ -92,11 +117,29 @@ def test_the_message_says_what_and_where(call: Callable[[], Any], kind: type[Exc
 
 
 def test_steps_with_a_nan_can_be_skipped() -> None:
-    result = searched(Looks(), choice(), on_nan="skip")
+    unclean = [(x * float("nan"), y), (x, y)]
+    result = searched(Looks(), choice(), train=unclean, on_nan="skip")
     assert result.history[0]["valid_loss"] == result.history[0]["valid_loss"]
+
+
+def test_infinity_and_nan_in_a_batch_are_welcome_where_the_model_means_them() -> None:
+    class Masked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = mlp(outputs=1)
+
+        def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            return self.body(x) + mask.exp()
+
+    def loss(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return (outputs - targets)[~targets.isnan()].square().mean()
+
+    targets = x[:, :1].where(x[:, :1] > 0, torch.nan)
+    batches = [((x, torch.full((48, 1), -torch.inf)), targets)]
+    assert darts_pt.search(Masked(), batches, batches, 1, loss=loss, quiet=True).valid["loss"] > 0
 
 
 def test_regression_has_no_accuracy_to_compare() -> None:
     pairs = [(x, x[:, :1])]
     with pytest.raises(ValueError, match="criterion: 'acc' needs logits"):
-        darts_pt.select(mlp(outputs=1), pairs, pairs, loss=F.mse_loss, criterion="acc", quiet=True)
+        darts_pt.select(mlp(outputs=1), pairs, pairs, start=ALPHA, loss=F.mse_loss, criterion="acc", quiet=True)

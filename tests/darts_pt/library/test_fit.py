@@ -38,35 +38,52 @@ def equal(first: nn.Module, second: nn.Module) -> bool:
     return all(map(torch.equal, tensors(first), tensors(second)))
 
 
-@pytest.mark.parametrize("method", [name for name in darts_pt.METHODS if name != "pc-darts"])
-def test_every_method_searches_and_pt_selects(method: str) -> None:
-    model = mlp(Node("n"), choice(), Node("n"))
+def choosing(method: str = "darts") -> nn.Module:
+    """Two nodes that decide together, and a choice by itself."""
+    partial = 2 if method == "pc-darts" else 1
+    return mlp(
+        Node("n", partial_channels=partial), choice(partial_channels=partial), Node("n", partial_channels=partial)
+    )
+
+
+@pytest.mark.parametrize("method", darts_pt.METHODS)
+def test_every_method_searches_and_every_selection_follows_it(method: str) -> None:
+    model = choosing(method)
     own = {"decide_by": "pt", "criterion": "loss"} if method == "sgas" else {}
     searched = search(model, 4, method=method, **own)
     dropped = {f"n[{place}]" for place in range(3) if place not in searched.inputs["n"]}
     assert len(dropped) == 1
     assert {"2", "n[0]", "n[1]", "n[2]"} - dropped <= set(searched.decisions)
-    if method == "sgas":
-        assert searched.events
-        with pytest.raises(ValueError, match=r"decide_by='pt'"):
-            select(model)
+    assert bool(searched.events) == darts_pt.METHODS[method].decides_during_search
+    for name, selection in darts_pt.SELECTIONS.items():
+        twin = copy.deepcopy(model)
+        more: dict[str, Any] = {"selection": name, "criterion": "loss"}
+        if name in darts_pt.METHODS[method].refuses:
+            with pytest.raises(ValueError, match=f"selection: {name} with {method}"):
+                select(twin, **more)
+        elif not selection.trained:
+            with pytest.raises(ValueError, match="scores an untrained model"):
+                select(twin, **more)
+        elif searched.events and selection.tunes:
+            with pytest.raises(ValueError, match=f"decide_by='{name}'"):
+                select(twin, **more)
+        else:
+            decides_all(select(twin, **more), method, done=bool(searched.events))
+
+
+def decides_all(result: darts_pt.Result, method: str, done: bool = False) -> None:
+    assert result.settings["method"] == method
+    if done:
         return
-    selected = select(model)
-    assert selected.settings["method"] == method
-    assert len(selected.events) == 5
-    assert all(event.rounds for event in selected.events)
-
-
-@pytest.mark.parametrize("selection", darts_pt.SELECTIONS)
-def test_every_selection_decides_everything(selection: str) -> None:
-    model = mlp(Node("n"), choice(), Node("n"))
-    if selection != "zero-cost-pt":
-        search(model)
-    own = {"oneshot": {"oneshot_epochs": 1}, "zero-cost-pt": {"zero_cost_score": "nwot"}}.get(selection)
-    result = select(model, selection=selection, options=own, criterion="loss")
     assert [event.name for event in result.events][-1] == "n"
     assert sorted(event.name for event in result.events) == ["2", "n", "n[0]", "n[1]", "n[2]"]
     assert result.weights["2"][result.decisions["2"]] == 1.0
+    by_magnitude = result.settings["selection"] in ("magnitude", "pt-mag")
+    assert [bool(event.rounds) for event in result.events] == [not by_magnitude] * 5
+
+
+def test_a_selection_of_untrained_models_needs_no_search() -> None:
+    decides_all(select(choosing(), selection="zero-cost-pt", options={"zero_cost_score": "nwot"}), "darts")
 
 
 def test_what_is_derived_computes_what_the_decided_supernet_does_and_exports() -> None:
@@ -87,6 +104,32 @@ def test_what_is_derived_computes_what_the_decided_supernet_does_and_exports() -
     program = torch.export.export(network, (x,))
     torch.testing.assert_close(program.module()(x), network(x))
     copy.deepcopy(model)
+
+
+@pytest.mark.parametrize("partial", [1, 2])
+def test_what_is_derived_runs_in_onnx(tmp_path: Path, partial: int) -> None:
+    pytest.importorskip("onnxscript")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    model = mlp(choice(partial_channels=partial), Node("n", partial_channels=partial))
+    search(model, method="pc-darts" if partial > 1 else "darts")
+    network = darts_pt.derive(model, select(model)).eval()
+    x, _ = data()
+    torch.onnx.export(network, (x,), tmp_path / "network.onnx", dynamo=True)
+    session = onnxruntime.InferenceSession(tmp_path / "network.onnx")
+    (found,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
+    torch.testing.assert_close(torch.from_numpy(found), network(x), rtol=1e-5, atol=1e-5)
+
+
+def test_pixels_without_a_label_count_neither_way() -> None:
+    body = nn.Conv1d(4, 2, 1)
+    model = nn.Sequential(darts_pt.MixedOperation({"a": nn.Identity(), "b": nn.Identity()}), body)
+    x = torch.randn(3, 4, 10)
+    with torch.no_grad():
+        labels = model(x).argmax(1)
+    labels[:, 5:] = -100  # As cross-entropy ignores.
+    labels[0, 0] = 1 - labels[0, 0]
+    result = darts_pt.search(model, [(x, labels)], [(x, labels)], 1, learning_rate=1e-9, learning_rate_min=0.0, **QUIET)
+    assert result.valid["accuracy"] == pytest.approx(100 * 14 / 15)
 
 
 class MixedInNode(nn.Module):
@@ -159,7 +202,7 @@ def test_a_folder_is_an_experiment(tmp_path: Path) -> None:
     search(mlp(), folder=tmp_path / "search")
     model = mlp()
     selected = select(model, start=tmp_path / "search", folder=tmp_path / "pt")
-    assert darts_pt.Result.load(tmp_path / "pt" / "result.json") == selected
+    assert darts_pt.Result.load(tmp_path / "pt") == darts_pt.Result.load(tmp_path / "pt" / "result.json") == selected
     for run, kind in (("search", "epoch"), ("pt", "operation_event")):
         lines = map(json.loads, (tmp_path / run / "metrics.jsonl").read_text().splitlines())
         assert kind in {line["kind"] for line in lines}
@@ -169,6 +212,13 @@ def test_a_folder_is_an_experiment(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"learning_rate: is 0\.5 here"):
         search(mlp(), folder=tmp_path / "search", resume=True, learning_rate=0.5)
     search(mlp(), 1, folder=tmp_path / "search", overwrite=True)
+
+
+def test_a_selection_that_has_ended_is_read_again_by_the_same_call(tmp_path: Path) -> None:
+    model = mlp()
+    search(model)
+    first = select(model, folder=tmp_path / "pt", resume=True)
+    assert select(model, folder=tmp_path / "pt", resume=True) == first
 
 
 def test_a_selection_starts_from_the_search_of_the_model_or_from_a_file(tmp_path: Path) -> None:
@@ -223,20 +273,30 @@ def test_any_loss_and_criterion() -> None:
 
 
 def test_resnet_with_kernels_to_choose_from() -> None:
-    """A model outside this project: torchvision's ResNet-18 on 32-pixel images."""
+    """A model outside this project: torchvision's ResNet-18 on 32-pixel images, all its 3x3 convolutions replaced."""
     torch.manual_seed(0)
     model = torchvision.models.resnet18(num_classes=10)
-    for block in (block for stage in (model.layer1, model.layer4) for block in stage):
-        c = block.conv2.in_channels
-        block.conv2 = darts_pt.MixedOperation(
-            {f"conv{k}": nn.Conv2d(c, c, k, padding=k // 2, bias=False) for k in (1, 3, 5)}
-        )
-    batches = [(torch.randn(4, 3, 32, 32), torch.randint(10, (4,))) for _ in range(2)]
+    for block in (block for stage in (model.layer1, model.layer2, model.layer3, model.layer4) for block in stage):
+        for name in ("conv1", "conv2"):
+            old = getattr(block, name)
+            kernels = {
+                f"conv{k}": nn.Conv2d(old.in_channels, old.out_channels, k, old.stride, k // 2, bias=False)
+                for k in (1, 3, 5)
+            }
+            setattr(block, name, darts_pt.MixedOperation(kernels))
+    batches = [(torch.randn(2, 3, 32, 32), torch.randint(10, (2,)))]
     darts_pt.search(model, batches, batches, epochs=1, **QUIET)
     result = darts_pt.select(model, batches, batches, interval=1, criterion="loss", **QUIET)
-    assert list(result.decisions) == ["layer1.0.conv2", "layer1.1.conv2", "layer4.0.conv2", "layer4.1.conv2"]
+    assert len(result.events) == 16
+    assert not any(isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3) for module in bare(model))
     network = darts_pt.derive(model, result).eval()
     torch.testing.assert_close(network(batches[0][0]), model.eval()(batches[0][0]))
+
+
+def bare(model: nn.Module) -> list[nn.Module]:
+    """The modules that are not inside a choice."""
+    inside = [set(module.modules()) for module in model.modules() if isinstance(module, darts_pt.MixedOperation)]
+    return [module for module in model.modules() if not any(module in modules for modules in inside)]
 
 
 def test_before_and_after_the_model_computes_by_itself() -> None:

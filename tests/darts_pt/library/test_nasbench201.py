@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import darts_pt
 from darts_pt.architect import Architect
@@ -18,6 +18,7 @@ from darts_pt.data.data_set import DataSet
 from darts_pt.data.halves import halves
 from darts_pt.hyperparameters import WeightOptions
 from darts_pt.image_training import Halves, ImageTraining
+from darts_pt.library.supernet import ModelSupernet
 from darts_pt.methods import METHODS
 from darts_pt.run.device import Generators, seeded
 from darts_pt.run.experiment import Experiment
@@ -25,11 +26,12 @@ from darts_pt.run.saver import Saver
 from darts_pt.search_loop import search
 from darts_pt.selection import Criteria, select
 from darts_pt.selections import SELECTIONS
-from darts_pt.supernet import initial_alpha
+from darts_pt.supernet import MixingWeights, initial_alpha
 from darts_pt.training import TUNING_FRACTION, cosine, sgd
 from nasbench201.architecture import OPERATIONS
+from nasbench201.partial import PartialCell
 from nasbench201.supernet import NasBench201Supernet
-from tests.helpers.library.mixed_nasbench201 import nasbench201
+from tests.helpers.library.mixed_nasbench201 import candidates, nasbench201
 
 SEED, BATCH, EPOCHS = 3, 16, 2
 
@@ -137,3 +139,34 @@ def test_the_same_steps_scores_and_decisions(
     same(ours, tuned, selected)
     kept = tuned.decisions.operations["cell"]
     assert list(selected.decisions.values()) == [OPERATIONS[kept[edge]] for edge in range(6)]
+
+
+def test_partial_channels_compute_what_the_cell_of_pc_darts_does() -> None:
+    class Nodes(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.nodes = nn.ModuleList(
+                darts_pt.MixedInputs(
+                    [darts_pt.MixedOperation(candidates(3), partial_channels=2) for _ in range(node)], keep=node
+                )
+                for node in (1, 2, 3)
+            )
+
+        def forward(self, x: Tensor) -> Tensor:
+            nodes = [x]
+            for node in self.nodes:
+                nodes.append(node(*nodes))
+            return nodes[-1]
+
+    generator = torch.Generator().manual_seed(SEED)
+    theirs, ours = PartialCell(6, 2).double(), ModelSupernet(Nodes().double(), torch.nn.functional.cross_entropy)
+    ours.load_state_dict(dict(zip(ours.state_dict(), theirs.state_dict().values(), strict=True)))
+    x, rows = (torch.rand(*shape, generator=generator, dtype=torch.float64) for shape in ((2, 6, 5, 5), (6, 5)))
+    edges = torch.rand(6, generator=generator, dtype=torch.float64)
+    names, active = [cell.name for cell in ours.cell_types], (tuple(range(5)),) * 6
+    mixing = MixingWeights(
+        dict(zip(names, rows.split([1, 2, 3]), strict=True)),
+        {name: active[:count] for name, count in zip(names, (1, 2, 3), strict=True)},
+        dict(zip(names, edges.split([1, 2, 3]), strict=True)),
+    )
+    torch.testing.assert_close(ours(x, mixing), theirs(x, rows, active, edges), rtol=1e-9, atol=1e-9)

@@ -20,19 +20,21 @@ def conv(c_in: int, c_out: int, size: int, stride: int = 1, affine: bool = True)
     return nn.Sequential(nn.ReLU(), *layers)
 
 
+def candidates(channels: int) -> dict[str, nn.Module]:
+    return {
+        "none": Zero(), "skip_connect": nn.Identity(),
+        "nor_conv_1x1": conv(channels, channels, 1, affine=False),
+        "nor_conv_3x3": conv(channels, channels, 3, affine=False),
+        "avg_pool_3x3": nn.AvgPool2d(3, 1, 1, count_include_pad=False),
+    }  # fmt: skip
+
+
 class Cell(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.edges = nn.ModuleList(self.edge(channels, f"{target}<-{source}") for target, source in EDGES)
-
-    def edge(self, channels: int, name: str) -> MixedOperation:
-        candidates = {
-            "none": Zero(), "skip_connect": nn.Identity(),
-            "nor_conv_1x1": conv(channels, channels, 1, affine=False),
-            "nor_conv_3x3": conv(channels, channels, 3, affine=False),
-            "avg_pool_3x3": nn.AvgPool2d(3, 1, 1, count_include_pad=False),
-        }  # fmt: skip
-        return MixedOperation(candidates, name=name)
+        self.edges = nn.ModuleList(
+            MixedOperation(candidates(channels), name=f"{target}<-{source}") for target, source in EDGES
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         nodes = [x, 0.0, 0.0, 0.0]

@@ -13,14 +13,16 @@ from darts_pt import MixedInputs, MixedOperation
 WIDTH = 6
 
 
-def choice(name: str | None = None, **more: Any) -> MixedOperation:
+def choice(name: str | None = None, partial_channels: int = 1, **more: Any) -> MixedOperation:
+    width = max(1, WIDTH // max(1, partial_channels))
     return MixedOperation(
         {
             "skip": nn.Identity(),
-            "linear": nn.Linear(WIDTH, WIDTH),
-            "norm": nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.BatchNorm1d(WIDTH), nn.ReLU(), nn.Dropout(0.2)),
+            "linear": nn.Linear(width, width),
+            "norm": nn.Sequential(nn.Linear(width, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(0.2)),
         },
         name,
+        partial_channels=partial_channels,
         **more,
     )
 
@@ -28,9 +30,9 @@ def choice(name: str | None = None, **more: Any) -> MixedOperation:
 class Node(nn.Module):
     """Two of three inputs are kept; all nodes of one name decide together."""
 
-    def __init__(self, name: str | None = None, cell: str = "cell") -> None:
+    def __init__(self, name: str | None = None, cell: str = "cell", partial_channels: int = 1) -> None:
         super().__init__()
-        self.sum = MixedInputs([choice() for _ in range(3)], 2, name, cell)
+        self.sum = MixedInputs([choice(partial_channels=partial_channels) for _ in range(3)], 2, name, cell)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.sum(x, x.relu(), x.tanh())
