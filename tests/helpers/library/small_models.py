@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
+import darts_pt
 from darts_pt import MixedInputs, MixedOperation
 
 WIDTH = 6
@@ -59,3 +60,18 @@ def loaders(size: int = 8) -> tuple[DataLoader[Any], DataLoader[Any]]:
     x, y = data()
     first, second = (DataLoader(TensorDataset(x[p], y[p]), size, shuffle=True) for p in (slice(24), slice(24, 48)))
     return first, second
+
+
+QUIET: dict[str, Any] = {"quiet": True}
+
+
+def search(model: nn.Module, epochs: int = 2, **more: Any) -> darts_pt.Result:
+    return darts_pt.search(model, *loaders(), epochs, **QUIET | more)
+
+
+def select(model: nn.Module, **more: Any) -> darts_pt.Result:
+    return darts_pt.select(model, *loaders(), **{"interval": 1} | QUIET | more)
+
+
+def tensors(model: nn.Module) -> list[torch.Tensor]:
+    return [tensor.clone() for tensor in model.state_dict().values()]
