@@ -115,26 +115,29 @@ class Result:
         wanted = "criterion" if "criterion" in measured else QUANTITIES.get(str(self.settings.get("criterion")), "")
         return wanted if wanted in measured else next(iter(measured))
 
-    def _rows(self) -> list[tuple[str, str, dict[str, float]]]:
+    def _rows(self) -> list[tuple[str, str | tuple[int, ...], dict[str, float]]]:
         """(name, kept, candidate -> number) of every decision, in the order of the events or of the model."""
-        rows = [(event.name, _said(event.kept), _column(event, self.quantity)) for event in self.events]
+        rows: list[tuple[str, str | tuple[int, ...], dict[str, float]]] = [
+            (event.name, event.kept, _column(event, self.quantity)) for event in self.events
+        ]
         decided = {name for name, _, _ in rows}
         rows += [
             (name, kept, dict(self.weights[name]) if self.quantity == "mixing weight" else {})
             for name, kept in self.decisions.items()
             if name not in decided
         ]
-        rows += [(name, _said(kept), {}) for name, kept in self.inputs.items() if name not in decided]
+        rows += [(name, kept, {}) for name, kept in self.inputs.items() if name not in decided]
         return rows
 
     @property
     def title(self) -> str:
         """The result in one line."""
         how = self.settings["selection"] if self.kind == "selection" else self.settings.get("decide_by", "magnitude")
+        own = f" ({self.settings.get('criterion')})" if self.quantity == "criterion" else ""
         valid = f"accuracy {self.valid['accuracy']:.2f} %, " if "accuracy" in self.valid else ""
         return (
             f"{self.settings.get('method')}, decided by {how}; supernet on valid: {valid}loss {self.valid['loss']:.4f}; "
-            f"the numbers: {self.quantity}{' without the candidate' if how == 'pt' and self.events else ''}"
+            f"the numbers: {self.quantity}{own}{' without the candidate' if how == 'pt' and self.events else ''}"
         )
 
     def __str__(self) -> str:
@@ -142,7 +145,7 @@ class Result:
         candidates = list(dict.fromkeys(name for _, _, numbers in rows for name in numbers))
         lines = [["", "keeps", *candidates]]
         lines += [
-            [name, kept, *(f"{numbers[one]:.4g}" if one in numbers else "" for one in candidates)]
+            [name, _said(kept), *(f"{numbers[one]:.4g}" if one in numbers else "" for one in candidates)]
             for name, kept, numbers in rows
         ]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -162,7 +165,12 @@ class Result:
         for index, candidate in enumerate(candidates):
             at = [(numbers[candidate], place) for place, (_, _, numbers) in enumerate(rows) if candidate in numbers]
             axes.scatter(*zip(*at, strict=True), s=28, color=f"C{index % 10}", label=candidate, zorder=3)
-        kept = [(numbers[kept], place) for place, (_, kept, numbers) in enumerate(rows) if kept in numbers]
+        kept = [
+            (number, place)
+            for place, (_, kept, numbers) in enumerate(rows)
+            for one, number in numbers.items()
+            if _is_kept(one, kept)
+        ]
         if kept:
             axes.scatter(*zip(*kept, strict=True), s=110, facecolors="none", edgecolors="black", label="kept", zorder=4)
         axes.set_yticks(range(len(rows)), [name for name, _, _ in rows])
@@ -181,10 +189,10 @@ class Result:
         head = "".join(f"<th>{html.escape(text)}</th>" for text in ("", "keeps", *candidates))
         body = ""
         for name, kept, numbers in rows:
-            cells = [f"<th style='text-align:left'>{html.escape(name)}</th><td><b>{html.escape(kept)}</b></td>"]
+            cells = [f"<th style='text-align:left'>{html.escape(name)}</th><td><b>{html.escape(_said(kept))}</b></td>"]
             for one in candidates:
                 text = f"{numbers[one]:.4g}" if one in numbers else ""
-                cells.append(f"<td>{f'<b>{text}</b>' if one == kept else text}</td>")
+                cells.append(f"<td>{f'<b>{text}</b>' if _is_kept(one, kept) else text}</td>")
             body += f"<tr>{''.join(cells)}</tr>"
         picture = io.StringIO()
         self.plot().savefig(picture, format="svg")
@@ -197,6 +205,10 @@ class Result:
 
 def _said(kept: str | tuple[int, ...]) -> str:
     return kept if isinstance(kept, str) else f"inputs {', '.join(map(str, kept))}"
+
+
+def _is_kept(candidate: str, kept: str | tuple[int, ...]) -> bool:
+    return candidate == kept if isinstance(kept, str) else candidate in {f"input {place}" for place in kept}
 
 
 def _column(event: Event, quantity: str) -> dict[str, float]:

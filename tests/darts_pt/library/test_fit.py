@@ -190,7 +190,7 @@ def test_any_loss_and_criterion() -> None:
     scores = result.events[0].rounds[0]
     assert min(scores, key=lambda name: scores[name]["criterion"]) == result.events[0].kept
     assert set(scores["skip"]) == {"loss", "criterion"}
-    assert "criterion without the candidate" in str(result)
+    assert "criterion (acc) without the candidate" in str(result)
     assert "<svg" in result._repr_html_()
 
 
