@@ -53,7 +53,8 @@ class Bank:
         """Move the tensors into one storage: at first, and when they were replaced (another device or type)."""
         members = self.members()
         with torch.inference_mode(False), torch.no_grad():
-            self._flat = torch.cat([member.reshape(-1) for member in members])
+            self._and_zero = torch.cat([*(member.reshape(-1) for member in members), members[0].new_zeros(1)])
+            self._flat = self._and_zero[:-1]
         for member, part in zip(members, self._flat.split(self.sizes), strict=True):
             member.data = part.view(member.shape)
         self._storage = members[0].untyped_storage()._cdata
@@ -65,6 +66,12 @@ class Bank:
     def flat(self) -> Tensor:
         """All tensors in one dimension, without a copy and without gradient."""
         return self._flat if self.is_stored() else torch.cat([member.detach().reshape(-1) for member in self.members()])
+
+    def gathered(self, places: Tensor) -> Tensor:
+        """A copy of the elements at these places of :meth:`flat`; the place behind the last one holds 0. No gradient."""
+        flat = self.flat()
+        whole = self._and_zero if flat is self._flat else torch.cat([flat, flat.new_zeros(1)])
+        return whole.index_select(0, places)
 
     def parts(self, runs: Sequence[Run]) -> tuple[Tensor, ...]:
         """The neighbours of every run as one flat tensor, through which gradients reach them.

@@ -13,7 +13,9 @@ from darts_pt.kernels.bank import Statistics
 from darts_pt.kernels.sums import Term, add_terms
 from darts_pt.supernet import CellType
 from sota.cells.mixed import STACKED_UP_TO, Rectified, convolved, pooled, reduced
-from sota.cells.plan import Banks, Group, Mixture, layout
+from sota.cells.plan import Banks, Group, Mixture, Place, layout
+from sota.cells.scoring import scored, scores
+from sota.cells.scoring_plan import prepared
 from sota.operations import FactorizedReduce, ReLUConvBN, operation
 from sota.spaces import INPUTS
 
@@ -62,9 +64,12 @@ class Cell(nn.Module):
         """The four nodes [batch, 4 · C, H, W] of the outputs of the two cells before."""
         stride = 2 if self.reduction else 1
         batch, _, height, width = previous.shape
-        work = mixture.plan(self.reduction, batch * self.channels * height * width <= STACKED_UP_TO)
+        stacks_edges = batch * self.channels * height * width <= STACKED_UP_TO
         norms, kernels = self.banks.norms, self.banks.kernels
         statistics = norms.statistics() if norms else NO_STATISTICS
+        if stacks_edges and scores(previous, self.channels, statistics):
+            return self._scored(previous_previous, previous, mixture, stride, statistics)
+        work = mixture.plan(self.reduction, stacks_edges)
         parts = iter(kernels.parts(work.kernels) if kernels else ())
         scales, nodes, later = mixture.scales(work, self.channels), [], None
         for source, here in enumerate(work.sources):
@@ -77,7 +82,7 @@ class Cell(nn.Module):
                 nodes.append(node)
             rectified = Rectified(node) if any(group.is_stack for group in here.groups) else None
             terms: list[Term] = []
-            weights = mixture.weights(work)[source]
+            weights = mixture.shares(work)[source]
             for group in here.groups:
                 step = stride if source < INPUTS else 1
                 if rectified is not None and group.is_stack:
@@ -101,6 +106,19 @@ class Cell(nn.Module):
             norms.called(statistics, work.norms)
         return torch.cat(nodes, dim=1)
 
+    def _scored(
+        self, previous_previous: Tensor, previous: Tensor, mixture: Mixture, stride: int, statistics: Statistics
+    ) -> Tensor:
+        """The same where nothing but numbers is asked for."""
+        work, weights = prepared(mixture, self.reduction, self.channels, max(previous.shape[2:]))
+        gathered = self.banks.kernels.gathered if self.banks.kernels else torch.zeros_like  # Never called without.
+        inputs = lambda: self.preprocess0(previous_previous), lambda: self.preprocess1(previous)
+        return scored(inputs, work, gathered, weights, stride, statistics, self._noise)
+
+    def _noise(self, place: Place, node: Tensor) -> Tensor:
+        edge, index = place
+        return self.candidates[edge][index](node)
+
     def _stacked(
         self,
         group: Group,
@@ -113,8 +131,7 @@ class Cell(nn.Module):
         """One operation of several edges that ends in a batch norm, times the mixing weights."""
         if group.name != "skip_connect":
             return convolved(group, kernels, rectified, stride, statistics, scale)
-        modules = [self.candidates[edge][index] for edge, index in group.places]
-        return statistics.normalise(reduced(modules, rectified.maps), scale, group.norms[0])
+        return statistics.normalise(reduced(group, kernels, rectified.maps), scale, group.norms[0])
 
     def _maps(self, group: Group, node: Tensor, stride: int, statistics: Statistics) -> list[Term]:
         """Operations that read the node as it is: the same map for all edges, but for noise, and the pooling's in eval

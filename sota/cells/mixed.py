@@ -48,21 +48,22 @@ class Rectified:
 def pooled(node: Tensor, name: str, stride: int) -> Tensor:
     """The node after `max_pool_3x3` or `avg_pool_3x3`."""
     if name == "max_pool_3x3":
-        rows_first = node.device.type == "cpu" and node.numel() // node.shape[1] > 1024 and node.numel() < 500_000
-        plain = torch.is_grad_enabled() or not rows_first
-        return F.max_pool2d(node, 3, stride, padding=1) if plain else _maxima(node, stride)
+        pixels = node.numel() // node.shape[1]
+        by_rows = stride == 1 and node.device.type == "cpu" and pixels > 1024 and node.numel() < 500_000
+        by_rows = by_rows and not torch.is_grad_enabled()
+        return _maxima(node) if by_rows else F.max_pool2d(node, 3, stride, padding=1)
     if stride == 1:
         return averaged(node)
     return F.avg_pool2d(node, 3, stride, padding=1, count_include_pad=False)
 
 
-def _maxima(node: Tensor, stride: int) -> Tensor:
+def _maxima(node: Tensor) -> Tensor:
     """3x3 maxima, rows first: where no gradient is wanted and maps are small, faster than torch's pooling."""
     maps = F.pad(node.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1), value=-torch.inf)
     for dim in (1, 2):
         first, second, third = (maps.narrow(dim, shift, maps.shape[dim] - 2) for shift in range(3))
         maps = torch.maximum(torch.maximum(first, second), third)
-    return maps[:, ::stride, ::stride].contiguous().permute(0, 3, 1, 2)
+    return maps.permute(0, 3, 1, 2)
 
 
 def convolved(
@@ -136,12 +137,17 @@ def _diagonal(count: int, dtype: torch.dtype, device: torch.device) -> Tensor:
         return torch.eye(count, dtype=dtype, device=device).view(count, 1, count, 1)
 
 
-def reduced(modules: Sequence[FactorizedReduce], rectified: Tensor) -> Tensor:
-    """The two convolutions of every module, stacked module by module; without their batch norms."""
+def reduced(group: Group, kernels: Sequence[Tensor], rectified: Tensor) -> Tensor:
+    """The two 1x1 convolutions of stride 2 on each edge of the group, stacked edge by edge; without their batch norms.
+
+    Args:
+        kernels: of either convolution those of all edges, flat.
+    """
     seen = rectified, FactorizedReduce.shifted(rectified)
-    kernels = [module.conv_1.weight for module in modules], [module.conv_2.weight for module in modules]
     halves = [
-        _product(inputs[:, :, ::2, ::2], torch.cat(own).flatten(1).to(inputs.dtype)).unflatten(1, (len(modules), -1))
+        _product(inputs[:, :, ::2, ::2], own.view(-1, inputs.shape[1]).to(inputs.dtype)).unflatten(
+            1, (len(group.places), -1)
+        )
         for inputs, own in zip(seen, kernels, strict=True)
     ]
     return torch.cat(halves, dim=2).flatten(1, 2).contiguous(memory_format=torch.channels_last)

@@ -79,7 +79,7 @@ def norms_and_convolutions(module: nn.Module) -> tuple[list[Any], list[nn.Module
         layers = list(module.op)
         return layers[3::4], [layer for layer in layers if isinstance(layer, nn.Conv2d)]
     if isinstance(module, FactorizedReduce):
-        return [module.bn], []
+        return [module.bn], [module.conv_1, module.conv_2]
     if isinstance(module, nn.Sequential):
         return [module[1]], []
     return [], []
@@ -99,7 +99,9 @@ def counts(name: str, reduces: bool) -> tuple[int, int]:
         return 2, 4
     if name.startswith("dil_conv_"):
         return 1, 2
-    return (1, 0) if name.endswith("_pool_3x3") or (name == "skip_connect" and reduces) else (0, 0)
+    if name == "skip_connect":
+        return (1, 2) if reduces else (0, 0)
+    return (1, 0) if name.endswith("_pool_3x3") else (0, 0)
 
 
 @lru_cache(maxsize=32)
@@ -107,13 +109,13 @@ def layout(cell_type: CellType, reduction: bool) -> Layout:
     """Source by source, operation by operation, one of its batch norms (convolutions) after the other, by target."""
     orders: tuple[list[tuple[Place, int]], ...] = ([], [])
     for source in range(INPUTS + NODES):
-        for name, places in _by_name(cell_type, source).items():
+        for name, places in by_name(cell_type, source).items():
             for order, count in zip(orders, counts(name, reduction and source < INPUTS), strict=True):
                 order += [(place, which) for which in range(count) for place in places]
     return Layout(tuple(orders[0]), tuple(orders[1]))
 
 
-def _by_name(cell_type: CellType, source: int, active: ActiveOperations | None = None) -> dict[str, list[Place]]:
+def by_name(cell_type: CellType, source: int, active: ActiveOperations | None = None) -> dict[str, list[Place]]:
     """The operations on the edges that leave a node, together those of one name, by target; none is left out."""
     by_name: dict[str, list[Place]] = {}
     for edge, names in enumerate(cell_type.operations):
@@ -137,9 +139,9 @@ def plan(cell_type: CellType, reduction: bool, active: ActiveOperations, stacks_
     for source in range(INPUTS + NODES):
         first_target = max(source + 1, INPUTS)
         groups: list[Group] = []
-        for name, places in _by_name(cell_type, source, active).items():
+        for name, places in by_name(cell_type, source, active).items():
             many = counts(name, reduction and source < INPUTS)
-            together = name != "noise" and (stacks_edges or not many[1])
+            together = name != "noise" and (stacks_edges or "_conv_" not in name)
             for run in _consecutive(cell_type, places) if together else [(place,) for place in places]:
                 norms, kernels = (
                     tuple((index[run[0], which], len(run)) for which in range(count))
@@ -172,8 +174,9 @@ class Mixture:
     """The mixing weights [14, K] as cells of one type take them, made once for all of them in a forward pass."""
 
     def __init__(self, cell_type: CellType, weights: Tensor, active: ActiveOperations) -> None:
-        self.active = active
-        self._cell_type, self._weights = cell_type, weights
+        self.cell_type, self.weights, self.active = cell_type, weights, active
+        self.scoring: dict[tuple[bool, int, int], Any] = {}
+        """What :mod:`sota.cells.scoring_plan` prepares, made once for all cells."""
         self._plans: dict[tuple[bool, bool], Plan] = {}
         self._parts: dict[Plan, tuple[Tensor, tuple[Tensor, ...]]] = {}
         self._scales: dict[tuple[Plan, int], Tensor] = {}
@@ -181,12 +184,12 @@ class Mixture:
     def reordered(self, edges: Sequence[int]) -> Mixture:
         """With the mixing weights of other edges: edge i gets those of `edges[i]`."""
         active = tuple(self.active[edge] for edge in edges)
-        return Mixture(self._cell_type, self._weights[list(edges)], active)
+        return Mixture(self.cell_type, self.weights[list(edges)], active)
 
     def plan(self, reduction: bool, stacks_edges: bool) -> Plan:
         """:func:`plan`, looked up once for all cells."""
         if (reduction, stacks_edges) not in self._plans:
-            self._plans[reduction, stacks_edges] = plan(self._cell_type, reduction, self.active, stacks_edges)
+            self._plans[reduction, stacks_edges] = plan(self.cell_type, reduction, self.active, stacks_edges)
         return self._plans[reduction, stacks_edges]
 
     def scales(self, work: Plan, channels: int) -> Tensor:
@@ -196,14 +199,14 @@ class Mixture:
             self._scales[key] = self._read(work)[0].unsqueeze(1).repeat(1, channels).flatten()
         return self._scales[key]
 
-    def weights(self, work: Plan) -> tuple[Tensor, ...]:
+    def shares(self, work: Plan) -> tuple[Tensor, ...]:
         """For every source the mixing weights of the operations that are added as maps."""
         return self._read(work)[1]
 
     def _read(self, work: Plan) -> tuple[Tensor, tuple[Tensor, ...]]:
         if work not in self._parts:
-            places = _places(work, self._weights.shape[1], self._weights.device)
-            read = self._weights.flatten().index_select(0, places)
+            places = _places(work, self.weights.shape[1], self.weights.device)
+            read = self.weights.flatten().index_select(0, places)
             scales, *weights = read.split([len(work.scales), *map(len, work.weights)])
             self._parts[work] = scales, tuple(weights)
         return self._parts[work]
