@@ -73,9 +73,8 @@ def _forward(
         for stack in work.stacks:
             convolved = _convolved(saved.rectified, kernel_of[stack], stack)  # type: ignore[arg-type]
             normalised = _normalised(convolved, scales, statistics, stack, channels, saved.norms if save else None)
-            later = _add(
-                later, normalised.unflatten(3, (stack.run[1], channels)), stack.target - source - 1, LAST - source
-            )
+            terms = normalised.reshape(*normalised.shape[:3], stack.run[1], channels)
+            later = _add(later, terms, stack.target - source - 1, LAST - source)
         if save:
             save(saved)
         del saved

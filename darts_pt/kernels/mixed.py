@@ -32,19 +32,21 @@ def frozen_statistics(supernet: nn.Module) -> Iterator[None]:
     The original scores in train mode too, but its running statistics move while it does. Decisions do not depend on
     them; the accuracies logged in eval mode do, so here they are left alone.
     """
-    was_training = supernet.training
-    norms = [module for module in supernet.modules() if isinstance(module, _NormBase)]
-    before = [(norm.training, norm.momentum, norm.track_running_stats) for norm in norms]
-    supernet.eval()
+    modules = list(supernet.modules())
+    norms = [module for module in modules if isinstance(module, _NormBase)]
+    before = [(norm.momentum, norm.track_running_stats) for norm in norms]
+    # Module by module: train() and eval() take as long as a pass through a small supernet.
+    changed = [module for module in modules if module.training != isinstance(module, _NormBase)]
+    for module in changed:
+        module.training = isinstance(module, _NormBase)
     for norm in norms:
-        norm.train()
         norm.momentum, norm.track_running_stats = 0.0, False  # The second is for the norms of torch.
     try:
         yield
     finally:
-        supernet.train(was_training)
-        for norm, (trains, momentum, tracks) in zip(norms, before, strict=True):
-            norm.train(trains)
+        for module in changed:
+            module.training = not isinstance(module, _NormBase)
+        for norm, (momentum, tracks) in zip(norms, before, strict=True):
             norm.momentum, norm.track_running_stats = momentum, tracks
 
 
