@@ -152,14 +152,13 @@ def spread(later: Tensor | None, maps: Tensor, weights: Tensor) -> Tensor:
     """`later` [batch, H, W, targets, C] and weights · maps [batch, H, W, C] for all targets.
 
     Args:
-        later: overwritten; None for 0.
+        later: overwritten, consecutive targets of any stack; None for 0.
         weights: [targets, 1], [H, W, targets, 1], or the matrix of :func:`spreading`.
     """
     if weights.shape[-1] == 1:
         return maps.unsqueeze(3) * weights if later is None else later.addcmul_(maps.unsqueeze(3), weights)
     rows = maps.reshape(-1, maps.shape[3])
-    if later is None or not later.is_contiguous():
-        terms = (rows @ weights).view(*maps.shape[:3], -1, maps.shape[3])
-        return terms if later is None else later.add_(terms)
+    if later is None:
+        return (rows @ weights).view(*maps.shape[:3], -1, maps.shape[3])
     later.view(-1, weights.shape[1]).addmm_(rows, weights)
     return later
