@@ -80,7 +80,8 @@ def by_hand(train: Batches, valid: Batches) -> None:
         with torch.no_grad():
             for images, labels in valid:
                 logits = model(images)
-                F.cross_entropy(logits, labels).item(), (logits.argmax(dim=1) == labels).sum().item()
+                F.cross_entropy(logits, labels).item()
+                (logits.argmax(dim=1) == labels).sum().item()
 
 
 def main() -> None:

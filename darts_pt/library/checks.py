@@ -37,7 +37,7 @@ def checked_criterion(
     inputs, targets = batch
     supernet.eval()
     called: set[int] = set()
-    with _watched(supernet, called):
+    with _watched(supernet, called, inputs):
         outputs = supernet(inputs, mixing)
     idle = [module.title for module in _choices(supernet) if id(module) not in called]
     if idle:
@@ -95,31 +95,39 @@ def _choices(model: nn.Module) -> list[MixedOperation]:
 
 
 @contextmanager
-def _watched(supernet: ModelSupernet, called: set[int]) -> Iterator[None]:
-    """Note which choices are called, and raise ValueError if a candidate changes its arguments."""
-    hooks = []
+def _watched(supernet: ModelSupernet, called: set[int], inputs: Any) -> Iterator[None]:
+    """Note which choices are called, and raise ValueError if a candidate fails or changes its arguments."""
+    hooks, running = [], []
     for choice in _choices(supernet):
         hooks.append(choice.register_forward_pre_hook(lambda module, args: called.add(id(module))))
         for name, candidate in choice.candidates.named_children():
-            hooks += _version_hooks(choice, name, candidate)
+            hooks += _candidate_hooks(f"{choice.title}: candidate {name!r}", candidate, running)
     try:
         yield
+    except Exception as error:
+        if running:
+            raise ValueError(f"{running[-1]} fails: {first_line(error)}") from error
+        if isinstance(error, ValueError | TypeError):
+            raise
+        raise ValueError(f"the model fails with {_shown(inputs)} as inputs: {first_line(error)}") from error
     finally:
         for hook in hooks:
             hook.remove()
 
 
-def _version_hooks(choice: MixedOperation, name: str, candidate: nn.Module) -> list[Any]:
+def _candidate_hooks(title: str, candidate: nn.Module, running: list[str]) -> list[Any]:
+    """Keep the candidates that are being computed in `running`, and compare what they get before and after."""
     versions: list[list[int]] = []
 
     def before(module: nn.Module, args: Any) -> None:
         versions.append([value._version for value in args if isinstance(value, Tensor)])
+        running.append(title)
 
     def after(module: nn.Module, args: Any, output: Any) -> None:
+        running.pop()
         if versions.pop() != [value._version for value in args if isinstance(value, Tensor)]:
             raise ValueError(
-                f"{choice.title}: candidate {name!r} changes its input in place, which the other candidates get too: use "
-                "inplace=False in it"
+                f"{title} changes its input in place, which the other candidates get too: use inplace=False in it"
             )
 
     return [candidate.register_forward_pre_hook(before), candidate.register_forward_hook(after)]

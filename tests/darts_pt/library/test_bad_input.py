@@ -49,6 +49,8 @@ BAD: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: searched(mixed(a=nn.Identity(), b=nn.Linear(WIDTH, 3))), ValueError, r"1 \(MixedOperation\).*'a'.*'b'"),
     (lambda: searched(mixed(a=nn.Identity(), b=nn.LSTM(WIDTH, WIDTH))), TypeError, r"1 .*'b' returns a tuple"),
     (lambda: searched(mixed(a=nn.ReLU(inplace=True), b=nn.Identity())), ValueError, r"1 .*'a' changes its input in place"),
+    (lambda: searched(mixed(a=nn.Identity(), b=nn.Linear(3, WIDTH))), ValueError, r"1 .*'b' fails: .*mat1 and mat2 shapes"),
+    (lambda: searched(choice(), train=[(x.double(), y)]), ValueError, r"model fails with .*\(float64\) as inputs: "),
     (lambda: searched(nn.Identity()), ValueError, "no MixedOperation in the model"),
     (lambda: searched(choice("a"), darts_pt.MixedOperation(OTHER, "a")), ValueError, r"2 .*1 "),
     (lambda: searched(Node("n"), choice("n")), ValueError, "keeps None inputs, and another choice named 'n' keeps 2"),
