@@ -49,4 +49,5 @@ def _say_start(kind: str, options: Any) -> None:
     """Print a line before PyTorch and the data are loaded, which takes seconds."""
     place = launch()
     if place is None or place.rank == 0:
-        print(f"starting a {kind}{f' on {options.dataset}' if options.dataset else ''} …", flush=True)
+        data = f"the images in {options.data}, which take a while to read" if options.data else options.dataset
+        print(f"starting a {kind}{f' on {data}' if data else ''} …", flush=True)
