@@ -24,6 +24,7 @@ from darts_pt.supernet import Decisions, initial_alpha
 from darts_pt.training import evaluate
 from nasbench201.supernet import NasBench201Supernet
 from sota.supernet import SotaSupernet
+from tests.helpers.equality import equal
 from tests.helpers.toy import EVERY_EDGE, TWO_EDGES_EACH, toy_architect, toy_training, train_epoch
 
 
@@ -39,19 +40,6 @@ def run(training: Any, folder: Path, epochs: int, resume: bool = False, **argume
 
 def metrics(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-
-
-def equal(ours: Any, theirs: Any) -> bool:
-    """Whether two nests of plain data and tensors are the same to the bit."""
-    if isinstance(ours, torch.Tensor):
-        return isinstance(theirs, torch.Tensor) and ours.dtype == theirs.dtype and torch.equal(ours, theirs)
-    if isinstance(ours, dict):
-        return (
-            isinstance(theirs, dict) and ours.keys() == theirs.keys() and all(equal(ours[k], theirs[k]) for k in ours)
-        )
-    if isinstance(ours, list | tuple):
-        return len(ours) == len(theirs) and all(map(equal, ours, theirs))
-    return ours == theirs
 
 
 # Batches ---------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Hostile input: files that do harm where they are unpickled, and the check of a refusal."""
+"""Hostile input: files that do harm where they are unpickled, and archives that lead outside."""
 
 from __future__ import annotations
 

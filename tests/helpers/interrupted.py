@@ -1,9 +1,11 @@
-"""Training loops that are stopped at a chosen moment and resumed, and the files they must leave."""
+"""Training loops that are stopped at a chosen moment and resumed, the files they must leave, and a full disk."""
 
 from __future__ import annotations
 
+import resource
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -50,3 +52,14 @@ def contents(folder: Path) -> dict[str, bytes]:
     """The files that interruptions must not change: the checkpoints of epochs, and the metrics."""
     names = [checkpoints.name(epoch) for epoch in checkpoints.epochs_in(folder)]
     return {name: (folder / name).read_bytes() for name in [*names, "metrics.jsonl"]}
+
+
+@contextmanager
+def disk_of(size: int) -> Iterator[None]:
+    """Inside, writing a file beyond `size` bytes fails, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

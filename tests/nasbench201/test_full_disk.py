@@ -8,23 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from darts_pt.commands.command_line import run_command
 from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.tensorboard import TensorBoardWriter
-from nasbench201 import train_search
-from nasbench201.space import NasBench201SearchOptions
 from tests.helpers.command_line import refused
-from tests.helpers.full_disk import disk_of
+from tests.helpers.hostile import search as search_two_batches
+from tests.helpers.interrupted import disk_of
 
-COMMAND = ["--dataset", "digits", "--gpu", "cpu", "--fast", "--init_channels", "2", "--cells_per_stage", "1"] + [
-    "--epochs", "2", "--ckpt_interval", "1",
-]  # fmt: skip
 LIMIT = 2**21
 """Bytes that a file may have on the disk of this test: checkpoints fit in."""
 
 
 def search(root: Path, *more: str) -> Path:
-    run_command(NasBench201SearchOptions, train_search.main, [*COMMAND, "--experiments", str(root), *more])
+    search_two_batches("--experiments", str(root), *more)
     return root / "nasbench201" / "search-darts-201-1-digits-fast"
 
 

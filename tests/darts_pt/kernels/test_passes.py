@@ -21,6 +21,7 @@ from darts_pt.run.errors import UserError
 from darts_pt.selections.pt import score_operations
 from darts_pt.supernet import Decisions, MixingWeights, Supernet, initial_alpha
 from darts_pt.training import sgd
+from tests.helpers.equality import equal
 from tests.helpers.spaces import supernet_of
 from tests.helpers.toy import search_steps
 
@@ -72,16 +73,6 @@ def train_and_score(
     training.tune()
     scores = score_operations(supernet, architect.mixing(training.decisions), cell, 0, training.valid_batches)
     return losses, training.to_checkpoint(), scores
-
-
-def equal(one: Any, other: Any) -> bool:
-    if isinstance(one, Tensor):
-        return torch.equal(one, other)
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(equal, one, other))
-    return one == other
 
 
 @pytest.mark.parametrize(("method", "space"), [(method, "nasbench201") for method in METHODS] + [("darts", "s4")])

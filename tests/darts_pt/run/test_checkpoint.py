@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.errors import UserError
+from tests.helpers.equality import equal
 from tests.helpers.toy import ToySupernet
 
 CONTENT: dict[str, Any] = {
@@ -28,16 +29,6 @@ CONTENT: dict[str, Any] = {
     "decisions": {"operations": {"cell": {3: 1}}, "edges": {}},
     "generators": {"batches": torch.Generator().manual_seed(4).get_state()},
 }
-
-
-def same(ours: Any, theirs: Any) -> bool:
-    if isinstance(ours, torch.Tensor):
-        return torch.equal(ours, theirs) and ours.dtype == theirs.dtype
-    if isinstance(ours, dict):
-        return ours.keys() == theirs.keys() and all(same(ours[key], theirs[key]) for key in ours)
-    if isinstance(ours, list):
-        return len(ours) == len(theirs) and all(map(same, ours, theirs))
-    return ours == theirs
 
 
 def outcome(path: Path) -> Any:
@@ -62,7 +53,7 @@ def saved(tmp_path: Path) -> Path:
 
 def test_what_is_saved_is_read(saved: Path) -> None:
     assert saved.name == "checkpoint_7.pth.tar"
-    assert same(checkpoints.read(saved), CONTENT)
+    assert equal(checkpoints.read(saved), CONTENT)
     assert os.listdir(saved.parent) == [saved.name]
 
 
@@ -81,7 +72,7 @@ def test_weights_that_are_parts_of_one_tensor_leave_the_same_file(tmp_path: Path
         for n, state in enumerate((parts, apart))
     )
     assert first.read_bytes() == second.read_bytes()
-    assert same(checkpoints.read(first)["state_dict"], parts)
+    assert equal(checkpoints.read(first)["state_dict"], parts)
 
 
 def test_the_original_can_read_ours(saved: Path) -> None:
@@ -93,7 +84,7 @@ def test_the_original_can_read_ours(saved: Path) -> None:
 def test_a_failed_save_keeps_the_old_checkpoint(saved: Path) -> None:
     with pytest.raises((AttributeError, pickle.PicklingError, TypeError)):
         checkpoints.save({"epoch": lambda: 0}, saved.parent, 7)
-    assert same(checkpoints.read(saved), CONTENT)
+    assert equal(checkpoints.read(saved), CONTENT)
     assert os.listdir(saved.parent) == [saved.name]
 
 
@@ -141,7 +132,7 @@ def test_a_cut_is_found_and_a_flipped_bit_is_or_has_no_effect(
     if isinstance(found, UserError):
         assert "\n" not in str(found)
     else:
-        assert same(found, CONTENT), f"bit {bit} changed the content unnoticed"
+        assert equal(found, CONTENT), f"bit {bit} changed the content unnoticed"
 
 
 def test_every_byte_of_a_record_is_guarded(saved: Path) -> None:

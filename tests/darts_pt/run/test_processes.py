@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 
+from tests.helpers.equality import equal
 from tests.helpers.two_ranks import alone, by_two
 
 
@@ -25,17 +26,6 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
 
 def close(found: Any, expected: Any) -> None:
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-11)
-
-
-def same(found: Any, expected: Any) -> bool:
-    """Equal to the bit, tensors included."""
-    if isinstance(expected, torch.Tensor):
-        return torch.equal(found, expected)
-    if isinstance(expected, dict):
-        return found.keys() == expected.keys() and all(same(found[key], value) for key, value in expected.items())
-    if isinstance(expected, list | tuple):
-        return len(found) == len(expected) and all(map(same, found, expected))
-    return found == expected
 
 
 @pytest.mark.parametrize("scenario", ["evaluation", "accumulated", "unused"])
@@ -72,9 +62,9 @@ def test_synchronised_batch_norm_is_batch_norm_over_all_images(outcomes: Outcome
 def test_two_processes_select_as_one(outcomes: Outcomes, scenario: str) -> None:
     """To the bit: decisions, scores, metrics, weights and random streams."""
     one, first, second = (of[scenario] for of in outcomes)
-    assert same(first, one)
+    assert equal(first, one)
     if scenario == "selection":
         assert len(one["metrics"]) > 1000
         assert second.pop("metrics") is None, "the second leaves no file"
         del one["metrics"]
-    assert same(second, one)
+    assert equal(second, one)

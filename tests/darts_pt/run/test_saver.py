@@ -20,8 +20,7 @@ from darts_pt.search_loop import search
 from darts_pt.selection import select
 from darts_pt.selections.pt import PerturbationRule
 from darts_pt.training import SupernetTraining
-from tests.helpers.full_disk import disk_of
-from tests.helpers.interrupted import Loop, contents, run
+from tests.helpers.interrupted import Loop, contents, disk_of, run
 from tests.helpers.toy import EVERY_EDGE, TWO_EDGES_EACH, criteria, toy_training
 
 
