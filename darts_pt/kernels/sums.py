@@ -108,7 +108,8 @@ class _AddTerms(torch.autograd.Function):
             part = gradient if count == ctx.targets else gradient[..., first : first + count, :]
             wanted = is_wanted(ctx, 1 + index)
             if not weighted:
-                by_maps.append(part.flatten(3).permute(0, 3, 1, 2) if wanted else None)
+                # A slice in place: batch norms take seven times as long for its gradient as for a copy's.
+                by_maps.append(part.flatten(3).contiguous().permute(0, 3, 1, 2) if wanted else None)
                 continue
             weight = weights[used : used + count].view(-1, 1).to(gradient.dtype)
             used += count
