@@ -223,6 +223,7 @@ def test_a_space_with_a_new_operation_is_a_line_and_a_module(tmp_path: Path) -> 
         ["sota.train_search", "--space", "s6", "--epochs", "1", *small],
         ["sota.train", "--arch", "search-darts-sota-s6-2-fast", "--epochs", "1", *small],
         ["sweep", "plan.toml", "--dry_run"],
+        ["sota.projection", "--resume_expid", "search-darts-sota-s6-2-fast", "--proj_intv", "1", *small],
         ["report.page", "-o", "report", "--formats", "svg", "--details", "0"],
         ["paper", "--figure", "6", "--space", "s6", "--fast", "--dry_run", "--experiments", "p"],
     ]

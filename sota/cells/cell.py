@@ -15,7 +15,7 @@ from darts_pt.supernet import CellType
 from sota.cells.mixed import STACKED_UP_TO, Rectified, convolved, pooled, reduced
 from sota.cells.plan import Banks, Group, Mixture, Place, layout
 from sota.cells.scoring import scored, scores
-from sota.cells.scoring_plan import prepared
+from sota.cells.scoring_plan import is_planned, prepared
 from sota.operations import FactorizedReduce, ReLUConvBN, operation
 from sota.spaces import INPUTS
 
@@ -43,6 +43,7 @@ class Cell(nn.Module):
         self.channels = channels
         self.reduction = reduction
         self.candidate_channels = channels
+        self._is_planned = is_planned(cell_type)
         if reduction_prev:
             self.preprocess0 = FactorizedReduce(c_prev_prev, channels, affine=False)
         else:
@@ -67,7 +68,7 @@ class Cell(nn.Module):
         stacks_edges = batch * self.channels * height * width <= STACKED_UP_TO
         norms, kernels = self.banks.norms, self.banks.kernels
         statistics = norms.statistics() if norms else NO_STATISTICS
-        if stacks_edges and scores(previous, self.channels, statistics):
+        if self._is_planned and stacks_edges and scores(previous, self.channels, statistics):
             return self._scored(previous_previous, previous, mixture, stride, statistics)
         work = mixture.plan(self.reduction, stacks_edges)
         parts = iter(kernels.parts(work.kernels) if kernels else ())

@@ -15,6 +15,14 @@ from sota.cells.plan import Mixture, Place, by_name, layout
 from sota.spaces import INPUTS, NODES
 
 Kind = Literal["sep_conv", "dil_conv", "reduce", "pool", "skip", "noise"]
+KNOWN = {"none", "noise", "skip_connect", "max_pool_3x3", "avg_pool_3x3"} | {
+    f"{kind}_conv_{size}x{size}" for kind in ("sep", "dil") for size in (3, 5)
+}
+"""The operations that can be in a plan; a cell with others is scored like any pass."""
+
+
+def is_planned(cell_type: CellType) -> bool:
+    return KNOWN.issuperset(name for names in cell_type.operations for name in names)
 
 
 class Family(NamedTuple):
