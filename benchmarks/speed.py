@@ -126,12 +126,12 @@ class Contest:
         from darts_pt.hyperparameters import WeightOptions
         from darts_pt.image_training import Halves, ImageTraining
         from darts_pt.kernels.passes import replayed
-        from darts_pt.run.device import Generators
+        from darts_pt.run.device import Generators, cpu
         from darts_pt.supernet import initial_alpha
         from darts_pt.training import sgd
 
         self.size = size_of(options)
-        self.device = torch.device(options.device)
+        self.device = cpu() if options.device == "cpu" else torch.device(options.device)
         torch.manual_seed(0)
         data = _data(options.size, self.device)
         supernet, self.network = _networks(options.space, self.size, data.classes)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
 
 import torch
@@ -14,12 +15,14 @@ from darts_pt.hyperparameters import Precision
 from darts_pt.run.errors import ArgumentError, UserError
 from darts_pt.run.processes import Launch, launch
 
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Options of glibc's mallopt, by its header."""
 HOST_STREAMS = ("weights", "alpha", "order")
 """Streams on the CPU, so that their numbers do not depend on the device; all others are on the device."""
 
 
 def pick_device(gpu: str) -> torch.device:
-    """Pick the device that a user asks for.
+    """Pick the device that a user asks for; on the CPU, keep what tensors free for the next ones.
 
     Args:
         gpu: 'auto' (the GPU with the least memory in use, the CPU if there is none), a GPU's index, or 'cpu'. Of
@@ -29,20 +32,33 @@ def pick_device(gpu: str) -> torch.device:
         ArgumentError: anything else, or an index that this machine does not have; the message lists what it has.
     """
     if gpu == "cpu":
-        return torch.device("cpu")
+        return cpu()
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     place = launch()
     if place is not None and place.local_count > 1 and (count or gpu != "auto"):
         return _own_gpu(place, gpu, count)
     if gpu == "auto":
         if count == 0:
-            return torch.device("cpu")
+            return cpu()
         return torch.device("cuda", min(range(count), key=_memory_in_use(count).__getitem__))
     if gpu.isdecimal() and int(gpu) < count:
         return torch.device("cuda", int(gpu))
     names = ", ".join(f"{index} ({torch.cuda.get_device_name(index)})" for index in range(count))
     found = f"GPU {names}" if count else "no usable GPU"
     raise ArgumentError("gpu", f"this machine has {found}; expected 'auto', the index of a GPU, or 'cpu', got {gpu}")
+
+
+def cpu() -> torch.device:
+    """The CPU, from where on the memory that tensors free stays with the process.
+
+    The C library else gives that of large maps back after every pass, and the system fills each new page with zeros: a
+    tenth of a PT decision's time at the paper's size.
+    """
+    with suppress(OSError, AttributeError, TypeError):  # Only glibc has it.
+        set_option = ctypes.CDLL(None).mallopt
+        set_option(M_MMAP_THRESHOLD, 32 * 2**20)  # The most that glibc takes; setting it ends its own adaptation.
+        set_option(M_TRIM_THRESHOLD, 2**31 - 1)
+    return torch.device("cpu")
 
 
 def _own_gpu(place: Launch, gpu: str, count: int) -> torch.device:
