@@ -46,8 +46,10 @@ class Run:
     def folder(self) -> Path | None:
         """The folder as far as it is known; None for a training whose architecture is not known yet."""
         if self.pattern is not None:
-            found = sorted(self.pattern.parent.glob(self.pattern.name + "/")) if "*" in self.pattern.name else []
-            return found[0] if found else self.pattern
+            if "*" not in self.pattern.name:
+                return self.pattern
+            found = filter(Path.is_dir, self.pattern.parent.glob(self.pattern.name))
+            return min(found, default=self.pattern)
         return space_of(self).training_folder(self._with_arch(self.resolved))
 
     @property

@@ -55,7 +55,7 @@ def test_the_page_is_whole_and_shows_every_run(made: Path, made_runs: Path) -> N
 
 def test_every_event_is_there_with_all_its_scores(made: Path, made_runs: Path) -> None:
     text = re.sub(r"\s+", " ", check_page((made / "index.html").read_text()).text)
-    (folder,) = (made_runs / "nasbench201" / NAME).glob("log_resume-2-pt-*/")
+    (folder,) = (path.parent for path in (made_runs / "nasbench201" / NAME).glob("log_resume-2-pt-*/metrics.jsonl"))
     events = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     scored = [event["values"] for event in events if event["kind"] == "operation_event"]
     assert len(scored) == 6
