@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from darts_pt.run.errors import UserError
+from darts_pt.run.errors import UserError, first_line
 from sweep.jobs import Job
 from sweep.plan import Plan, Resources
 
@@ -70,14 +70,13 @@ def _start(ray: Any, address: str | None, num_cpus: int | None) -> None:
             return
         except Exception as error:  # Ray has no common class for these errors.
             ray.shutdown()
-            first = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
             if address is not None:
                 raise UserError(
-                    f"--address {address}: no Ray cluster there ({first}); expected one that `ray start --head` has "
-                    "started, and RAY_AUTH_MODE=token in the environment if it asks for a token"
+                    f"--address {address}: no Ray cluster there ({first_line(error)}); expected one that "
+                    "`ray start --head` has started, and RAY_AUTH_MODE=token in the environment if it asks for a token"
                 ) from None
             if attempt == STARTS - 1:
-                raise UserError(f"Ray does not start on this machine: {first}") from None
+                raise UserError(f"Ray does not start on this machine: {first_line(error)}") from None
 
 
 def nodes(ray: Any) -> list[Node]:

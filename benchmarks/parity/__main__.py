@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from darts_pt.commands.command_line import run_command
-from darts_pt.run.errors import UserError
+from darts_pt.run.errors import UserError, first_line
 from darts_pt.run.provenance import PROJECT_ROOT
 
 if TYPE_CHECKING:
@@ -73,8 +73,8 @@ def repeat(path: Path, device: str = "cpu") -> list[Comparison]:
             verdict = "ok  " if comparison.agrees else "FAIL"
             print(f"  {verdict}  {comparison.error:8.1e}  {comparison.quantity}", flush=True)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        text = f"it lacks {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
-        raise UserError(f"{path} cannot be repeated ({text.splitlines()[0]})") from None
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else first_line(error)
+        raise UserError(f"{path} cannot be repeated ({reason})") from None
     if not found:
         raise UserError(f"{path} cannot be repeated (it holds no results to compare)")
     for key in unknown_keys(record, NETWORK if "x" in record else SUPERNET):

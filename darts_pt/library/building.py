@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from darts_pt.architect import Architect
 from darts_pt.hyperparameters import AlphaOptions, OnNan, WeightOptions
-from darts_pt.library.checks import first_line
 from darts_pt.library.result import RESULT_FILE, Event, Result
 from darts_pt.library.supernet import Loss, ModelSupernet, places_of
 from darts_pt.library.training import Batches, ModelTraining
@@ -20,7 +19,7 @@ from darts_pt.methods import METHODS
 from darts_pt.registry import Declaration
 from darts_pt.run.config import as_json
 from darts_pt.run.device import Generators
-from darts_pt.run.errors import ArgumentError, did_you_mean, listed, one_of
+from darts_pt.run.errors import ArgumentError, did_you_mean, first_line, listed, one_of
 from darts_pt.selections.magnitude import MagnitudeRule
 from darts_pt.supernet import Decisions, initial_alpha
 from darts_pt.training import sgd

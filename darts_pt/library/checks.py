@@ -14,6 +14,7 @@ from darts_pt.hyperparameters import Criterion
 from darts_pt.kernels.mixed import frozen_statistics
 from darts_pt.library.mixed import MixedOperation
 from darts_pt.library.supernet import ModelSupernet, has_accuracy
+from darts_pt.run.errors import first_line
 from darts_pt.supernet import MixingWeights
 
 
@@ -56,10 +57,6 @@ def checked_criterion(
             f"{_shown(outputs)} and {_shown(targets)}: use 'loss', or a function of (outputs, targets)"
         )
     return criterion
-
-
-def first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def _check_loss(supernet: ModelSupernet, batch: Batch, outputs: Any, on_nan: str) -> None:

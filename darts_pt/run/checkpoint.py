@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 
-from darts_pt.run.errors import ArgumentError, UserError
+from darts_pt.run.errors import ArgumentError, UserError, first_line
 from darts_pt.run.files import atomic_write
 
 SEARCH_KEYS = ("epoch", "state_dict", "alpha", "optimizer", "arch_optimizer")
@@ -154,8 +154,12 @@ def read(path: Path, required: Iterable[str] = SEARCH_KEYS) -> dict[str, Any]:
     except PermissionError:
         raise
     except Exception as error:  # A hostile file can raise anything.
+        reason = first_line(error)
+        if "weights_only" in str(error):  # torch prints a page of advice, which does not help users.
+            asked = re.search(r"\bGLOBAL (\S+)", str(error))
+            reason = f"it {f'asks for {asked.group(1)}' if asked else 'is a pickle'}, neither plain data nor tensors"
         raise UserError(
-            f"checkpoint {path} cannot be read as plain data ({_first_line(error)}): expected a search's checkpoint"
+            f"checkpoint {path} cannot be read as plain data ({reason}): expected a search's checkpoint"
         ) from None
     if not isinstance(checkpoint, dict):
         raise UserError(
@@ -185,16 +189,8 @@ def _damage(path: Path) -> str | None:
     except PermissionError:
         raise
     except Exception as error:  # A damaged archive can raise anything.
-        return _first_line(error)
+        return first_line(error)
     return f"checksum mismatch in its record {broken}" if broken else None
-
-
-def _first_line(error: Exception) -> str:
-    if "weights_only" in str(error):  # torch prints a page of advice, which does not help users.
-        asked = re.search(r"\bGLOBAL (\S+)", str(error))
-        return f"it {f'asks for {asked.group(1)}' if asked else 'is a pickle'}, neither plain data nor tensors"
-    lines = str(error).strip().splitlines()
-    return lines[0][:160] if lines else type(error).__name__
 
 
 def load_weights(module: torch.nn.Module, state_dict: Any, path: Path) -> None:
@@ -248,7 +244,7 @@ def one_line_error(path: Path, problem: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise UserError(f"checkpoint {path}: {problem} ({_first_line(error)})") from None
+        raise UserError(f"checkpoint {path}: {problem} ({first_line(error)})") from None
 
 
 def next_learning_rate(scheduler: torch.optim.lr_scheduler.LRScheduler) -> None:

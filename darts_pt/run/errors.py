@@ -39,6 +39,11 @@ class Stopped(Exception):
         self.signal_number = signal_number
 
 
+def first_line(error: Exception) -> str:
+    """The first line of an error of torch or of a user's code, for a message of one line; its class if it has no text."""
+    return str(error).strip().partition("\n")[0][:300] or type(error).__name__
+
+
 def positive(name: str, value: float | None) -> None:
     """Raises ArgumentError unless the argument `name` is above 0 and finite; None is an argument left open."""
     if value is not None and not (value > 0 and math.isfinite(value)):

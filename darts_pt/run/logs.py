@@ -34,6 +34,7 @@ class Logs:
 
     def __init__(self, path: Path | None, logger: logging.Logger, screen: bool = True) -> None:
         """`logger`: its handlers show whether another open log already writes to the screen."""
+        self._packages = [logging.getLogger(name) for name in packages()]
         self._handlers: list[logging.Handler] = []
         if path is not None:
             self._handlers.append(_LogFile(path, encoding="utf-8"))
@@ -42,8 +43,7 @@ class Logs:
             self._handlers.append(_ScreenHandler())
             self._handlers[-1].setFormatter(_Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
         for handler in self._handlers:
-            for name in packages():
-                package = logging.getLogger(name)
+            for package in self._packages:
                 package.setLevel(logging.INFO)
                 package.addHandler(handler)
                 package.propagate = False  # Or a library's handler on the root logger repeats it all.
@@ -58,8 +58,7 @@ class Logs:
     def close(self) -> None:
         """Stop logging; may be called more than once."""
         for handler in self._handlers:
-            for name in packages():
-                package = logging.getLogger(name)
+            for package in self._packages:
                 package.removeHandler(handler)
                 package.propagate = not package.handlers
             with contextlib.suppress(OSError):  # what a full disk did not take

@@ -19,21 +19,17 @@ if TYPE_CHECKING:
     import torch
 
 
-def _project_root() -> Path:
-    """The checkout that contains this code; the current folder if the code is installed without one."""
-    root = Path(__file__).resolve().parents[2]
-    return root if (root / "pyproject.toml").is_file() else Path.cwd()
-
-
-PROJECT_ROOT = _project_root()
+_HERE = Path(__file__).resolve().parents[2]
+_IS_CHECKOUT = (_HERE / "pyproject.toml").is_file()
+PROJECT_ROOT = _HERE if _IS_CHECKOUT else Path.cwd()
+"""The checkout that contains this code; the current folder if the code is installed without one."""
 ENTRY_POINTS = "darts_pt.spaces"
 """Entry points of other packages: their modules with `SPACES`."""
 
 
 def space_modules() -> list[str]:
     """The modules that define search spaces: of each folder beside darts_pt with a space.py, and of installed packages."""
-    here = Path(__file__).resolve().parents[2]
-    folders = sorted(path.parent for path in here.glob("*/space.py")) if (here / "pyproject.toml").is_file() else []
+    folders = sorted(path.parent for path in PROJECT_ROOT.glob("*/space.py")) if _IS_CHECKOUT else []
     found = [f"{folder.name}.space" for folder in folders if folder.name != "darts_pt"]
     found += [point.module for point in importlib.metadata.entry_points(group=ENTRY_POINTS)]
     return list(dict.fromkeys(found))
