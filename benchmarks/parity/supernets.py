@@ -25,7 +25,7 @@ from darts_pt.architect import Architect, Batch, bilevel_step
 from darts_pt.hyperparameters import AlphaOptions, WeightOptions
 from darts_pt.methods.blank import FixedAlpha
 from darts_pt.selection import Criteria
-from darts_pt.selections.pt import PerturbationRule, score_edges, score_operations
+from darts_pt.selections.pt import PerturbationRule, score, without_each_edge, without_each_operation
 from darts_pt.supernet import Alpha, CellType, Decisions, Supernet
 from darts_pt.training import sgd
 
@@ -174,7 +174,7 @@ class SupernetRepetition:
                     scores = [
                         metrics
                         for edge in recorded.get("edges", range(len(cell.edges)))
-                        for metrics in score_operations(self.supernet, mixing, cell, edge, batches)
+                        for metrics in score(self.supernet, without_each_operation(mixing, cell, edge), batches)
                     ]
                 yield from compare_scores(f"{cell.name} operation scores, {stage.replace('_', ' ')}", scores, expected)
 
@@ -186,7 +186,7 @@ class SupernetRepetition:
             for cell, nodes in self.cells_in(recorded[key]):
                 for node, edges in nodes.items():
                     with self.noise_of(recorded):
-                        scores = score_edges(self.supernet, mixing, cell, list(edges), batches)
+                        scores = score(self.supernet, without_each_edge(mixing, cell, list(edges)), batches)
                     title = f"{cell.name} edge scores, node {node}{later}"
                     yield from compare_scores(title, scores, _rows(edges))
 

@@ -37,7 +37,6 @@ def score(
     batches: BatchSource,
     ranks: Ranks = SINGLE_PROCESS,
     criterion: Criterion = "acc",
-    show: Progress = SILENT,
 ) -> list[Metrics | Judged]:
     """The supernet's accuracy, loss and criterion on the valid half under each of `candidates`, with batch statistics.
 
@@ -51,42 +50,21 @@ def score(
 
     with frozen_statistics(supernet):
         measured = ranks.spread(
-            show(candidates, CANDIDATES),
+            candidates,
             lambda candidate: tuple(evaluate(supernet, candidate, batches(), criterion)),
             skip,
         )
     return [(Judged if callable(criterion) else Metrics)(*numbers) for numbers in measured]
 
 
-def score_operations(
-    supernet: Supernet,
-    mixing: MixingWeights,
-    cell_type: CellType,
-    edge: int,
-    batches: BatchSource,
-    ranks: Ranks = SINGLE_PROCESS,
-    criterion: Criterion = "acc",
-    show: Progress = SILENT,
-) -> list[Metrics | Judged]:
-    """For each operation of `edge`: the supernet without it (Algorithm 1, the inner loop)."""
-    operations = range(len(cell_type.operations[edge]))
-    removals = [mixing.without_operation(cell_type.name, edge, operation) for operation in operations]
-    return score(supernet, removals, batches, ranks, criterion, show)
+def without_each_operation(mixing: MixingWeights, cell_type: CellType, edge: int) -> list[MixingWeights]:
+    """The candidates of an operation event (Algorithm 1, the inner loop)."""
+    return [mixing.without_operation(cell_type.name, edge, place) for place in range(len(cell_type.operations[edge]))]
 
 
-def score_edges(
-    supernet: Supernet,
-    mixing: MixingWeights,
-    cell_type: CellType,
-    edges: Iterable[int],
-    batches: BatchSource,
-    ranks: Ranks = SINGLE_PROCESS,
-    criterion: Criterion = "acc",
-    show: Progress = SILENT,
-) -> list[Metrics | Judged]:
-    """For each of `edges`: the supernet without it."""
-    removals = [mixing.without_edge(cell_type.name, edge) for edge in edges]
-    return score(supernet, removals, batches, ranks, criterion, show)
+def without_each_edge(mixing: MixingWeights, cell_type: CellType, edges: Iterable[int]) -> list[MixingWeights]:
+    """The candidates of a round of a topology event."""
+    return [mixing.without_edge(cell_type.name, edge) for edge in edges]
 
 
 def most_important(scores: Sequence[Metrics | Judged], criterion: Criterion) -> int:
@@ -139,12 +117,17 @@ class PerturbationRule:
         drawn = list(self.batches())
         return lambda: drawn
 
+    def _scores(
+        self, architect: Architect, removals: list[MixingWeights], criterion: Criterion
+    ) -> list[Metrics | Judged]:
+        shown = self.show(removals, CANDIDATES)
+        return score(architect.supernet, shown, self.batch_source(), self.ranks, criterion)
+
     def operation(self, architect: Architect, decisions: Decisions, cell_type: CellType, edge: int) -> OperationChoice:
         """Keep the operation whose removal hurts most."""
-        mixing, batches = architect.mixing(decisions), self.batch_source()
         criterion = self.criteria.operations[cell_type.name]
-        scores = score_operations(
-            architect.supernet, mixing, cell_type, edge, batches, self.ranks, criterion, self.show
+        scores = self._scores(
+            architect, without_each_operation(architect.mixing(decisions), cell_type, edge), criterion
         )
         return OperationChoice(most_important(scores, criterion), scores, compared(criterion))
 
@@ -156,8 +139,7 @@ class PerturbationRule:
         mixing, criterion = architect.mixing(decisions), self.criteria.edges[cell_type.name]
 
         def score_without(edges: tuple[int, ...]) -> list[Metrics | Judged]:
-            batches = self.batch_source()
-            return score_edges(architect.supernet, mixing, cell_type, edges, batches, self.ranks, criterion, self.show)
+            return self._scores(architect, without_each_edge(mixing, cell_type, edges), criterion)
 
         def least(scores: Sequence[Metrics | Judged]) -> int:
             return least_important(scores, criterion)

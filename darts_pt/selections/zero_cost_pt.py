@@ -23,6 +23,7 @@ from darts_pt.run.errors import UserError
 from darts_pt.run.processes import SINGLE_PROCESS, Ranks
 from darts_pt.selection import Criteria, EdgesChoice, OperationChoice, drop_least_important
 from darts_pt.selections import Option, Selection
+from darts_pt.selections.pt import without_each_edge, without_each_operation
 from darts_pt.supernet import CellType, Decisions, MixingWeights, Supernet
 from darts_pt.training import SupernetTraining
 
@@ -64,9 +65,7 @@ class ZeroCostRule:
 
     def operation(self, architect: Architect, decisions: Decisions, cell_type: CellType, edge: int) -> OperationChoice:
         """Keep the operation whose removal leaves the lowest score; on ties the first."""
-        mixing = architect.mixing(decisions)
-        operations = range(len(cell_type.operations[edge]))
-        removals = [mixing.without_operation(cell_type.name, edge, operation) for operation in operations]
+        removals = without_each_operation(architect.mixing(decisions), cell_type, edge)
         scores = self._scores(architect.supernet, removals)
         return OperationChoice(min(range(len(scores)), key=scores.__getitem__), scores, "score")
 
@@ -76,9 +75,7 @@ class ZeroCostRule:
         return drop_least_important(
             cell_type,
             node,
-            lambda edges: self._scores(
-                architect.supernet, [mixing.without_edge(cell_type.name, edge) for edge in edges]
-            ),
+            lambda edges: self._scores(architect.supernet, without_each_edge(mixing, cell_type, edges)),
             lambda scores: max(range(len(scores)), key=lambda candidate: (scores[candidate], candidate)),
             "score",
         )

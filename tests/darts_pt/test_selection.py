@@ -18,7 +18,9 @@ from darts_pt.kernels.mixed import frozen_statistics
 from darts_pt.run.epoch import Metrics
 from darts_pt.selection import Criteria, Event, pick, schedule
 from darts_pt.selections.magnitude import MagnitudeRule
-from darts_pt.selections.pt import PerturbationRule, least_important, most_important, score_edges, score_operations
+from darts_pt.selections.pt import (
+    PerturbationRule, least_important, most_important, score, without_each_edge, without_each_operation,
+)  # fmt: skip
 from darts_pt.supernet import CellType, Decisions, Edge, initial_alpha
 from nasbench201.supernet import CELL, NasBench201Supernet
 from sota.genotypes import genotype
@@ -60,7 +62,7 @@ def test_scoring_changes_nothing_of_the_supernet(name: str) -> None:
         supernet.train(trains)
         before = copy.deepcopy(supernet.state_dict())
         momenta = [module.momentum for module in supernet.modules() if isinstance(module, nn.BatchNorm2d)]
-        score_operations(supernet, architect.mixing(Decisions()), cell, 1, batches)
+        score(supernet, without_each_operation(architect.mixing(Decisions()), cell, 1), batches)
         after = supernet.state_dict()
         assert all(torch.equal(after[key], tensor) for key, tensor in before.items())
         assert [module.momentum for module in supernet.modules() if isinstance(module, nn.BatchNorm2d)] == momenta
@@ -75,7 +77,7 @@ def test_scoring_is_by_batch_statistics(name: str) -> None:
     supernet, cell = architect.supernet, architect.supernet.cell_types[0]
     mixing = architect.mixing(Decisions())
     supernet.eval()
-    scores = score_operations(supernet, mixing, cell, 1, batches)
+    scores = score(supernet, without_each_operation(mixing, cell, 1), batches)
     for operation, found in enumerate(scores):
         twin = copy.deepcopy(supernet).train()
         removed = mixing.without_operation(cell.name, 1, operation)
@@ -92,7 +94,7 @@ def test_scoring_is_by_batch_statistics(name: str) -> None:
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.fill_(7.0)  # type: ignore[union-attr]
             module.running_var.fill_(0.1)  # type: ignore[union-attr]
-    assert score_operations(supernet, mixing, cell, 1, batches) == scores
+    assert score(supernet, without_each_operation(mixing, cell, 1), batches) == scores
 
 
 def test_statistics_thaw_when_scoring_fails() -> None:
@@ -121,9 +123,9 @@ def test_each_candidate_is_scored_once_on_its_own_batches() -> None:
         asked.append(1)
         return batches()
 
-    score_operations(architect.supernet, architect.mixing(Decisions()), NORMAL, 0, source)
+    score(architect.supernet, without_each_operation(architect.mixing(Decisions()), NORMAL, 0), source)
     assert len(asked) == 3
-    score_edges(architect.supernet, architect.mixing(Decisions()), NORMAL, (2, 3, 4), source)
+    score(architect.supernet, without_each_edge(architect.mixing(Decisions()), NORMAL, (2, 3, 4)), source)
     assert len(asked) == 6
     rule = PerturbationRule(batches=source, criteria=criteria(TWO_EDGES_EACH, same_batches=True))
     rule.operation(architect, Decisions(), NORMAL, 0)
@@ -165,7 +167,7 @@ def test_perturbation_keeps_what_its_scores_say(criterion: Any) -> None:
     architect = toy_architect(TWO_EDGES_EACH)
     rule = PerturbationRule(batches=batches, criteria=criteria(TWO_EDGES_EACH, criterion))
     choice = rule.operation(architect, Decisions(), NORMAL, 3)
-    expected = score_operations(architect.supernet, architect.mixing(Decisions()), NORMAL, 3, batches)
+    expected = score(architect.supernet, without_each_operation(architect.mixing(Decisions()), NORMAL, 3), batches)
     assert choice.scores == expected
     figures = [score.accuracy if criterion == "acc" else -score.loss for score in expected]
     assert choice.operation == figures.index(min(figures))
@@ -178,7 +180,9 @@ def test_each_cell_type_and_each_kind_of_event_has_its_own_criterion() -> None:
         rule = PerturbationRule(batches=batches, criteria=Criteria({"normal": operations}, {"normal": edges}))
         kept = rule.edges(architect, Decisions(), NORMAL, 4)
         found[edges] = kept.rounds[0].dropped  # type: ignore[index]
-    scores = score_edges(architect.supernet, architect.mixing(Decisions()), NORMAL, NORMAL.incoming[4], batches)
+    scores = score(
+        architect.supernet, without_each_edge(architect.mixing(Decisions()), NORMAL, NORMAL.incoming[4]), batches
+    )
     for criterion, dropped in found.items():
         assert dropped == NORMAL.incoming[4][least_important(scores, criterion)]  # type: ignore[arg-type]
 
@@ -193,7 +197,7 @@ def test_topology_drops_edges_until_as_many_remain_as_the_node_keeps() -> None:
     assert len(rounds) == 2
     assert set(kept) == {5, 6, 7, 8} - {round_.dropped for round_ in rounds}
     mixing = architect.mixing(decisions)
-    assert rounds[0].scores == score_edges(architect.supernet, mixing, NORMAL, (5, 6, 7, 8), batches)
+    assert rounds[0].scores == score(architect.supernet, without_each_edge(mixing, NORMAL, (5, 6, 7, 8)), batches)
     # As in the original, an edge that was dropped is back while the node's next edge is being chosen.
     first = dict(zip(rounds[0].edges, rounds[0].scores, strict=True))
     assert rounds[1].scores == [first[edge] for edge in rounds[1].edges]

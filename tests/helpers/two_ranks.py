@@ -31,7 +31,7 @@ from darts_pt.run.saver import Saver
 from darts_pt.run.silent import SilentExperiment
 from darts_pt.selection import select, select_at_once
 from darts_pt.selections.oneshot import DiscretisationRule
-from darts_pt.selections.pt import PerturbationRule, score_operations
+from darts_pt.selections.pt import PerturbationRule, score, without_each_operation
 from darts_pt.selections.zero_cost_pt import ZeroCostRule, nwot
 from darts_pt.supernet import Decisions, initial_alpha
 from darts_pt.training import sgd
@@ -226,7 +226,9 @@ def noise(ranks: Ranks, folder: Path) -> Any:
         if cell is not Cell:
             edges = {kind.name: torch.ones(len(kind.edges)) for kind in supernet.cell_types}
             mixing = dataclasses.replace(mixing, edge_weights=edges)
-        results.append(score_operations(supernet, mixing, supernet.cell_types[-1], 6, training.valid_batches, ranks))
+        results.append(
+            score(supernet, without_each_operation(mixing, supernet.cell_types[-1], 6), training.valid_batches, ranks)
+        )
         results.append(generators.state())
     return results
 

@@ -18,7 +18,7 @@ from darts_pt.kernels.passes import DIRECT_RUNS, MOST_RECORDINGS, Outputs, Pass,
 from darts_pt.methods import METHODS
 from darts_pt.run.device import Generators
 from darts_pt.run.errors import UserError
-from darts_pt.selections.pt import score_operations
+from darts_pt.selections.pt import score, without_each_operation
 from darts_pt.supernet import Decisions, MixingWeights, Supernet, initial_alpha
 from darts_pt.training import sgd
 from tests.helpers.equality import equal
@@ -71,7 +71,9 @@ def train_and_score(
     cell = supernet.cell_types[0]
     training.decisions = Decisions().with_operation(cell.name, 1, 1)
     training.tune()
-    scores = score_operations(supernet, architect.mixing(training.decisions), cell, 0, training.valid_batches)
+    scores = score(
+        supernet, without_each_operation(architect.mixing(training.decisions), cell, 0), training.valid_batches
+    )
     return losses, training.to_checkpoint(), scores
 
 
