@@ -21,6 +21,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from report.markdown import table
+
 if TYPE_CHECKING:
     import torch
 
@@ -156,14 +158,14 @@ def model(rows: Mapping[str, Mapping[str, Any]]) -> str:
         rows: those of `benchmarks.speed` by name.
     """
     columns = [f"{gpu}{how}, ms" for gpu in GPUS for how in ("", " with graphs")]
-    lines = [["", "", "kernels", "GB", *columns], ["---"] * (4 + len(columns))]
+    lines: list[list[str]] = []
     for what, title in (("a step", "step"), ("an event", "decision")):
         for whose in ("ours", "textbook"):
             count = Count(*(int(rows[f"{name} of {what}"][whose] * unit) for name, unit in UNITS))
             launches = (PYTHON, GRAPH) if whose == "ours" else (PYTHON, None)  # Only ours can be replayed.
             lines.append([title, whose, f"{count.kernels:,}", f"{count.bytes / 1e9:.3g}"])
             lines[-1] += [milliseconds(count, launch, speed) for speed in GPUS.values() for launch in launches]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return table(["", "", "kernels", "GB", *columns], lines)
 
 
 def milliseconds(count: Count, launch: float | None, speed: float) -> str:

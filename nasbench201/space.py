@@ -212,8 +212,8 @@ class NasBench201Space(SearchSpace[NasBench201SearchOptions, NasBench201Selectio
     ) -> NasBench201Supernet:
         from nasbench201.supernet import NasBench201Supernet
 
-        # A damaged table is an error now, not after an epoch.
-        self.has_table(options.table_dataset or not_none(options.dataset))
+        # Opened now, so that a damaged table is an error before the first epoch and not after it.
+        _table(self._data_root, options.table_dataset or not_none(options.dataset))
         sizes = not_none(options.init_channels), not_none(options.cells_per_stage), num_classes
         if partial_channels is None:
             return NasBench201Supernet(*sizes)

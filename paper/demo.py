@@ -101,9 +101,8 @@ def main(options: DemoOptions) -> None:
     count = len(options.seeds)
     setting = f"C={BOTH['init_channels']}, {SEARCH['epochs']} epochs of search, {count} seed{'s' if count > 1 else ''}"
     print(f"NAS-Bench-201 on digits: {setting}; starting …", flush=True)
-    torch.set_num_threads(
-        1
-    )  # On maps of 8×8 pixels more only wait for each other, and each number of them rounds otherwise.
+    # On maps of 8×8 pixels more threads only wait for each other, and each number of them rounds in its own way.
+    torch.set_num_threads(1)
     runner, pairs = Runner(), []
     with warnings_only():
         for place, seed in enumerate(options.seeds, start=1):

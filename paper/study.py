@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -102,20 +101,20 @@ class Study:
         options = self._options("search", seed, method=method, ckpt_interval=self.scale.ckpt_interval, **size)
         return self.runner.get(runs.search(SPACES[self.space], options))
 
-    def searches(self, method: str = "darts") -> list[Run]:
-        """The searches of all seeds.
+    def searches(self, seeds: Sequence[int] | None = None) -> list[Run]:
+        """DARTS's searches of these seeds, by default of all.
 
         Raises:
             UserError: there is none.
         """
-        found = [run for seed in self.seeds if (run := self.search(method, seed)) is not None]
+        found = [run for seed in seeds or self.seeds if (run := self.search("darts", seed)) is not None]
         if not found:
-            raise missing(f"the search ({method}, {self.space}, {self.dataset})")
+            raise missing(f"the search (darts, {self.space}, {self.dataset})")
         return found
 
     def first_search(self) -> Run:
         """DARTS's search of the first seed; raises UserError if there is none."""
-        return dataclasses.replace(self, scale=dataclasses.replace(self.scale, seeds=self.seeds[:1])).searches()[0]
+        return self.searches(self.seeds[:1])[0]
 
     def selection_options(self, searched: Run, selection: str) -> Any:
         seed, interval = searched.options.seed, self.interval

@@ -9,7 +9,7 @@ from darts_pt.space import SPACES
 from paper.numbers import COLUMNS, DARTS_SPACE, MORE_SPACES, S1_TO_S4, Published
 from paper.study import Study
 from report.content import duration
-from report.paired import Difference, difference
+from report.paired import difference
 from runs.costs import cost_of
 
 Table = tuple[list[str], list[list[str]]]
@@ -54,15 +54,9 @@ def _ours(study: Study, rows: Sequence[tuple[str, str]]) -> list[list[str]]:
         counted = [second for second in seconds if second is not None]
         time = duration(sum(counted)) if len(counted) == len(seconds) else ""
         theirs, _ = measured.get((method, "magnitude"), ({}, []))
-        gain = "" if selection == "magnitude" else _interval(difference(theirs, errors))
-        cells.append([str(Published(statistics.fmean(values), *spread)), gain, str(len(values)), time])
+        gain = difference(theirs, errors) if selection != "magnitude" else None
+        cells.append([str(Published(statistics.fmean(values), *spread)), str(gain or ""), str(len(values)), time])
     return cells
-
-
-def _interval(found: Difference | None) -> str:
-    if found is None:
-        return ""
-    return f"{found.mean:+.2f}" + (" ({:+.2f} to {:+.2f})".format(*found.interval) if found.interval else "")
 
 
 def _errors(study: Study, method: str, selection: str) -> tuple[dict[int, float], list[float | None]]:

@@ -92,7 +92,11 @@ def gain_in_words(group: Group) -> str:
     words, p = f"{statistics.fmean(found):+.2f}{spread}", difference_of(found).p
     if len(found) < FEWEST or p is None:
         return f"{words} ({len(found)} seed{'' if len(found) == 1 else 's'}: no test)"
-    return f"{words} (p {'< 0.001' if p < 0.001 else f'= {p:.3f}'}, {len(found)} seeds)"
+    return f"{words} ({p_in_words(p)}, {len(found)} seeds)"
+
+
+def p_in_words(p: float) -> str:
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def facts(setting: Setting, members: Sequence[Group]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from report.comparison import (
     facts,
     gain_in_words,
     groups,
+    p_in_words,
     p_value,
 )
 from report.edges import edge_of, inside, node_of
@@ -108,7 +109,7 @@ def _test(result: tuple[float, str] | None) -> str:
     if result is None:
         return "too few seeds"
     p, how = result
-    return f"p {'< 0.001' if p < 0.001 else f'= {p:.3f}'} ({how})"
+    return f"{p_in_words(p)} ({how})"
 
 
 # One run ---------------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ def difference_table(title: Sequence[str], compared: Mapping[tuple[str, ...], Di
         [
             *names,
             f"{found.mean:+.2f}",
-            f"{found.interval[0]:+.2f} to {found.interval[1]:+.2f}" if found.interval else "one seed",
+            found.span or "one seed",
             found.signs,
             "–" if p is None else f"{p:.3f}",
         ]

@@ -25,6 +25,15 @@ class Difference(NamedTuple):
     interval: tuple[float, float] | None
     p: float | None
 
+    def __str__(self) -> str:
+        """`+1.20 (+0.35 to +2.05)`; without an interval the mean alone."""
+        return f"{self.mean:+.2f}" + (f" ({self.span})" if self.span else "")
+
+    @property
+    def span(self) -> str:
+        """The interval in words, `+0.35 to +2.05`; empty if there is none."""
+        return "{:+.2f} to {:+.2f}".format(*self.interval) if self.interval else ""
+
     @property
     def signs(self) -> str:
         """The numbers of better, worse and equal pairs."""

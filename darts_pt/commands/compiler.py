@@ -28,9 +28,8 @@ class _Compiler(ModuleType):
     def graph_break(*_: Any, **__: Any) -> None: ...
 
     def __getattr__(self, name: str) -> Any:
-        if (
-            name.startswith("__") and name != "__path__"
-        ):  # Attributes of any module, which for example warnings asks for.
+        # warnings, for example, asks every module for names of this kind.
+        if name.startswith("__") and name != "__path__":
             raise AttributeError(name)
         if sys.modules.get(NAME) is self:
             del sys.modules[NAME]

@@ -58,7 +58,6 @@ class NoSaver(Saver):
     """Saves nothing, and leaves signals alone."""
 
     def __enter__(self) -> Saver:
-        self._training.show = self.experiment.progress
         return self
 
     def __exit__(

@@ -77,6 +77,7 @@ class Saver:
         stop_requested: Callable[[], int] = lambda: 0,
     ) -> None:
         self._training = training
+        training.show = experiment.progress
         self.experiment = experiment
         self.report_freq = report_freq
         self._resume_option = resume_option
@@ -93,7 +94,6 @@ class Saver:
 
     def __enter__(self) -> Saver:
         self._training.between_batches = self.check
-        self._training.show = self.experiment.progress
         if threading.current_thread() is threading.main_thread():
             self._handlers = {number: signal.signal(number, self._asked) for number in SIGNALS}
         return self
