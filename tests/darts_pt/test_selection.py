@@ -19,7 +19,12 @@ from darts_pt.run.epoch import Metrics
 from darts_pt.selection import Criteria, Event, pick, schedule
 from darts_pt.selections.magnitude import MagnitudeRule
 from darts_pt.selections.pt import (
-    PerturbationRule, least_important, most_important, score, without_each_edge, without_each_operation,
+    PerturbationRule,
+    least_important,
+    most_important,
+    score,
+    without_each_edge,
+    without_each_operation,
 )  # fmt: skip
 from darts_pt.supernet import CellType, Decisions, Edge, initial_alpha
 from nasbench201.supernet import CELL, NasBench201Supernet
@@ -180,9 +185,8 @@ def test_each_cell_type_and_each_kind_of_event_has_its_own_criterion() -> None:
         rule = PerturbationRule(batches=batches, criteria=Criteria({"normal": operations}, {"normal": edges}))
         kept = rule.edges(architect, Decisions(), NORMAL, 4)
         found[edges] = kept.rounds[0].dropped  # type: ignore[index]
-    scores = score(
-        architect.supernet, without_each_edge(architect.mixing(Decisions()), NORMAL, NORMAL.incoming[4]), batches
-    )
+    removals = without_each_edge(architect.mixing(Decisions()), NORMAL, NORMAL.incoming[4])
+    scores = score(architect.supernet, removals, batches)
     for criterion, dropped in found.items():
         assert dropped == NORMAL.incoming[4][least_important(scores, criterion)]  # type: ignore[arg-type]
 
