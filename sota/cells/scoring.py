@@ -7,7 +7,6 @@ weights are a matrix too: it brings what a node sends to the later nodes, which 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -54,15 +53,14 @@ def scored(
     node = inputs[0]()
     batch, _, height, width = node.shape
     output = node.new_zeros(batch, -(-height // stride), -(-width // stride), NODES * channels)
-    for source, (families, places) in enumerate(work.sources):
+    for source, (families, places, sizes) in enumerate(work.sources):
         first = max(0, source - INPUTS + 1)  # A node sends nothing back.
         if source >= INPUTS:
             node = output[..., (first - 1) * channels : first * channels].permute(0, 3, 1, 2)
         elif source > 0:
             node = inputs[source]()
-        shapes = [shape for family in families for shape in family.kernels]
-        rectified = torch.relu(node) if shapes else node
-        parts = iter(gathered(places).split([math.prod(shape) for shape in shapes]) if shapes else ())
+        rectified = torch.relu(node) if sizes else node
+        parts = iter(gathered(places).split(sizes) if sizes else ())
         for family in families:
             own = [next(parts).view(shape) for shape in family.kernels]
             maps = _maps(family, own, node, rectified, stride if source < INPUTS else 1, statistics, noise)
@@ -88,16 +86,12 @@ def _maps(
     if family.kind == "skip":
         return node.permute(0, 2, 3, 1)
     if family.kind == "noise":
-        maps = [noise(place, node).permute(0, 2, 3, 1) for place in family.places]
-        return torch.cat(maps, dim=3) if len(maps) > 1 else maps[0]
+        return _side_by_side([noise(place, node) for place in family.places])
     if family.kind == "pool":
-        maps = [pooled(node, name, stride).permute(0, 2, 3, 1) for name in family.names]
-        return _normalised(torch.cat(maps, dim=3) if len(maps) > 1 else maps[0], statistics)
+        return _normalised(_side_by_side([pooled(node, name, stride) for name in family.names]), statistics)
     if family.kind == "reduce":
         seen = [maps[:, :, ::2, ::2] for maps in (rectified, FactorizedReduce.shifted(rectified))]
-        return _normalised(
-            _product(torch.cat([maps.permute(0, 2, 3, 1) for maps in seen], dim=3), kernels[0]), statistics
-        )
+        return _normalised(_product(_side_by_side(seen), kernels[0]), statistics)
     dilation = 2 if family.kind == "dil_conv" else 1
     maps = rectified.permute(0, 2, 3, 1)
     for number, (depthwise, matrix) in enumerate(zip(kernels[::2], kernels[1::2], strict=True)):
@@ -108,6 +102,12 @@ def _maps(
         maps = F.conv2d(maps, depthwise, None, stride, padding, dilation, maps.shape[1]).permute(0, 2, 3, 1)
         maps = _normalised(_product(maps, matrix), statistics)
     return maps
+
+
+def _side_by_side(maps: Sequence[Tensor]) -> Tensor:
+    """[batch, H, W, n · C] of n maps [batch, C, H, W]."""
+    seen = [each.permute(0, 2, 3, 1) for each in maps]
+    return torch.cat(seen, dim=3) if len(seen) > 1 else seen[0]
 
 
 def _product(maps: Tensor, matrix: Tensor) -> Tensor:

@@ -47,10 +47,12 @@ class ScoredSource(NamedTuple):
 
     Attributes:
         kernels: where the elements of all families' kernels lie in the cell's bank, behind whose end there is a 0.
+        sizes: how many of them belong to each kernel in turn.
     """
 
     families: tuple[Family, ...]
     kernels: Tensor
+    sizes: tuple[int, ...]
 
 
 class ScoringPlan(NamedTuple):
@@ -103,7 +105,7 @@ def scoring_plan(
     for source in range(INPUTS + NODES - 1):
         halves = reduction and source < INPUTS
         families: list[Family] = []
-        gathered = [torch.zeros(0, dtype=torch.int32)]
+        gathered: list[Tensor] = []
         for kind, names in _kinds(by_name(cell_type, source, active), halves).items():
             shared = kind in ("pool", "skip")
             places = tuple(place for own in names.values() for place in own)
@@ -116,7 +118,8 @@ def scoring_plan(
             shapes = tuple(tuple(piece.shape) for piece in pieces)
             families.append(Family(kind, tuple(names), places, rows, shapes))
         with torch.inference_mode(False):
-            sources.append(ScoredSource(tuple(families), torch.cat(gathered).to(device)))
+            found = torch.cat([torch.zeros(0, dtype=torch.int32), *gathered]).to(device)
+        sources.append(ScoredSource(tuple(families), found, tuple(map(len, gathered))))
         side = -(-side // 2) if reduction and source == INPUTS - 1 else side
     columns = len(cell_type.operations[0])
     with torch.inference_mode(False):
