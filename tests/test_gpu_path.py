@@ -7,24 +7,27 @@ reads in a step, a type that is not meant. Real GPUs have their own tests (`test
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from itertools import islice
 
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.utils._pytree import tree_leaves
 
 from darts_pt.data.augmentation import Augmentation
 from darts_pt.data.data_set import DataSet
 from darts_pt.data.halves import halves
 from darts_pt.evaluation import EvaluationNetwork, NetworkTraining
-from darts_pt.hyperparameters import Precision, TrainingOptions, WeightOptions
+from darts_pt.hyperparameters import AlphaOptions, Precision, TrainingOptions, WeightOptions
 from darts_pt.image_training import Halves, ImageTraining
+from darts_pt.library.building import training_of as own_training
 from darts_pt.methods import METHODS
 from darts_pt.methods.sdarts_adv import Adversarial
 from darts_pt.run.device import Generators, dtype_of
+from darts_pt.selection import Criteria
+from darts_pt.selections import SELECTIONS
 from darts_pt.selections.pt import score
 from darts_pt.selections.zero_cost_pt import nwot, synflow
 from darts_pt.supernet import CellType, Decisions, initial_alpha
@@ -32,8 +35,9 @@ from darts_pt.training import sgd
 from nasbench201.architecture import EXAMPLE, operations_of
 from nasbench201.network import NasBench201Network
 from sota.genotypes import published
-from sota.network import SotaNetwork
-from tests.helpers.fake_cuda import CAN_BE_FAKED, CUDA, Watch, fake_cuda, on_the_cpu, walked
+from sota.network import ImageNetNetwork, SotaNetwork
+from tests.helpers.fake_cuda import CAN_BE_FAKED, CUDA, Watch, fake_cuda, on_the_cpu
+from tests.helpers.library.small_models import Node, choice, mlp
 from tests.helpers.spaces import supernet_of
 
 pytestmark = pytest.mark.skipif(not CAN_BE_FAKED, reason="this torch's graphs do not say of which types gradients are")
@@ -104,67 +108,6 @@ def twice(action: Callable[[], object], watch: Watch) -> None:
     action()
 
 
-# The watch itself ------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("space", "method"), [("nasbench201", "darts"), ("s2", "darts-2nd"), ("s4", "drnas")])
-def test_walked_backward_passes_find_torchs_gradients(few_digits: DataSet, space: str, method: str) -> None:
-    found = []
-    for walks in (False, True):
-        generators = Generators(0, "cpu")
-        supernet = supernet_of(space, method, generators).double()
-        alpha = initial_alpha(supernet.cell_types, generators["alpha"], dtype=torch.float64)
-        architect = METHODS[method].load()(supernet, alpha, None, None, generators)
-        split, options = Halves(*halves(few_digits, 0.5, 0)), WeightOptions(batch_size=12)
-        training = ImageTraining(architect, few_digits, split, generators, options, sgd(supernet, options))
-        with walked() if walks else nullcontext():
-            step(training)
-        found.append([*supernet.parameters(), *alpha.values(), *supernet.buffers()])
-    for one, other in zip(*found, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
-
-
-def half_normalised(maps: Tensor) -> None:
-    statistics = maps.new_empty(0), maps.new_empty(0)
-    torch.ops.aten.native_batch_norm.out(
-        maps, None, None, None, None, True, 0.1, 1e-5, out=maps, save_mean=statistics[0], save_invstd=statistics[1]
-    )
-
-
-@pytest.mark.parametrize(
-    ("action", "noted"),
-    [
-        (lambda x: x[torch.tensor([0, 1])], "refused"),
-        (lambda x: x.normal_(generator=torch.Generator("cpu").manual_seed(1)), "refused"),
-        (lambda x: half_normalised(torch.zeros(2, 3, 4, 4, device=CUDA, dtype=torch.bfloat16)), "refused"),
-        (lambda x: x.sum().item(), "waits"),
-        (lambda x: float(x[0]), "waits"),
-        (lambda x: x.tolist(), "waits"),
-        (lambda x: bool((x > 0).all()), "waits"),
-        (lambda x: x.cpu(), "waits"),
-        (lambda x: torch.zeros(3).to(CUDA), "waits"),
-        (lambda x: torch.tensor([1.0], device=CUDA), "waits"),
-        (lambda x: x[[0, 2]], "waits"),
-        (lambda x: x + x.double(), "converting"),
-        (lambda x: x + x, ""),
-        (lambda x: x * 2 + torch.tensor(1.0), ""),
-        (lambda x: torch.rand(3, device=CUDA, generator=torch.Generator(CUDA).manual_seed(2)), ""),
-    ],
-)
-def test_the_watch_sees_what_is_bad_for_a_gpu(watch: Watch, action: Callable[[Tensor], object], noted: str) -> None:
-    images = torch.zeros(3, device=CUDA)
-    watch.clear()
-    action(images)
-    assert [name for name in ("refused", "waits", "converting") if getattr(watch, name)] == [noted][: bool(noted)]
-
-
-def test_fake_tensors_of_both_devices_do_not_meet(watch: Watch) -> None:
-    images, others = torch.zeros(3, device=CUDA), torch.arange(3)
-    for action in (torch.add, lambda one, other: one.index_select(0, other)):
-        with pytest.raises(RuntimeError, match="device"):
-            action(images, others)
-
-
 # Steps -----------------------------------------------------------------------------------------------------------
 
 
@@ -199,6 +142,16 @@ def test_a_step_stays_on_the_device_in_its_types_and_waits_only_where_it_must(
     else:
         assert set().union(*watch.types.values()) == {stored}
         assert watch.converting == set()
+
+
+def test_a_step_on_large_maps_stays_on_the_device(
+    watch: Watch, few_digits: DataSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sota.cells.cell.STACKED_UP_TO", 0)
+    training = training_of(few_digits, "s2", "darts")
+    training.decisions = few_undecided(training.supernet.cell_types)
+    twice(lambda: step(training), watch)
+    assert (watch.waits, watch.refused, watch.converting) == ({GUARD: 2}, {}, set())
 
 
 def optimizers(training: ImageTraining) -> tuple[torch.optim.Optimizer, ...]:
@@ -239,13 +192,76 @@ def test_zero_cost_scores_wait_for_their_number_alone(
     assert (watch.waits, watch.refused) == ({f"darts_pt.selections.zero_cost_pt.{measured.__name__}": 1}, {})
 
 
+DECISIONS = [
+    ("magnitude", "operation", {"darts_pt.selections.magnitude.operation": 1}),
+    ("pt-mag", "edges", {"darts_pt.selections.magnitude.edges": 3 * 2}),
+    ("pt", "operation", {EVALUATE: 2 * 2}),
+    ("pt", "edges", {EVALUATE: 3 * 2}),
+    ("oneshot", "operation", {EVALUATE: 2 * 2}),
+    ("zero-cost-pt", "operation", {"darts_pt.selections.zero_cost_pt.nwot": 2}),
+]
+"""Selection, what it decides between (the two operations of an edge, the three incoming edges of a node), and its waits."""
+
+
+@pytest.mark.parametrize(("selection", "what", "waits"), DECISIONS)
+def test_a_decision_waits_for_what_it_compares(
+    watch: Watch, few_digits: DataSet, selection: str, what: str, waits: dict[str, int]
+) -> None:
+    training = training_of(few_digits, "s2", "darts")
+    training.fast = True
+    cell, declared = training.supernet.cell_types[0], SELECTIONS[selection]
+    criteria = Criteria({cell.name: "loss"}, {cell.name: "acc"})
+    rule = declared.load()(training, criteria, {**declared.defaults, "zero_cost_score": "nwot"})
+    decide, decisions = getattr(rule, what), few_undecided(training.supernet.cell_types)
+    twice(lambda: decide(training.architect, decisions, cell, 3), watch)
+    assert (watch.waits, watch.refused) == (waits, {})
+
+
+# Models of one's own ---------------------------------------------------------------------------------------------
+
+WAITS_OF_ONES_OWN = {"darts_pt.library.training.moved": 3 * 2, GUARD: 2}
+"""Those of a step and a score on batches that lie on the host."""
+
+
+@pytest.mark.parametrize(("loss", "method"), [(F.cross_entropy, "darts"), (F.mse_loss, "gdas")])
+def test_a_model_of_ones_own_waits_for_its_batches_too(watch: Watch, loss: Callable[..., Tensor], method: str) -> None:
+    """Its batches come from the host; where the loss is no cross-entropy there is nothing that is correct or not."""
+    with on_the_cpu():
+        inputs, labels = torch.zeros(8, 4), torch.zeros(8, dtype=torch.int64)
+        batches = [(inputs, labels if loss is F.cross_entropy else torch.zeros(8, 2))]
+        model = mlp(Node("sum"), choice("a"))
+    training = own_training(
+        model, batches, batches, loss=loss, method=method, settings={}, weights=WeightOptions(batch_size=8),
+        alpha=AlphaOptions(), optimizer=None, on_nan="stop", seed=0, device=CUDA,
+    )  # fmt: skip
+
+    def step_and_score() -> None:
+        training.step(next(iter(training.train)))
+        score(training.supernet, [training.architect.mixing(Decisions())], training.valid_batches)
+
+    with training.model_supernet.in_use(lambda: training.architect.mixing(Decisions())):
+        twice(step_and_score, watch)
+        waits, measured = dict(watch.waits), 2 if loss is F.cross_entropy else 1
+    sampled = {COMPUTED: 2 * 2} if method == "gdas" else {}
+    assert (waits, watch.refused) == (WAITS_OF_ONES_OWN | {EVALUATE: measured} | sampled, {})
+
+
+# Trainings -------------------------------------------------------------------------------------------------------
+
+
 def networks() -> Iterator[EvaluationNetwork]:
     yield NasBench201Network(operations_of(EXAMPLE), 4, 1, 10)
     yield SotaNetwork(published("darts_pt_s5_0"), 4, 3, 10, auxiliary=True)
+    yield ImageNetNetwork(published("darts_pt_s5_0"), 4, 3, 10, auxiliary=True)
 
 
-@pytest.mark.parametrize("number", [0, 1])
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def in_size_of_imagenet(data: DataSet) -> DataSet:
+    """Which costs nothing: there are no pixels."""
+    larger = [replace(images, pixels=images.pixels.repeat(1, 1, 28, 28)) for images in (data.train, data.test)]
+    return replace(data, train=larger[0], test=larger[1])
+
+
+@pytest.mark.parametrize(("number", "precision"), [(0, "fp32"), (0, "bf16"), (1, "fp32"), (1, "bf16"), (2, "bf16")])
 def test_training_from_scratch_waits_once_a_step_and_once_a_test(
     watch: Watch, few_digits: DataSet, number: int, precision: Precision
 ) -> None:
@@ -260,7 +276,9 @@ def test_training_from_scratch_waits_once_a_step_and_once_a_test(
         drop_path_prob=0.2,
         top5=True,
     )
-    training = NetworkTraining(network.to(CUDA), data_on_cuda(few_digits), Generators(0, CUDA), options)
+    data = data_on_cuda(few_digits)
+    data = in_size_of_imagenet(data) if isinstance(network, ImageNetNetwork) else data
+    training = NetworkTraining(network.to(CUDA), data, Generators(0, CUDA), options)
     training.epoch = 1  # In which paths are dropped.
     batches = training.batches()[1]
     twice(lambda: training.step(next(batches)), watch)
