@@ -7,13 +7,14 @@ another.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from darts_pt.run.errors import UserError
-from darts_pt.run.files import atomic_path
+from darts_pt.run.files import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -81,19 +82,24 @@ def save_drawing(cells: Mapping[str, Cell], path: Path, description: str = "") -
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
         raise UserError(f"cannot draw into {path}: expected a name that ends in {', '.join(FORMATS)}")
+    atomic_write(path, drawn(cells, suffix, description))
+
+
+def drawn(cells: Mapping[str, Cell], suffix: str, description: str = "") -> bytes:
+    """The content of the file of :func:`save_drawing` with this ending."""
     import matplotlib as mpl
 
+    title: dict[str, Any] = {"Title": ", ".join(cells)}
     metadata = {
         ".svg": {"Description": description, "Date": None},
         ".png": {"Description": description},
         ".pdf": {"Subject": description, "CreationDate": None},
     }[suffix]
+    buffer = io.BytesIO()
     # Equal drawings give equal files. Text stays text in PDF; in SVG it becomes outlines, which need no font.
     with mpl.rc_context({"svg.hashsalt": "darts-pt", "pdf.fonttype": 42, "font.family": "DejaVu Sans"}):
-        figure = _figure(cells)
-        with atomic_path(path) as temporary:
-            title: dict[str, Any] = {"Title": ", ".join(cells)}
-            figure.savefig(temporary, format=suffix[1:], dpi=DOTS_PER_INCH, metadata=title | metadata)
+        _figure(cells).savefig(buffer, format=suffix[1:], dpi=DOTS_PER_INCH, metadata=title | metadata)
+    return buffer.getvalue()
 
 
 def _figure(cells: Mapping[str, Cell]) -> Figure:

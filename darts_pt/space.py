@@ -218,10 +218,14 @@ class SearchSpace(ABC, Generic[Search, Selection]):
         """
         from darts_pt.drawing import save_drawing
 
+        save_drawing(self.drawable(genotype), path, description=str(genotype))
+
+    def drawable(self, genotype: Any) -> dict[str, Cell]:
+        """The cells to draw by title; raises UserError if there are none."""
         cells = self.cells(genotype)
         if not cells:
             raise UserError(f"{self.title}: its genotypes cannot be drawn")
-        save_drawing({title: self.cell(edges) for title, edges in cells.items()}, path, description=str(genotype))
+        return {title: self.cell(edges) for title, edges in cells.items()}
 
     def cell(self, edges: Sequence[tuple[int, int, str]]) -> Cell:
         """A cell to draw, of (source, target, operation)."""

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from darts_pt.run.errors import UserError
@@ -34,21 +31,16 @@ class Drawing:
 
 def final_cells(run: Recorded) -> Drawing | None:
     """The architecture of the run's genotype; None if there is none or it cannot be drawn."""
+    from darts_pt.drawing import drawn
+
     architecture, space = run.architecture, SPACES.families().get(run.family)
     if architecture is None or space is None:
         return None
     try:
-        svg = _svg(lambda path: space.draw(architecture, path))
+        svg = drawn(space.drawable(architecture), ".svg", description=str(architecture))
     except UserError:
         return None
     return Drawing("The architecture", f"Drawing of the architecture {architecture}.", svg)
-
-
-def _svg(draw: Callable[[Path], object]) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "cells.svg"
-        draw(path)
-        return path.read_bytes()
 
 
 def frames(run: Recorded) -> list[Drawing]:
@@ -64,14 +56,13 @@ def frames(run: Recorded) -> list[Drawing]:
 
 
 def _frame(run: Recorded, cells: list[str], event: int, last: int) -> Drawing:
-    from darts_pt.drawing import save_drawing
+    from darts_pt.drawing import drawn
 
     before = [record for record in run.events if int(record.values.get("event", 0)) <= event]
     graphs = {_TITLES.get(cell, cell): _graph(run, cell, before) for cell in cells}
     now = [_sentence(run, record) for record in before if record.values.get("event") == event]
     caption = f"After event {event + 1} of {last + 1}: {'; '.join(now)}"
-    svg = _svg(lambda path: save_drawing(graphs, path, description=caption))
-    return Drawing(caption, f"Drawing of the cell. {caption}.", svg)
+    return Drawing(caption, f"Drawing of the cell. {caption}.", drawn(graphs, ".svg", description=caption))
 
 
 def _graph(run: Recorded, cell: str, before: list[Record]) -> Cell:
