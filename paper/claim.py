@@ -9,6 +9,7 @@ current benchmark table.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import statistics
 from collections import defaultdict
@@ -18,11 +19,13 @@ from typing import NamedTuple
 
 from darts_pt.run.files import atomic_write
 from darts_pt.run.provenance import PROJECT_ROOT
+from darts_pt.selections import SELECTIONS
 from darts_pt.space import SPACES
 from paper import figures
 from paper.numbers import MORE_SPACES
 from paper.options import LAPTOP_SPACE
 from paper.records import read
+from paper.results import SELECTED, TUNED
 from paper.study import SCALES
 from report.comparison import aggregate
 from report.content import duration
@@ -51,8 +54,6 @@ PAIRS: tuple[tuple[Key, Key], ...] = (
     (("blank", "pt"), ("darts", "magnitude")),
 )
 """Pairs that are compared seed by seed; each of ROWS is also compared with a random architecture."""
-CURVES = {"magnitude": "magnitude", "pt": "PT"}
-TUNED = {"pt": "PT", "pt-mag": "PT-Mag"}
 
 
 class Outcome(NamedTuple):
@@ -66,7 +67,12 @@ class Outcome(NamedTuple):
     last: bool
 
     def accuracy(self, dataset: str) -> float:
-        return SPACES[LAPTOP_SPACE].look_up(self.architecture, dataset)[f"{dataset} test"]
+        return accuracy(self.architecture, dataset)
+
+
+def accuracy(architecture: str, dataset: str) -> float:
+    """Test accuracy (%) by the benchmark table."""
+    return SPACES[LAPTOP_SPACE].look_up(architecture, dataset)[f"{dataset} test"]
 
 
 def outcomes(runs: Sequence[Recorded]) -> list[Outcome]:
@@ -142,16 +148,15 @@ def pilot_table(runs: Sequence[Recorded]) -> str:
         marks = [
             place for place, epoch in enumerate(epochs) if epoch in (1, 2, 5) or epoch % 10 == 0 or epoch == epochs[-1]
         ]
-        worth = [f"{epochs[place]}: {_worth(str(run.epochs[place].values['genotype'])):.1f}" for place in marks]
+        worth = [
+            f"{epochs[place]}: {accuracy(str(run.epochs[place].values['genotype']), DATASETS[0]):.1f}"
+            for place in marks
+        ]
         size = [str(options.get(name, 32)) for name in ("image_size", "init_channels", "cells_per_stage")]
         reached = f"{epochs[-1]} of {options['epochs']}"
         valid = f"{run.series('valid_accuracy')[1][-1]:.1f}"
         rows.append([*size, reached, valid, *(f"{weight:.3f}" for weight in weights), "; ".join(worth)])
     return table(header, rows)
-
-
-def _worth(architecture: str) -> float:
-    return SPACES[LAPTOP_SPACE].look_up(architecture, DATASETS[0])[f"{DATASETS[0]} test"]
 
 
 # Figures ---------------------------------------------------------------------------------------------------------
@@ -167,13 +172,13 @@ def pictures(runs: Sequence[Recorded], found: Sequence[Outcome]) -> dict[str, Pi
         drawn["Figure 3: skip connections against convolutions as the supernet learns."] = gap
     curves: dict[str, dict[str, dict[int, list[float]]]] = {}
     for one in found:
-        if one.method == "darts" and one.selection in CURVES:
+        if one.method == "darts" and one.selection in SELECTED:
             for dataset in DATASETS:
-                by_epoch = curves.setdefault(dataset, {}).setdefault(CURVES[one.selection], defaultdict(list))
+                by_epoch = curves.setdefault(dataset, {}).setdefault(SELECTIONS[one.selection].title, defaultdict(list))
                 by_epoch[one.epoch].append(one.accuracy(dataset))
     if curves:
         drawn["Figure 4: what magnitude and PT select from the same supernets; the band is one standard deviation."] = (
-            figures.trajectories(curves, "test accuracy")
+            figures.trajectories(curves)
         )
     tuned: dict[str, list[Recorded]] = defaultdict(list)
     names = {run.name for run in searches}
@@ -181,7 +186,7 @@ def pictures(runs: Sequence[Recorded], found: Sequence[Outcome]) -> dict[str, Pi
         last = max((one.epoch for one in found if one.last and one.seed == run.seed), default=None)
         selection = run.options.get("selection", "pt")
         if run.kind == "selection" and run.snapshot == last and selection in TUNED and run.folder.parent.name in names:
-            tuned[TUNED[selection]].append(run)
+            tuned[SELECTIONS[selection].title].append(run)
     if tuned:
         drawn["Figure 6: the supernet's valid accuracy while it is made discrete."] = figures.accuracy_during_selection(
             tuned
@@ -213,7 +218,7 @@ def claim(runs: Sequence[Recorded], folder: Path) -> str:
     parts += [accuracy_table(found), pair_table(found)]
     for caption, picture in pictures(runs, found).items():
         name = f"laptop-figure-{re.findall('[0-9]+', caption)[0]}"
-        save(Picture(name, picture.title, picture.alt, picture.draw, picture.wide), folder, ("svg",))
+        save(dataclasses.replace(picture, name=name), folder, ("svg",))
         parts.append(f"![{picture.alt}]({folder.name}/{name}.svg)\n\n{caption}")
     return "\n\n".join(part for part in parts if part)
 

@@ -202,8 +202,8 @@ def gap_against_accuracy(runs: Sequence[Recorded]) -> Picture | None:
 # Figure 4: trajectories -------------------------------------------------------------------------------------------
 
 
-def trajectories(panels: Mapping[str, Trajectory], quantity: str) -> Picture:
-    """Figure 4: a panel per data set; accuracy of what each selection takes from the supernet of an epoch."""
+def trajectories(panels: Mapping[str, Trajectory]) -> Picture:
+    """Figure 4: a panel per data set; test accuracy of what each selection takes from the supernet of an epoch."""
 
     def draw(theme: Theme) -> Figure:
         figure = new_figure(COLUMN if len(panels) == 1 else WIDE)
@@ -218,7 +218,7 @@ def trajectories(panels: Mapping[str, Trajectory], quantity: str) -> Picture:
                 axes.set_xticks(snapshots)
             else:
                 whole_epochs(axes)
-        grid[0].set_ylabel(f"{quantity} (%)")
+        grid[0].set_ylabel("test accuracy (%)")
         grid[-1].legend(loc="best")
         return figure
 
@@ -228,9 +228,7 @@ def trajectories(panels: Mapping[str, Trajectory], quantity: str) -> Picture:
             values = [f"{statistics.fmean(by_epoch[epoch]):.2f} at epoch {epoch}" for epoch in sorted(by_epoch)]
             words.append(f"{name}, {selection}: {', '.join(values)}")
     title = "What magnitude and PT take from the same supernets"
-    return Picture(
-        "figure", title, f"{quantity.capitalize()} in percent. {'; '.join(words)}.", draw, wide=len(panels) > 1
-    )
+    return Picture("figure", title, f"Test accuracy in percent. {'; '.join(words)}.", draw, wide=len(panels) > 1)
 
 
 def _curve(axes: Axes, label: str, by_epoch: Mapping[int, Sequence[float]], colour: str, marker: str) -> None:

@@ -22,15 +22,8 @@ from runs.reading import find_runs, read_run
 from runs.recorded import Record, Recorded
 
 LEFT_OUT = (
-    "data",
-    "data_root",
-    "experiments",
-    "gpu",
-    "resume_epoch",
-    "dev_resume_epoch",
-    "dev_resume_log",
-    "overwrite",
-)
+    "data", "data_root", "experiments", "gpu", "resume_epoch", "dev_resume_epoch", "dev_resume_log", "overwrite",
+)  # fmt: skip
 """Options that only concern the machine or a resumption."""
 KEPT = ("date", "versions", "git", "device")
 DIGITS = 5

@@ -143,7 +143,7 @@ def figure_4(studies: Sequence[Study]) -> Draw:
                 curves.setdefault(name, {}).setdefault(label, {}).setdefault(epoch, []).append(accuracy)
         if not curves:
             raise missing("the selection from any snapshot")
-        picture = figures.trajectories(curves, "test accuracy")
+        picture = figures.trajectories(curves)
         source = " or ".join(sorted({known.source for _, _, known in found if known.by_dataset}))
         caption = f"{study.where}, seeds {', '.join(map(str, study.seeds))}; test accuracy {source}. {picture.alt}"
         header = ["data set", "selection", "epoch of search", "test accuracy (%), by seed"]

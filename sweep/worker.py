@@ -93,9 +93,8 @@ def run_job(job: Job, log: Path, cpus: float, gpus: float, needed: Sequence[Outc
         if code < 0 or code in (128 + signal.SIGTERM, 128 + signal.SIGINT):
             number = -code if code < 0 else code - 128
             raise Interrupted(f"{job.name} was ended by {signal.Signals(number).name}")
-        if not job.is_done and not (
-            code == USER_ERROR_CODE and _holder(job.folder)
-        ):  # Otherwise another run was faster.
+        was_slower = code == USER_ERROR_CODE and _holder(job.folder)  # Another run got the experiment first.
+        if not job.is_done and not was_slower:
             return ended("failed", _last_words(log) or f"its command ended with code {code}")
     return ended("done")
 

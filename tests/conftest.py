@@ -38,11 +38,7 @@ def digits() -> DataSet:
 @pytest.fixture(scope="session")
 def few_digits(digits: DataSet) -> DataSet:
     """96 digits to train on (two halves of 48) and 40 to test."""
-    return dataclasses.replace(
-        digits,
-        train=digits.train[:96],
-        test=digits.test[:40],
-    )
+    return dataclasses.replace(digits, train=digits.train[:96], test=digits.test[:40])
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ class ImageFiles(NamedTuple):
     labels: Tensor
 
 
-def read_image_folder(folder: Path, image_size: int | None = None, seed: int = 0) -> Source:
+def read_image_folder(folder: Path, image_size: int | None = None) -> Source:
     """Read images in the layout of torchvision's ImageFolder: a folder per class, classes in alphabetical order.
 
     The layout is `folder`/train/CLASS/* with `folder`/test/CLASS/* (or val), or only `folder`/CLASS/*, of which a
@@ -46,7 +46,6 @@ def read_image_folder(folder: Path, image_size: int | None = None, seed: int = 0
     Args:
         image_size: the side in pixels to which every image is resized (shorter side) and cropped (centre). None keeps
             the images, which must then all have the same size.
-        seed: of the fifth that becomes the test set. Use the same in search, selection and evaluation.
 
     Raises:
         UserError: a folder or file is missing, empty, damaged, too large, or of another size.
@@ -65,7 +64,8 @@ def read_image_folder(folder: Path, image_size: int | None = None, seed: int = 0
     if (labels == rare).sum() < 2:
         raise UserError(f"the class folder {folder / names[rare]} has only 1 image: add some to train and to test on")
     images = Images(_decode(paths, image_size), labels)
-    order = stratified_order(labels, torch.Generator().manual_seed(seed))
+    # Not by the run's seed: the test set must stay unseen from search to evaluation.
+    order = stratified_order(labels, torch.Generator().manual_seed(0))
     cut = int(TRAIN_PORTION * len(order))
     # Both parts stay sorted by class, as if they were in separate folders.
     return Source(images[order[:cut].sort().values], images[order[cut:].sort().values], names)

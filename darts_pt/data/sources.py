@@ -53,7 +53,6 @@ def load(
     device: torch.device | str = "cpu",
     image_size: int | None = None,
     data: Path | str | None = None,
-    seed: int = 0,
 ) -> DataSet:
     """Read a data set and put it on the device.
 
@@ -62,8 +61,6 @@ def load(
         root: folder of the built-in data sets, also for downloads.
         image_size: the side to which all images are resized, as those of a folder are; None keeps their size.
         data: for 'folder' only: the folder of images (see :mod:`darts_pt.data.image_folder`).
-        seed: for 'folder' only: of the test set that is split off if the folder has none. It must be the same from search
-            to evaluation, so not the run's seed: the test set must stay unseen.
 
     Raises:
         ArgumentError: the name is unknown, or arguments contradict each other.
@@ -74,7 +71,7 @@ def load(
     if name == "folder":
         if data is None:
             raise ArgumentError("data", "needed for 'folder': a folder that holds train/CLASS/ and test/CLASS/")
-        source = read_image_folder(Path(data), image_size, seed)
+        source = read_image_folder(Path(data), image_size)
         # The crop's padding is an eighth of the shorter side, as on CIFAR.
         known = _BuiltIn(lambda root: source, None, None, flip=True)
     else:

@@ -25,7 +25,7 @@ from darts_pt.selections.pt import (
     score,
     without_each_edge,
     without_each_operation,
-)  # fmt: skip
+)
 from darts_pt.supernet import CellType, Decisions, Edge, initial_alpha
 from nasbench201.supernet import CELL, NasBench201Supernet
 from sota.genotypes import genotype

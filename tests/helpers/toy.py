@@ -24,17 +24,7 @@ EVERY_EDGE = (
 )
 """One cell type whose nodes keep all their edges, like NAS-Bench-201."""
 
-_TWO_INPUTS = (
-    Edge(0, 2),
-    Edge(1, 2),
-    Edge(0, 3),
-    Edge(1, 3),
-    Edge(2, 3),
-    Edge(0, 4),
-    Edge(1, 4),
-    Edge(2, 4),
-    Edge(3, 4),
-)
+_TWO_INPUTS = tuple(Edge(source, node) for node in (2, 3, 4) for source in range(node))
 TWO_EDGES_EACH = tuple(
     CellType(name, _TWO_INPUTS, (("none", "skip_connect", "conv"),) * len(_TWO_INPUTS), inputs_kept=2)
     for name in ("normal", "reduce")
