@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from darts_pt.run.errors import UserError
 from darts_pt.space import SPACES
-from report.edges import edge_of, edge_pairs, node_of
+from report.edges import decision, edge_pairs
 from runs.recorded import Record, Recorded
 
 if TYPE_CHECKING:
@@ -84,11 +84,5 @@ def _graph(run: Recorded, cell: str, before: list[Record]) -> Cell:
 
 
 def _sentence(run: Recorded, record: Record) -> str:
-    values = record.values
-    cell = str(values.get("cell_type"))
-    if record.kind == "operation_event":
-        said = f"{edge_of(run, cell, values.get('edge'))} keeps {values.get('kept')}"
-    else:
-        kept = ", ".join(edge_of(run, cell, edge) for edge in values.get("kept") or ())
-        said = f"{node_of(run, record)} keeps {kept}"
+    cell, said = str(record.values.get("cell_type")), " keeps ".join(decision(run, record))
     return said if cell == "cell" else f"{cell}: {said}"

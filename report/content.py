@@ -24,7 +24,7 @@ from report.comparison import (
     p_in_words,
     p_value,
 )
-from report.edges import edge_of, inside, node_of
+from report.edges import decision, inside
 from report.embed import embed, embed_drawing
 from report.event_figures import rounds
 from report.run_figures import run_pictures
@@ -169,19 +169,13 @@ def _facts(run: Recorded) -> list[tuple[str, str]]:
 
 
 def _event(run: Recorded, record: Record) -> dict[str, Any]:
-    values = record.values
-    cell = str(values.get("cell_type"))
-    if record.kind == "operation_event":
-        decides, keeps = edge_of(run, cell, values.get("edge")), str(values.get("kept"))
-    else:
-        decides = node_of(run, record)
-        keeps = ", ".join(edge_of(run, cell, edge) for edge in values.get("kept") or ())
+    decides, keeps = decision(run, record)
     scored = [", ".join(map(_score, scores.items())) for _, scores in rounds(run, record) if scores]
-    number = values.get("event")
+    number = record.values.get("event")
     return {
         "number": number + 1 if isinstance(number, int) else "",
         "epoch": record.epoch,
-        "decides": inside(cell, decides),
+        "decides": inside(str(record.values.get("cell_type")), decides),
         "keeps": keeps,
         "scores": " | then ".join(scored) or "not measured",
     }

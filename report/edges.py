@@ -61,6 +61,14 @@ def node_of(run: Recorded, record: Record) -> str:
     return name.rpartition("[")[0] if name.endswith("]") else f"node {values.get('node')}"
 
 
+def decision(run: Recorded, record: Record) -> tuple[str, str]:
+    """What an event decides, an edge or a node, and the operation or the edges that it keeps."""
+    values, cell = record.values, str(record.values.get("cell_type"))
+    if record.kind == "operation_event":
+        return edge_of(run, cell, values.get("edge")), str(values.get("kept"))
+    return node_of(run, record), ", ".join(edge_of(run, cell, edge) for edge in values.get("kept") or ())
+
+
 def inside(cell: str, what: str) -> str:
     """`normal 3 ← 1`, or without the cell type where there is one, or where edges have names of their own."""
     return f"{cell} {what}" if cell.isidentifier() and cell != "cell" else what

@@ -73,7 +73,7 @@ def load(
             raise ArgumentError("data", "needed for 'folder': a folder that holds train/CLASS/ and test/CLASS/")
         source = read_image_folder(Path(data), image_size)
         # The crop's padding is an eighth of the shorter side, as on CIFAR.
-        known = _BuiltIn(lambda root: source, None, None, flip=True)
+        known = _BuiltIn(lambda root: source)
     else:
         check_size(image_size)
         known = _BUILT_IN[name]
@@ -207,9 +207,9 @@ class _BuiltIn:
     """How a published data set is read, normalised (None: by its own statistics) and flipped."""
 
     read: Callable[[Path], Source]
-    mean: tuple[float, ...] | None
-    std: tuple[float, ...] | None
-    flip: bool
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    flip: bool = True
 
 
 _BUILT_IN = {
@@ -217,28 +217,15 @@ _BUILT_IN = {
         lambda root: read_cifar("cifar10", root),
         (0.49139968, 0.48215827, 0.44653124),
         (0.24703233, 0.24348505, 0.26158768),
-        flip=True,
     ),
-    "cifar100": _BuiltIn(
-        lambda root: read_cifar("cifar100", root),
-        (0.5071, 0.4865, 0.4409),
-        (0.2673, 0.2564, 0.2762),
-        flip=True,
-    ),
-    "svhn": _BuiltIn(
-        read_svhn,
-        (0.4377, 0.4438, 0.4728),
-        (0.1980, 0.2010, 0.1970),
-        flip=True,  # Mirrored digits are odd, but the original trains so.
-    ),
+    "cifar100": _BuiltIn(lambda root: read_cifar("cifar100", root), (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
+    # Mirrored digits are odd, but the original trains so.
+    "svhn": _BuiltIn(read_svhn, (0.4377, 0.4438, 0.4728), (0.1980, 0.2010, 0.1970)),
     "imagenet16-120": _BuiltIn(
-        read_imagenet16_120,
-        (122.68 / 255, 116.66 / 255, 104.01 / 255),
-        (63.22 / 255, 61.26 / 255, 65.09 / 255),
-        flip=True,
+        read_imagenet16_120, (122.68 / 255, 116.66 / 255, 104.01 / 255), (63.22 / 255, 61.26 / 255, 65.09 / 255)
     ),
     # A mirrored digit is not a digit, or a different one.
-    "digits": _BuiltIn(lambda root: read_digits(), None, None, flip=False),
+    "digits": _BuiltIn(lambda root: read_digits(), flip=False),
 }
 DATA_SETS = (*_BUILT_IN, "folder")
 """The names that :func:`load` knows."""

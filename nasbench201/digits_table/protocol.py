@@ -25,7 +25,6 @@ from nasbench201.table.isomorphism import operations_at
 
 INIT_CHANNELS = 4
 CELLS_PER_STAGE = 1
-SEEDS = (0, 1, 2)
 TRAINING = TrainingOptions(
     epochs=6, batch_size=64, learning_rate=0.1, weight_decay=5e-4, nesterov=True, precision="fp64"
 )
