@@ -155,6 +155,8 @@ def reduced(group: Group, kernels: Sequence[Tensor], rectified: Tensor) -> Tenso
 
 def depthwise(inputs: Tensor, kernel: Tensor, stride: int, dilation: int) -> Tensor:
     """Depthwise convolution with kernels [C, 1, k, k]; with a faster backward pass on the CPU at stride 1."""
+    if stride == dilation == 2:  # Only even rows and columns are read.
+        inputs, stride, dilation = inputs[:, :, ::2, ::2], 1, 1
     kernel = _within(kernel, (max(inputs.shape[2:]) - 1) // dilation).to(inputs.dtype)
     if kernel.shape[2] == 1 and stride == 1:
         return inputs * kernel.view(1, -1, 1, 1)
