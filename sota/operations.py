@@ -6,6 +6,8 @@ their parameters, and computes many of them at once (:mod:`sota.cells.mixed`).
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -54,8 +56,12 @@ class ReLUConvBN(nn.Module):
             BatchNorm2d(c_out, affine=affine),
         )
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        return self.op(inputs)
+    def forward(self, inputs: Tensor, is_rectified: bool = False) -> Tensor:
+        """Args:
+        is_rectified: the inputs come out of a ReLU, and need no other.
+        """
+        relu, convolution, norm = self.op
+        return norm(convolution(inputs if is_rectified else relu(inputs)))
 
 
 class FactorizedReduce(nn.Module):
@@ -63,23 +69,50 @@ class FactorizedReduce(nn.Module):
 
     def __init__(self, c_in: int, c_out: int, affine: bool) -> None:
         super().__init__()
-        self.conv_1 = nn.Conv2d(c_in, c_out // 2, 1, stride=2, bias=False)
-        self.conv_2 = nn.Conv2d(c_in, c_out - c_out // 2, 1, stride=2, bias=False)
+        self.conv_1 = nn.Conv2d(c_in, c_out // 2, 1, bias=False)
+        self.conv_2 = nn.Conv2d(c_in, c_out - c_out // 2, 1, bias=False)
         self.bn = BatchNorm2d(c_out, affine=affine)
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        rectified = torch.relu(inputs)
-        return self.bn(torch.cat([self.conv_1(rectified), self.conv_2(self.shifted(rectified))], dim=1))
+    def forward(self, inputs: Tensor, is_rectified: bool = False) -> Tensor:
+        """As :meth:`ReLUConvBN.forward`; a ReLU more on half of the pixels costs little."""
+        first, second = rectified_halves(inputs)
+        return self.bn(torch.cat([self.conv_1(first), self.conv_2(second)], dim=1))
+
+
+def rectified_halves(inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """What the convolutions of :class:`FactorizedReduce` read: after a ReLU, the pixels of even rows and columns, and those
+    of odd ones.
+
+    A map of odd size has one odd row or column less; the original fails there, here it is padded by 0.
+    """
+    if torch.is_grad_enabled():
+        return _RectifiedHalves.apply(inputs)  # type: ignore[return-value]
+    height, width = inputs.shape[2:]
+    second = torch.relu(inputs[:, :, 1::2, 1::2])
+    return torch.relu(inputs[:, :, ::2, ::2]), nn.functional.pad(second, (0, width % 2, 0, height % 2))
+
+
+class _RectifiedHalves(torch.autograd.Function):
+    """With a backward pass that writes both gradients into one map; autograd's own makes six."""
 
     @staticmethod
-    def shifted(inputs: Tensor) -> Tensor:
-        """The input of the second convolution: the maps from their second row and column on.
+    def forward(ctx: Any, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        ctx.shape = inputs.shape
+        halves = rectified_halves(inputs)
+        ctx.save_for_backward(*halves)
+        return halves
 
-        A map of odd size has one row and column less after the shift; the original fails there, here it is padded by 0.
-        """
-        height, width = inputs.shape[2:]
-        shifted = inputs[:, :, 1:, 1:]
-        return nn.functional.pad(shifted, (0, width % 2, 0, height % 2)) if height % 2 or width % 2 else shifted
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:  # type: ignore[override]
+        like, layout = gradients[0], torch.channels_last
+        found = torch.empty(ctx.shape, dtype=like.dtype, device=like.device, memory_format=layout).zero_()
+        for start, half, gradient in zip((0, 1), ctx.saved_tensors, gradients, strict=True):
+            pixels = found[:, :, start::2, start::2]
+            rows, columns = (slice(size) for size in pixels.shape[2:])
+            torch.ops.aten.threshold_backward.grad_input(
+                gradient[:, :, rows, columns], half[:, :, rows, columns], 0, grad_input=pixels
+            )
+        return found
 
 
 class SepConv(nn.Module):

@@ -77,14 +77,14 @@ class SotaSupernet(Supernet):
 
     def forward(self, images: Tensor, mixing: MixingWeights) -> Tensor:
         """Class logits [batch, classes] of normalised images [batch, 3, height, width]."""
-        previous_previous = previous = self.stem(images.contiguous(memory_format=torch.channels_last))
+        output = previous_previous = self.stem(images.contiguous(memory_format=torch.channels_last))
         cell: Any
         arguments = {cell_type.name: self._arguments(mixing, cell_type) for cell_type in self.cell_types}
         for cell in self.cells:
-            name = cell.cell_type.name
-            output = cell(previous_previous, previous, *arguments[name])
-            previous_previous, previous = previous, output
-        return self.classifier(previous.mean(dim=(2, 3)))
+            previous = torch.relu_(output)  # Once for both cells that read it.
+            output = cell(previous_previous, previous, *arguments[cell.cell_type.name])
+            previous_previous = previous
+        return self.classifier(output.mean(dim=(2, 3)))
 
     @staticmethod
     def _arguments(mixing: MixingWeights, cell_type: CellType) -> tuple[Any, ...]:

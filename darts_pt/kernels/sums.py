@@ -32,30 +32,63 @@ class Term(NamedTuple):
     weighted: bool = False
 
 
-def add_terms(later: Tensor | None, terms: Sequence[Term], weights: Tensor, targets: int) -> Tensor:
-    """`later` and all terms, summed; stacked maps that come in may be overwritten where gradients are off.
+class LaterNodes:
+    """What the later nodes of a cell have so far, [batch, H, W, targets, C]; the next node is the first target.
 
-    Args:
-        later: the sums so far, or None.
-        terms: at least one.
-        weights: [Σ count] of the weighted terms, in their order.
+    In memory, pixel follows pixel, so that stacked maps are added at once; or, `by_target`, target follows target, so that
+    the maps of an edge are added in place and their gradient is a slice. The second is faster where maps are large and each
+    edge computes its own.
     """
-    places = tuple((term.first, term.count, term.weighted) for term in terms)
-    maps = [term.maps for term in terms]
-    if torch.is_grad_enabled():
-        return _AddTerms.apply(targets, places, weights, *maps, *([] if later is None else [later]))  # type: ignore[return-value]
-    return _sum(later, weights, targets, places, maps, overwrites=True)
+
+    def __init__(self, targets: int, by_target: bool) -> None:
+        self._targets, self._by_target = targets, by_target
+        self._sums: Tensor | None = None
+        self._gradients = _Gradients(targets) if by_target else None
+
+    def add(self, terms: Sequence[Term], weights: Tensor) -> None:
+        """Add all terms; where gradients are off, stacked maps that come in may be overwritten.
+
+        Args:
+            terms: at least one.
+            weights: [Σ count] of the weighted terms, in their order.
+        """
+        places = tuple((term.first, term.count, term.weighted) for term in terms)
+        maps, later = [term.maps for term in terms], [] if self._sums is None else [self._sums]
+        if torch.is_grad_enabled():
+            self._sums = _AddTerms.apply(self._targets, self._by_target, places, weights, *maps, *later)
+        else:
+            self._sums = _sum(self._sums, weights, self._targets, places, maps, self._by_target, overwrites=True)
+
+    def take(self) -> Tensor | None:
+        """The next node [batch, C, H, W], channels-last, which is a target no more; None if nothing was sent to it."""
+        self._targets -= 1
+        if self._sums is None:
+            return None
+        if torch.is_grad_enabled():
+            node, self._sums = _Take.apply(self._gradients, self._sums)  # type: ignore[misc]
+        else:
+            node, self._sums = _first_and_rest(self._sums)
+        if self._targets == 0:
+            self._sums = None
+        return node.permute(0, 3, 1, 2)
 
 
 Places = tuple[tuple[int, int, bool], ...]
 
 
 def _sum(
-    later: Tensor | None, weights: Tensor, targets: int, places: Places, maps: Sequence[Tensor], overwrites: bool
+    later: Tensor | None,
+    weights: Tensor,
+    targets: int,
+    places: Places,
+    maps: Sequence[Tensor],
+    by_target: bool,
+    overwrites: bool,
 ) -> Tensor:
-    total, owned = later, overwrites
+    """`later` and all terms. By target it goes on in `later`'s memory."""
+    total, owned = later, overwrites or by_target
     for map_, (_, count, weighted) in zip(maps, places, strict=True):
-        if not weighted and count == targets:
+        if not weighted and count == targets and not by_target:
             term = map_.permute(0, 2, 3, 1).unflatten(3, (targets, -1))
             if total is None:
                 total = term
@@ -66,7 +99,7 @@ def _sum(
     if total is None:
         batch, channels, height, width = maps[0].shape
         channels //= 1 if places[0][2] else places[0][1]
-        total, owned = maps[0].new_zeros((batch, height, width, targets, channels)), True
+        total, owned = _empty(maps[0], (batch, height, width, targets, channels), by_target).zero_(), True
     total = total if owned else total.clone()
     used = 0
     for map_, (first, count, weighted) in zip(maps, places, strict=True):
@@ -80,22 +113,33 @@ def _sum(
             else:
                 part.addcmul_(rows.unsqueeze(3), weight)
             used += count
-        elif count < targets:
+        elif count < targets or by_target:
             part.add_(map_.permute(0, 2, 3, 1).unflatten(3, (count, -1)))
     return total
 
 
+def _empty(like: Tensor, shape: tuple[int, ...], by_target: bool) -> Tensor:
+    """[batch, H, W, targets, C]. Not a view, which could not be overwritten within a graph."""
+    if not by_target:
+        return like.new_empty(shape)
+    _, height, width, _, channels = shape
+    row = width * channels
+    return like.new_empty_strided(shape, (height * row, row, channels, shape[0] * height * row, 1))
+
+
 class _AddTerms(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, targets: int, places: Places, weights: Tensor, *tensors: Tensor) -> Tensor:
+    def forward(ctx: Any, targets: int, by_target: bool, places: Places, weights: Tensor, *tensors: Tensor) -> Tensor:
         maps, later = tensors[: len(places)], tensors[len(places)] if len(tensors) > len(places) else None
-        ctx.places, ctx.targets = places, targets
+        ctx.places, ctx.targets, ctx.by_target = places, targets, by_target
         kept = [
             map_ if weighted and weights.requires_grad else None
             for map_, (*_, weighted) in zip(maps, places, strict=True)
         ]
         ctx.save_for_backward(weights, *kept)
-        return _sum(later, weights, targets, places, maps, overwrites=False)
+        if by_target and later is not None:
+            ctx.mark_dirty(later)
+        return _sum(later, weights, targets, places, maps, by_target, overwrites=False)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
@@ -111,19 +155,77 @@ class _AddTerms(torch.autograd.Function):
                 # A slice in place: batch norms take seven times as long for its gradient as for a copy's.
                 by_maps.append(part.flatten(3).contiguous().permute(0, 3, 1, 2) if wanted else None)
                 continue
-            weight = weights[used : used + count].view(-1, 1).to(gradient.dtype)
+            weight = weights[used : used + count].to(gradient.dtype)
             used += count
-            by_maps.append(_sum_of_targets(part, weight).permute(0, 3, 1, 2) if wanted else None)
+            by_maps.append(_sum_of_targets(part, weight, ctx.by_target).permute(0, 3, 1, 2) if wanted else None)
             if wants_weights:
-                by_weights.append((part * map_.permute(0, 2, 3, 1).unsqueeze(3)).sum((0, 1, 2, 4), dtype=weights.dtype))
+                by_weights.append(_by_weights(part, map_.permute(0, 2, 3, 1), ctx.by_target).to(weights.dtype))
         found = (torch.cat(by_weights) if by_weights else torch.zeros_like(weights)) if wants_weights else None
-        by_later = [gradient] * (len(ctx.needs_input_grad) - 3 - len(by_maps))
-        return None, None, found, *by_maps, *by_later
+        by_later = [gradient] * (len(ctx.needs_input_grad) - 4 - len(by_maps))
+        return None, None, None, found, *by_maps, *by_later
 
 
-def _sum_of_targets(gradients: Tensor, weight: Tensor) -> Tensor:
+def _sum_of_targets(gradients: Tensor, weight: Tensor, by_target: bool) -> Tensor:
     """[batch, H, W, C]: Σ weight · gradient over the targets."""
-    return (gradients * weight).sum(3) if gradients.shape[3] > 1 else gradients.squeeze(3) * weight[0]
+    if gradients.shape[3] == 1:
+        return gradients.squeeze(3) * weight
+    if by_target:
+        return torch.mv(_rows(gradients).t(), weight).view(gradients[..., 0, :].shape)
+    return (gradients * weight.unsqueeze(1)).sum(3)
+
+
+def _by_weights(gradients: Tensor, map_: Tensor, by_target: bool) -> Tensor:
+    """[targets]: the products of the targets' gradients and the map [batch, H, W, C] that all got."""
+    if by_target:
+        return torch.mv(_rows(gradients), map_.reshape(-1))
+    return (gradients * map_.unsqueeze(3)).sum((0, 1, 2, 4), dtype=torch.promote_types(map_.dtype, torch.float32))
+
+
+def _rows(gradients: Tensor) -> Tensor:
+    """[targets, batch · H · W · C]."""
+    return gradients.permute(3, 0, 1, 2, 4).reshape(gradients.shape[3], -1)
+
+
+def _first_and_rest(sums: Tensor) -> tuple[Tensor, Tensor]:
+    """The first target [batch, H, W, C] and the others."""
+    return sums[..., 0, :].contiguous(), sums[..., 1:, :]
+
+
+class _Gradients:
+    """The gradients of a cell's nodes in one tensor, target after target, which fills from the last node to the first."""
+
+    def __init__(self, targets: int) -> None:
+        self._targets = targets
+        self._whole: Tensor | None = None
+        self._returned: Tensor | None = None
+
+    def with_first(self, first: Tensor, rest: Tensor | None, targets: int) -> Tensor:
+        """Those of the last `targets` nodes: the `first` [batch, H, W, C], and the rest, as returned for the next node."""
+        if self._whole is None:
+            batch, height, width, channels = first.shape
+            self._whole = _empty(first, (batch, height, width, self._targets, channels), by_target=True)
+        found = self._whole[..., -targets:, :]
+        found[..., 0, :].copy_(first)
+        if rest is not None and rest is not self._returned:
+            found[..., 1:, :].copy_(rest)
+        self._whole, self._returned = (self._whole, found) if targets < self._targets else (None, None)
+        return found
+
+
+class _Take(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, gradients: _Gradients | None, sums: Tensor) -> tuple[Tensor, Tensor]:
+        ctx.gradients, ctx.targets = gradients, sums.shape[3]
+        first, rest = _first_and_rest(sums)
+        # .data: the rest is overwritten, while others keep the node, which lies beside it.
+        return first.data, rest.data
+
+    @staticmethod
+    def backward(ctx: Any, by_first: Tensor, by_rest: Tensor | None) -> tuple[None, Tensor]:  # type: ignore[override]
+        if ctx.gradients is not None:
+            return None, ctx.gradients.with_first(by_first, by_rest, ctx.targets)
+        by_first = by_first.unsqueeze(3)
+        return None, by_first if by_rest is None else torch.cat([by_first, by_rest], dim=3)
 
 
 # One map for all targets -----------------------------------------------------------------------------------------

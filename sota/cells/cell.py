@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from darts_pt.kernels.bank import Statistics
-from darts_pt.kernels.sums import Term, add_terms
+from darts_pt.kernels.sums import LaterNodes, Term
 from darts_pt.supernet import CellType
 from sota.cells.mixed import STACKED_UP_TO, Rectified, convolved, pooled, reduced
 from sota.cells.plan import Banks, Group, Mixture, Place, layout
 from sota.cells.scoring import scored, scores
 from sota.cells.scoring_plan import is_planned, prepared
 from sota.operations import FactorizedReduce, ReLUConvBN, operation
-from sota.spaces import INPUTS
+from sota.spaces import INPUTS, NODES
 
 NO_STATISTICS = Statistics(None, None, None, True, 0.0, 0.0)
 
@@ -62,7 +62,7 @@ class Cell(nn.Module):
         return self
 
     def forward(self, previous_previous: Tensor, previous: Tensor, mixture: Mixture) -> Tensor:
-        """The four nodes [batch, 4 · C, H, W] of the outputs of the two cells before."""
+        """The four nodes [batch, 4 · C, H, W] of the outputs of the two cells before, after a ReLU."""
         stride = 2 if self.reduction else 1
         batch, _, height, width = previous.shape
         stacks_edges = batch * self.channels * height * width <= STACKED_UP_TO
@@ -72,14 +72,15 @@ class Cell(nn.Module):
             return self._scored(previous_previous, previous, mixture, stride, statistics)
         work = mixture.plan(self.reduction, stacks_edges)
         parts = iter(kernels.parts(work.kernels) if kernels else ())
-        scales, nodes, later = mixture.scales(work, self.channels), [], None
+        scales, nodes = mixture.scales(work, self.channels), []
+        later = LaterNodes(NODES, by_target=not stacks_edges)
         for source, here in enumerate(work.sources):
             if source == 0:
-                node = self.preprocess0(previous_previous)
+                node = self.preprocess0(previous_previous, is_rectified=True)
             elif source < INPUTS:
-                node = self.preprocess1(previous)
+                node = self.preprocess1(previous, is_rectified=True)
             else:
-                node, later = _first(later, previous, stride, self.channels)
+                node = _next(later, previous, stride, self.channels)
                 nodes.append(node)
             rectified = Rectified(node) if any(group.is_stack for group in here.groups) else None
             terms: list[Term] = []
@@ -97,11 +98,11 @@ class Cell(nn.Module):
                     terms += self._maps(group, node, step, statistics)
                 if not torch.is_grad_enabled():  # Added at once, it is not held.
                     used = sum(term.count for term in terms if term.weighted)
-                    later = add_terms(later, terms, weights[:used], here.targets)
+                    later.add(terms, weights[:used])
                     terms, weights = [], weights[used:]
             del rectified
             if terms:
-                later = add_terms(later, terms, weights, here.targets)
+                later.add(terms, weights)
             del terms
         if norms is not None:
             norms.called(statistics, work.norms)
@@ -113,7 +114,10 @@ class Cell(nn.Module):
         """The same where nothing but numbers is asked for."""
         work, weights = prepared(mixture, self.reduction, self.channels, max(previous.shape[2:]))
         gathered = self.banks.kernels.gathered if self.banks.kernels else torch.zeros_like  # Never called without.
-        inputs = lambda: self.preprocess0(previous_previous), lambda: self.preprocess1(previous)
+        inputs = (
+            lambda: self.preprocess0(previous_previous, is_rectified=True),
+            lambda: self.preprocess1(previous, is_rectified=True),
+        )
         return scored(inputs, work, gathered, weights, stride, statistics, self._noise)
 
     def _noise(self, place: Place, node: Tensor) -> Tensor:
@@ -160,10 +164,10 @@ class Cell(nn.Module):
         return Banks(layout(self.cell_type, self.reduction), self.candidates)
 
 
-def _first(later: Tensor | None, like: Tensor, stride: int, channels: int) -> tuple[Tensor, Tensor | None]:
-    """The next node [batch, C, H, W] of what the later nodes have, and what remains for those after it."""
-    if later is None:
-        empty = like[:, :1, ::stride, ::stride].expand(-1, channels, -1, -1)
-        return torch.zeros_like(empty, memory_format=torch.channels_last), None
-    first, rest = later.split([1, later.shape[3] - 1], dim=3) if later.shape[3] > 1 else (later, None)
-    return first.squeeze(3).contiguous().permute(0, 3, 1, 2), rest
+def _next(later: LaterNodes, like: Tensor, stride: int, channels: int) -> Tensor:
+    """The next node [batch, C, H, W]; zeros if it has no active operation."""
+    node = later.take()
+    if node is not None:
+        return node
+    empty = like[:, :1, ::stride, ::stride].expand(-1, channels, -1, -1)
+    return torch.zeros_like(empty, memory_format=torch.channels_last)

@@ -18,7 +18,7 @@ from torch import Tensor
 from darts_pt.kernels.bank import Statistics, is_wanted
 from darts_pt.kernels.pooling import averaged
 from sota.cells.plan import Group
-from sota.operations import FactorizedReduce
+from sota.operations import rectified_halves
 
 STACKED_UP_TO = 65_536
 """Values in a map up to which the convolutions of several edges are faster as one: calls are dear there, copies cheap."""
@@ -143,12 +143,9 @@ def reduced(group: Group, kernels: Sequence[Tensor], rectified: Tensor) -> Tenso
     Args:
         kernels: of either convolution those of all edges, flat.
     """
-    seen = rectified, FactorizedReduce.shifted(rectified)
     halves = [
-        _product(inputs[:, :, ::2, ::2], own.view(-1, inputs.shape[1]).to(inputs.dtype)).unflatten(
-            1, (len(group.places), -1)
-        )
-        for inputs, own in zip(seen, kernels, strict=True)
+        _product(inputs, own.view(-1, inputs.shape[1]).to(inputs.dtype)).unflatten(1, (len(group.places), -1))
+        for inputs, own in zip(rectified_halves(rectified), kernels, strict=True)
     ]
     return torch.cat(halves, dim=2).flatten(1, 2).contiguous(memory_format=torch.channels_last)
 

@@ -50,8 +50,13 @@ class PartialCell(Cell):
         active: ActiveOperations,
         edge_weights: Tensor,
     ) -> Tensor:
-        """The four nodes, concatenated, under mixing weights [14, K] and edge weights [14]."""
-        nodes = [self.preprocess0(previous_previous), self.preprocess1(previous)]
+        """The four nodes of the outputs of the two cells before, which come out of a ReLU, concatenated.
+
+        Args:
+            weights: mixing weights [14, K].
+            edge_weights: [14].
+        """
+        nodes = [self.preprocess0(previous_previous, is_rectified=True), self.preprocess1(previous, is_rectified=True)]
         empty = nodes[1][:, :, :: 1 + self.reduction, :: 1 + self.reduction]
         for node in range(INPUTS, INPUTS + NODES):
             total = torch.zeros_like(empty)

@@ -17,7 +17,7 @@ from darts_pt.kernels.bank import Statistics
 from sota.cells.mixed import pooled
 from sota.cells.plan import Place
 from sota.cells.scoring_plan import Family, ScoringPlan
-from sota.operations import FactorizedReduce
+from sota.operations import rectified_halves
 from sota.spaces import INPUTS, NODES
 
 MOST_CHANNELS = 16
@@ -90,8 +90,7 @@ def _maps(
     if family.kind == "pool":
         return _normalised(_side_by_side([pooled(node, name, stride) for name in family.names]), statistics)
     if family.kind == "reduce":
-        seen = [maps[:, :, ::2, ::2] for maps in (rectified, FactorizedReduce.shifted(rectified))]
-        return _normalised(_product(_side_by_side(seen), kernels[0]), statistics)
+        return _normalised(_product(_side_by_side(rectified_halves(rectified)), kernels[0]), statistics)
     dilation = 2 if family.kind == "dil_conv" else 1
     maps = rectified.permute(0, 2, 3, 1)
     for number, (depthwise, matrix) in enumerate(zip(kernels[::2], kernels[1::2], strict=True)):

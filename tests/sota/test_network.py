@@ -14,6 +14,7 @@ from darts_pt.complexity import count_multiply_adds, count_parameters
 from darts_pt.run.device import Generators, seeded
 from sota.genotypes import CONCAT, PUBLISHED, Genotype, published, published_names
 from sota.network import AuxiliaryHead, SotaNetwork
+from sota.operations import rectified_halves
 
 CONVOLUTIONS = published("darts_pt_s5_0")
 
@@ -131,3 +132,19 @@ def test_drop_path_without_a_generator_is_refused() -> None:
     network = SotaNetwork(CONVOLUTIONS, 2, 1, 10)
     with pytest.raises(RuntimeError, match="draw_from"):
         network.train()(images(), 0.5)
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (5, 4), (4, 7), (5, 5), (1, 1), (2, 1)])
+def test_halves_are_slices_of_the_rectified_map(shape: tuple[int, int]) -> None:
+    maps = torch.randn(
+        2, 3, *shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64, requires_grad=True
+    )
+    rectified = torch.relu(maps)
+    shifted = F.pad(rectified[:, :, 1:, 1:], (0, shape[1] % 2, 0, shape[0] % 2))
+    expected = [rectified[:, :, ::2, ::2], shifted[:, :, ::2, ::2]]
+    found = rectified_halves(maps)
+    torch.testing.assert_close(list(found), expected, rtol=0, atol=0)
+    torch.testing.assert_close(
+        torch.autograd.grad([half.square().sum() for half in found], maps),
+        torch.autograd.grad([half.square().sum() for half in expected], maps),
+    )
