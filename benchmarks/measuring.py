@@ -108,7 +108,7 @@ def _quiet() -> Iterator[None]:
 
 NOT_KERNELS = {
     "detach", "empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "_unsafe_view",
-    "_local_scalar_dense", "_record_function_enter_new", "_record_function_exit",
+    "_local_scalar_dense", "_record_function_enter_new", "_record_function_exit", "promote_types",
 }  # fmt: skip
 """Operators that compute nothing, besides those that return a view."""
 

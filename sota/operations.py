@@ -89,7 +89,9 @@ def rectified_halves(inputs: Tensor) -> tuple[Tensor, Tensor]:
         return _RectifiedHalves.apply(inputs)  # type: ignore[return-value]
     height, width = inputs.shape[2:]
     second = torch.relu(inputs[:, :, 1::2, 1::2])
-    return torch.relu(inputs[:, :, ::2, ::2]), nn.functional.pad(second, (0, width % 2, 0, height % 2))
+    if height % 2 or width % 2:  # Padding by nothing would copy.
+        second = nn.functional.pad(second, (0, width % 2, 0, height % 2))
+    return torch.relu(inputs[:, :, ::2, ::2]), second
 
 
 class _RectifiedHalves(torch.autograd.Function):
