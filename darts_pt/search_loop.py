@@ -51,7 +51,7 @@ def search(
 
 def architecture(training: SupernetTraining) -> dict[str, Any]:
     """The genotype and the mixing weights now, as an epoch's record has them."""
-    supernet, mixing = training.supernet, training.architect.mixing(training.decisions)
+    supernet, mixing = training.supernet, training.mixing()
     weights = {
         cell.name: {
             f"{number}:{cell.edge_name(number)}": dict(zip(names, row, strict=True))

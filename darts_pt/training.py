@@ -81,6 +81,10 @@ class SupernetTraining:
     def guard(self) -> FiniteGuard:
         return self.architect.guard
 
+    def mixing(self) -> MixingWeights:
+        """The mixing weights under the decisions so far."""
+        return self.architect.mixing(self.decisions)
+
     # Batches -----------------------------------------------------------------------------------------------------
 
     def batch(self, chosen: Any) -> Batch:
@@ -163,7 +167,7 @@ class SupernetTraining:
     def evaluate(self, batches: Iterable[Batch]) -> Metrics:
         """Accuracy and loss of the supernet in eval mode under its present mixing weights."""
         self.supernet.eval()
-        return evaluate(self.supernet, self.architect.mixing(self.decisions), batches)  # type: ignore[return-value]
+        return evaluate(self.supernet, self.mixing(), batches)  # type: ignore[return-value]
 
     # Saving ------------------------------------------------------------------------------------------------------
 

@@ -68,7 +68,7 @@ def _measure(study: Study, searched: Run, folder: Path, edges: int | None) -> No
     todo = [item for item in names if (item[0], item[2]) not in before]
     if not todo:
         return
-    weights = training.architect.mixing(training.decisions).values[cell.name].tolist()
+    weights = training.mixing().values[cell.name].tolist()
     config = {"analysis": "discretisation", "tuning": study.scale.tuning, **dataclasses.asdict(opened.options)}
     device, resume = training.generators.device, is_experiment(folder)
     with Experiment(folder, config, device=device, resume=resume, tensorboard=False) as experiment:

@@ -39,7 +39,7 @@ def describe(space: SearchSpace[Any, Any], experiment: Experiment) -> Callable[[
 
     def record(training: ImageTraining) -> dict[str, Any]:
         nonlocal before
-        genotype = training.supernet.genotype(training.architect.mixing(training.decisions))
+        genotype = training.supernet.genotype(training.mixing())
         known = space.look_up(genotype, training.data.name)
         if genotype != before:
             _log_genotype(experiment, genotype, known)
@@ -74,7 +74,7 @@ def by_magnitude(space: SearchSpace[Any, Any], training: ImageTraining, method: 
     if not trained or not METHODS[method].trains_alpha:
         reason = f"{METHODS[method].title} does not train it" if trained else "the supernet is not trained"
         return {"by": "magnitude", "missing": f"alpha is random ({reason}), so magnitude has nothing to select from"}
-    genotype = training.supernet.genotype(training.architect.mixing(training.decisions))
+    genotype = training.supernet.genotype(training.mixing())
     return {"by": "magnitude", **of_genotype(space, genotype, training.data.name)}
 
 
@@ -98,7 +98,7 @@ def finish(
     baseline: Mapping[str, Any] | None = None,
 ) -> Selected:
     """Write and log the genotype; of a `selection` beside its `baseline`, if there is one."""
-    genotype = training.supernet.genotype(training.architect.mixing(training.decisions))
+    genotype = training.supernet.genotype(training.mixing())
     content = of_genotype(space, genotype, training.data.name)
     if training.decisions != Decisions():
         content |= {"decisions": training.decisions.to_dict()}

@@ -198,7 +198,7 @@ def result_of(
         "decisions": supernet.operations_of(decisions),
         "inputs": supernet.inputs_of(decisions),
         "alpha": _by_name(supernet, architect.alpha),
-        "weights": _by_name(supernet, architect.mixing(training.decisions).values),
+        "weights": _by_name(supernet, training.mixing().values),
         "events": [asdict(event) for event in _events(supernet, records)],
         "history": _history(records),
         "valid": valid.measured(),

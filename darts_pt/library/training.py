@@ -172,7 +172,7 @@ class ModelTraining(SupernetTraining):
             return super().step(chosen)
         except NotFinite as error:
             batches = [self.batch(chosen), *([self._last_valid] if self._last_valid else [])]
-            mixing = self.architect.mixing(self.decisions)
+            mixing = self.mixing()
             found = [source_of_nan(self.model_supernet, mixing, batch) for batch in batches]
             raise NotFinite(f"{error} ({next(filter(None, found), 'the outputs of all modules are finite')})") from None
 
