@@ -38,7 +38,7 @@ def network(layer: Callable[[int], nn.Module]) -> nn.Module:
 
 
 class Mixed(nn.Module):
-    """What one writes by hand: the sum of all candidates, weighted by a row of `rows`, which a step replaces."""
+    """As one writes it by hand: the sum of all candidates, weighted by a row of `rows`, which a step replaces."""
 
     def __init__(self, rows: dict[str, Tensor], index: int) -> None:
         super().__init__()

@@ -247,7 +247,7 @@ def _give_noise(network: nn.Module, images: Tensor, values: Mapping[str, Tensor]
 
 
 def _outputs(modules: list[Any], run: Callable[[], Any]) -> list[Tensor]:
-    """What each module returns while `run` runs the network."""
+    """The output of each module while `run` runs the network."""
     found: dict[int, Tensor] = {}
     handles = [
         module.register_forward_hook(lambda module, inputs, output, place=place: found.update({place: output}))

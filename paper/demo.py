@@ -194,7 +194,7 @@ def p_value(pairs: Sequence[Pair]) -> float | None:
 
 
 def conclusion(pairs: Sequence[Pair]) -> str:
-    """What this shows, in one sentence, even if it shows nothing."""
+    """The finding in one sentence, even if there is none."""
     gains = [each.gain for each in pairs]
     mean, p = statistics.fmean(gains), p_value(pairs)
     better, worse = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)

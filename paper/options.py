@@ -34,7 +34,7 @@ DEFAULT_SPACES: dict[tuple[str, int], tuple[str, ...]] = {
 ORDER = sorted(DEFAULT_SPACES, key=lambda item: item[1] == 4)
 """The whole set as --all makes it: figure 4 and table 4, which want NAS-Bench-201's benchmark table, last."""
 LAPTOP_SPACE, LAPTOP_ORDER = "nasbench201", [("figure", 3), ("table", 4), ("figure", 6), ("figure", 4)]
-"""What the preset `laptop` has, in the order of its runs, each of which is a result: searches, whose epochs have
+"""The contents of the preset `laptop` in the order of its runs, each of which is a result: searches, whose epochs have
 magnitude's cells; PT from their last snapshots, and from supernets with alpha fixed; PT-Mag; PT from earlier snapshots."""
 ABOUT = {2: "the DARTS space", 3: "S1–S4"}
 """Tables that are about certain spaces only."""
@@ -127,7 +127,7 @@ class PaperOptions:
 
     @property
     def order(self) -> Sequence[tuple[str, int]]:
-        """What --all makes."""
+        """The figures and tables of --all."""
         return LAPTOP_ORDER if self.preset == "laptop" else ORDER
 
     @property

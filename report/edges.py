@@ -62,7 +62,7 @@ def node_of(run: Recorded, record: Record) -> str:
 
 
 def decision(run: Recorded, record: Record) -> tuple[str, str]:
-    """What an event decides, an edge or a node, and the operation or the edges that it keeps."""
+    """The edge or node that an event decides, and the operation or edges that it keeps."""
     values, cell = record.values, str(record.values.get("cell_type"))
     if record.kind == "operation_event":
         return edge_of(run, cell, values.get("edge")), str(values.get("kept"))

@@ -79,7 +79,7 @@ def bomb(width: int, height: int) -> bytes:
 
 
 class Folder(NamedTuple):
-    """What is said of a folder with these images, and these bytes as dog/x.png, when a search is typed with `more`."""
+    """The message about a folder with these images, and these bytes as dog/x.png, when a search is typed with `more`."""
 
     said: str
     images: str = ""

@@ -1,4 +1,4 @@
-"""What a search or a selection finds: the genotype after each epoch, and the closing table."""
+"""The result of a search or a selection: the genotype after each epoch, and the closing table."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Selected(NamedTuple):
 
 
 def describe(space: SearchSpace[Any, Any], experiment: Experiment) -> Callable[[ImageTraining], dict[str, Any]]:
-    """What describes the supernet after each epoch: a function that returns genotype, mixing weights, true accuracies.
+    """A function that describes the supernet after each epoch: genotype, mixing weights, true accuracies.
 
     It logs the genotype when it has changed.
     """

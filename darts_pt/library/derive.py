@@ -37,7 +37,7 @@ class KeptInputs(nn.Module):
 
 
 class PartialChannels(nn.Module):
-    """What is left of a MixedOperation with `partial_channels`: one in so many channels passes through the operation."""
+    """The kept operation of a MixedOperation with `partial_channels`, through which one in that many channels passes."""
 
     def __init__(self, operation: nn.Module, partial_channels: int) -> None:
         super().__init__()

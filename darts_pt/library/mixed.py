@@ -28,7 +28,7 @@ class MixedOperation(nn.Module):
         name: instances with the same name in the same `cell` share one alpha, and so one decision; they need the same
             candidates' names in the same order. By default the alpha is its own, under the module's qualified name.
         cell: the choices of one cell are decided one after the other; those of different cells at the same events.
-        partial_channels: for PC-DARTS. The candidates are made for one in so many of the channels [batch, channels, …] of
+        partial_channels: for PC-DARTS. The candidates are made for one in that many of the channels [batch, channels, …] of
             their one input; the others go around them (max-pooled, if the candidates have a stride), and all are shuffled.
 
     Attributes:
@@ -121,7 +121,7 @@ class MixedOperation(nn.Module):
 
 
 def part_through(operation: Callable[[Tensor], Tensor], x: Tensor, one_in: int) -> Tensor:
-    """What `operation` makes of the first of `one_in` parts of the channels, and the others as they are, shuffled.
+    """Pass the first of `one_in` parts of the channels through `operation`, the others around it, and shuffle them.
 
     Where the operation has a stride, the others are max-pooled, as in PC-DARTS.
     """

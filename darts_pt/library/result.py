@@ -45,7 +45,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Result:
-    """What a search or a selection decided, and all that it measured. `print(result)` shows a table.
+    """The decisions of a search or a selection, and all that it measured. `print(result)` shows a table.
 
     Attributes:
         kind: "search", whose decisions are by magnitude, or "selection".
@@ -107,7 +107,7 @@ class Result:
 
     @property
     def quantity(self) -> str:
-        """What the table and the plot show: the quantity that decided, or the mixing weights."""
+        """The quantity in the table and the plot: the one that decided, or the mixing weights."""
         scores = next((event.rounds[0] for event in self.events if event.rounds), None)
         if scores is None:
             return "mixing weight"

@@ -1,4 +1,4 @@
-"""What a search and a selection of a model have in common: checks of their arguments, and the run itself."""
+"""The common parts of the search and the selection of a model: checks of their arguments, and the run itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What surrounds a search or a selection of a model: records, checkpoints, randomness, and errors as Python has them."""
+"""The surroundings of a model's search or selection: records, checkpoints, randomness, and errors as Python has them."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class _Node:
 
     @property
     def kind(self) -> tuple[int, int]:
-        """What nodes must have in common to be of one cell type: as many candidates, and as many edges kept."""
+        """Equal for nodes of one cell type: the number of candidates, and that of edges kept."""
         first = next(iter(self.edges.values()))[0]
         return len(first.operations), self.keep or 0
 

@@ -1,4 +1,4 @@
-"""What a run says: what it is, how long it will take, what won an event, and a genotype only when it has changed."""
+"""The messages of a run: what it is, how long it will take, what won an event, and a genotype only when it has changed."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ def test_nothing_is_run_twice(root: Path) -> None:
 
 
 def test_a_trial_is_not_taken_for_the_run_it_tries(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """One batch per epoch is no figure, and is not in the way of one."""
+    """A trial of one batch per epoch is not drawn, and does not stand in the way of the real run."""
     make(root, "--figure", "3")
     arguments = ["--figure", "3", "--space", "nasbench201", "--gpu", "cpu", "--experiments", str(root / "experiments")]
     capsys.readouterr()
