@@ -5,6 +5,8 @@ from __future__ import annotations
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from paper.discretisation import Strength
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 
 MOST_TICKS = 8
 """Snapshots that each get a tick in figure 4."""
+
+MOST_VALUES = 8
+"""Values of a curve that its description gives."""
 
 Trajectory = Mapping[str, Mapping[int, Sequence[float]]]
 """Selection -> epoch of search -> accuracy (%) of what was selected, over seeds."""
@@ -225,10 +230,18 @@ def trajectories(panels: Mapping[str, Trajectory]) -> Picture:
     words = []
     for name, curves in panels.items():
         for selection, by_epoch in curves.items():
-            values = [f"{statistics.fmean(by_epoch[epoch]):.2f} at epoch {epoch}" for epoch in sorted(by_epoch)]
-            words.append(f"{name}, {selection}: {', '.join(values)}")
+            words.append(f"{name}, {selection}: {', '.join(_in_words(by_epoch))}")
     title = "What magnitude and PT take from the same supernets"
     return Picture("figure", title, f"Test accuracy in percent. {'; '.join(words)}.", draw, wide=len(panels) > 1)
+
+
+def _in_words(by_epoch: Mapping[int, Sequence[float]]) -> list[str]:
+    """The means, equal neighbours together; of many, some evenly spaced ones with the first and the last."""
+    ordered = ((epoch, f"{statistics.fmean(by_epoch[epoch]):.2f}") for epoch in sorted(by_epoch))
+    runs = [(value, [epoch for epoch, _ in run]) for value, run in groupby(ordered, key=itemgetter(1))]
+    words = [f"{value} at epoch{f's {run[0]} to' if len(run) > 1 else ''} {run[-1]}" for value, run in runs]
+    count = min(len(words), MOST_VALUES)
+    return [words[round(place * (len(words) - 1) / max(count - 1, 1))] for place in range(count)]
 
 
 def _curve(axes: Axes, label: str, by_epoch: Mapping[int, Sequence[float]], colour: str, marker: str) -> None:

@@ -75,8 +75,8 @@ def test_only_what_has_ended_counts(results: Path) -> None:
     gain = worth[GOOD] - worth[ALL_SKIP]
     assert row(text, "DARTS + PT − DARTS, by magnitude")[0] == f"{gain:+.2f}"
     assert row(text, "DARTS + PT-Mag − DARTS, by magnitude")[:3] == ["+0.00", "one seed", "0, 0, 1"]
-    assert f"cifar10, magnitude: {worth[GOOD]:.2f} at epoch 1, {worth[ALL_SKIP]:.2f} at epoch 2" in text
-    assert f"cifar10, PT: {worth[GOOD]:.2f} at epoch 2, {worth[GOOD]:.2f} at epoch 4" in text
+    assert f"cifar10, magnitude: {worth[GOOD]:.2f} at epoch 1, {worth[ALL_SKIP]:.2f} at epochs 2 to 4" in text
+    assert f"cifar10, PT: {worth[GOOD]:.2f} at epochs 2 to 4" in text
     drawn = {path.name for path in results.glob("*.svg")}
     assert drawn == {"laptop-figure-3.svg", "laptop-figure-4.svg", "laptop-figure-6.svg"}
 
