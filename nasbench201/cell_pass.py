@@ -48,32 +48,32 @@ def cell_output(inputs: Tensor, kernels: Sequence[Tensor], statistics: Statistic
     Args:
         kernels: those of every stack of the plan, flat.
     """
-    scales = mixture.scales(inputs.shape[1])
     if torch.is_grad_enabled():
+        scales, _ = mixture.scales(inputs.shape[1])
         return _CellPass.apply(mixture, statistics, inputs, scales, mixture.backward, *kernels)  # type: ignore[return-value]
-    return _forward(inputs, kernels, scales, mixture, statistics, None)
+    return _forward(inputs, kernels, mixture, statistics, None)
 
 
 def _forward(
     inputs: Tensor,
     kernels: Sequence[Tensor],
-    scales: Tensor,
     mixture: Mixture,
     statistics: Statistics,
     save: Callable[[Saved], None] | None,
 ) -> Tensor:
-    channels = inputs.shape[1]
-    kernel_of = dict(zip(mixture.plan.stacks, kernels, strict=True))
     node, later = inputs.permute(0, 2, 3, 1), None  # `later`: what the nodes after this one have so far, stacked.
+    batch, height, width, channels = node.shape
+    _, scales = mixture.scales(channels)
     for source, work in enumerate(mixture.plan.sources):
         if source > 0:
             node = torch.zeros_like(node) if later is None else later[..., 0, :]
             later = None if later is None else later[..., 1:, :]
         saved = Saved(node, torch.relu(node) if work.stacks else None, [])
-        for stack in work.stacks:
-            convolved = _convolved(saved.rectified, kernel_of[stack], stack)  # type: ignore[arg-type]
-            normalised = _normalised(convolved, scales, statistics, stack, channels, saved.norms if save else None)
-            terms = normalised.reshape(*normalised.shape[:3], stack.run[1], channels)
+        for place in work.stacks:
+            stack = mixture.plan.stacks[place]
+            convolved = _convolved(saved.rectified, kernels[place], stack)  # type: ignore[arg-type]
+            normalised = _normalised(convolved, scales[place], statistics, stack, saved.norms if save else None)
+            terms = normalised.permute(0, 2, 3, 1).view(batch, height, width, stack.run[1], channels)
             later = _add(later, terms, stack.target - source - 1, LAST - source)
         if save:
             save(saved)
@@ -91,40 +91,33 @@ def _forward(
 
 
 def _convolved(rectified: Tensor, kernel: Tensor, stack: Stack) -> Tensor:
-    """[batch, H, W, count · C]. A 1x1 convolution is a matrix product."""
+    """[batch, count · C, H, W]. A 1x1 convolution is a matrix product."""
     kernel = _unflattened(kernel, stack, rectified)
     if stack.operation == NOR_CONV_3X3:
-        return convolution(rectified, kernel)
-    return (_rows(rectified) @ kernel.flatten(1).t()).view(*rectified.shape[:3], -1)
+        return convolution(rectified.permute(0, 3, 1, 2), kernel)
+    return (_rows(rectified) @ kernel.t()).view(*rectified.shape[:3], -1).permute(0, 3, 1, 2)
 
 
 def _normalised(
-    convolved: Tensor,
-    scales: Tensor,
-    statistics: Statistics,
-    stack: Stack,
-    channels: int,
-    saved: list[tuple[Tensor, Tensor, Tensor]] | None,
+    maps: Tensor, scale: Tensor, statistics: Statistics, stack: Stack, saved: list[tuple[Tensor, Tensor, Tensor]] | None
 ) -> Tensor:
     """The batch norms of a stack, times the mixing weights; in place if nothing is to be saved."""
-    maps = convolved.permute(0, 3, 1, 2)
-    scale = _scale(scales, stack, channels)
     if saved is None:
-        output = statistics.normalise(maps, scale, stack.run)
-    else:
-        running = statistics.running(stack.run, channels)
-        output, mean, inverse_std = torch.native_batch_norm(maps, scale, None, *running, *statistics[3:])
-        saved.append((maps, mean, inverse_std))
-    return output.permute(0, 2, 3, 1)
+        return statistics.normalise(maps, scale, stack.run)
+    running = statistics.running(stack.run, maps.shape[1] // stack.run[1])
+    output, mean, inverse_std = torch.native_batch_norm(maps, scale, None, *running, *statistics[3:6])
+    saved.append((maps, mean, inverse_std))
+    return output
 
 
 def _add(later: Tensor | None, terms: Tensor, begin: int, targets: int) -> Tensor:
     """`terms` [batch, H, W, n, C], which may be overwritten, added to n of all targets from `begin` on."""
-    if terms.shape[3] == targets:
+    count = terms.shape[3]
+    if count == targets:
         return terms if later is None else terms.add_(later)
     if later is None:
         later = terms.new_zeros((*terms.shape[:3], targets, terms.shape[4]))
-    later[..., begin : begin + terms.shape[3], :].add_(terms)
+    later[..., begin : begin + count, :].add_(terms)
     return later
 
 
@@ -139,20 +132,15 @@ class _CellPass(torch.autograd.Function):
         weights: Tensor,
         *kernels: Tensor,
     ) -> Tensor:
-        ctx.plan, ctx.statistics, ctx.scales, ctx.weights, ctx.kernels = (
-            mixture.plan,
-            statistics,
-            scales,
-            weights,
-            kernels,
-        )
+        ctx.plan, ctx.scales = mixture.plan, mixture.scales(inputs.shape[1])
+        ctx.statistics, ctx.weights, ctx.kernels = statistics, weights, kernels
         ctx.saved = []
         keeps_nodes = weights.requires_grad
 
         def save(saved: Saved) -> None:
             ctx.saved.append(saved if keeps_nodes else saved._replace(node=None))
 
-        return _forward(inputs, kernels, scales, mixture, statistics, save)
+        return _forward(inputs, kernels, mixture, statistics, save)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -160,91 +148,95 @@ class _CellPass(torch.autograd.Function):
         plan: Plan = ctx.plan
         wants_inputs, wants_scales, wants_weights = (is_wanted(ctx, position) for position in range(3))
         wants_kernels = bool(plan.stacks) and is_wanted(ctx, 3)
-        kernel_of = dict(zip(plan.stacks, ctx.kernels, strict=True))
         gradient = gradient.permute(0, 2, 3, 1)
-        channels = gradient.shape[3]
         # The gradients of the nodes from the last on, each followed by that of its pooling.
         rows = gradient.new_empty((LAST + len(plan.pooled_targets), *gradient.shape))
-        rows[0].copy_(gradient)
+        matrix, maps = rows.flatten(1), rows.unbind()
+        maps[0].copy_(gradient)
         row_of: dict[int, int] = {}
         filled = used = 0
         by_node = None
-        by_kernels: dict[Stack, Tensor | None] = dict.fromkeys(plan.stacks)
-        by_scales: dict[Stack, Tensor] = {}
+        by_kernels: list[Tensor | None] = [None] * len(plan.stacks)
+        by_scales: list[Tensor | None] = [None] * len(plan.stacks)
         by_weights: list[Tensor] = []
         for source in reversed(range(LAST)):
             row_of[source + 1] = filled
             filled += 1
             if source + 1 in plan.pooled_targets:
-                rows[filled].copy_(average_pool_backward(rows[filled - 1]))
+                maps[filled].copy_(average_pool_backward(maps[filled - 1]))
                 filled += 1
             weights, used = ctx.weights[used : used + filled], used + filled
             saved, work = ctx.saved.pop(), plan.sources[source]
-            matrix = rows[:filled].view(filled, -1)
             if wants_weights:
-                by_weights.append(torch.mv(matrix, saved.node.reshape(-1)))
+                by_weights.append(torch.mv(matrix[:filled], saved.node.reshape(-1)))
             wants_node = source > 0 or wants_inputs
-            stacked = {}
+            stacked: dict[range, Tensor] = {}
             by_rectified = None
-            for stack, normalised in zip(work.stacks, saved.norms, strict=True):
+            for place, normalised in zip(work.stacks, saved.norms, strict=True):
+                stack = plan.stacks[place]
                 ends = range(stack.target, stack.target + stack.run[1])
                 if ends not in stacked:
-                    terms = [rows[row_of[target]] for target in ends]
-                    stacked[ends] = torch.cat(terms, dim=3) if len(terms) > 1 else terms[0]
-                by_convolved, by_scales[stack] = _normalised_backward(
-                    stacked[ends], normalised, ctx, stack, wants_scales
+                    terms = [maps[row_of[target]] for target in ends]
+                    joined = torch.cat(terms, dim=3) if len(terms) > 1 else terms[0]
+                    stacked[ends] = joined.permute(0, 3, 1, 2)
+                by_convolved, by_scales[place] = _normalised_backward(
+                    stacked[ends], normalised, ctx, place, wants_scales
                 )
-                by_rectified, by_kernels[stack] = _convolved_backward(
-                    by_convolved, saved.rectified, kernel_of[stack], stack, by_rectified, wants_node, wants_kernels
+                by_rectified, by_kernels[place] = _convolved_backward(
+                    by_convolved, saved.rectified, ctx.kernels[place], stack, by_rectified, wants_node, wants_kernels
                 )
             if not wants_node:
                 continue
-            by_node = rows[filled] if source > 0 else torch.empty_like(rows[0])
+            by_node = maps[filled] if source > 0 else torch.empty_like(maps[0])
             if by_rectified is None:
                 by_node.zero_()
             else:
                 aten.threshold_backward.grad_input(by_rectified, saved.rectified, 0, grad_input=by_node)
             if work.skips or work.pools:
-                by_node.view(-1).addmv_(matrix.t(), weights.to(matrix.dtype))
+                by_node.view(-1).addmv_(matrix[:filled].t(), weights.to(matrix.dtype))
         return (
             None,
             None,
             by_node.permute(0, 3, 1, 2) if wants_inputs and by_node is not None else None,
-            _by_all_scales(by_scales, ctx.scales, channels) if wants_scales else None,
+            _by_all_scales(by_scales, ctx.scales[0], plan) if wants_scales else None,
             torch.cat(by_weights) if wants_weights else None,
-            *by_kernels.values(),
+            *by_kernels,
         )
 
 
-def _by_all_scales(by_scales: dict[Stack, Tensor], scales: Tensor, channels: int) -> Tensor:
+def _by_all_scales(by_scales: Sequence[Tensor | None], scales: Tensor, plan: Plan) -> Tensor:
     """The gradient by all [12 · C]; zeros where nothing is computed."""
-    if sum(stack.run[1] for stack in by_scales) == len(CONVOLUTIONS):
-        return torch.cat([by_scales[stack] for stack in sorted(by_scales, key=lambda stack: stack.run)])
+    parts = [part for part in by_scales if part is not None]
+    if sum(stack.run[1] for stack in plan.stacks) == len(CONVOLUTIONS):
+        return torch.cat(parts)
     whole = torch.zeros_like(scales)
-    for stack, part in by_scales.items():
-        _scale(whole, stack, channels).copy_(part)
+    for stack, part in zip(plan.stacks, parts, strict=True):
+        stack.part(whole, len(scales) // len(CONVOLUTIONS)).copy_(part)
     return whole
 
 
 def _normalised_backward(
-    gradient: Tensor, saved: tuple[Tensor, Tensor, Tensor], ctx: Any, stack: Stack, wants_scales: bool
-) -> tuple[Tensor, Tensor]:
-    """The gradients by a stack's convolutions [batch, H, W, count · C] and by its scales."""
+    gradient: Tensor, saved: tuple[Tensor, Tensor, Tensor], ctx: Any, place: int, wants_scales: bool
+) -> tuple[Tensor, Tensor | None]:
+    """The gradients by a stack's convolutions [batch, count · C, H, W] and by its scales.
+
+    Args:
+        gradient: of the same shape, by what the stack adds to its targets.
+    """
     maps, mean, inverse_std = saved
-    channels = gradient.shape[3] // stack.run[1]
-    statistics: Statistics = ctx.statistics
-    by_maps, by_scale, _ = aten.native_batch_norm_backward(
-        gradient.permute(0, 3, 1, 2),
+    statistics, run = ctx.statistics, ctx.plan.stacks[place].run
+    by_maps, by_scale, _ = aten.native_batch_norm_backward.default(
+        gradient,
         maps,
-        _scale(ctx.scales, stack, channels),
-        *statistics.running(stack.run, channels),
+        ctx.scales[1][place],
+        *statistics.running(run, gradient.shape[1] // run[1]),
         mean,
         inverse_std,
         statistics.training,
         statistics.eps,
         [True, wants_scales, False],
     )
-    return by_maps.permute(0, 2, 3, 1), by_scale
+    return by_maps, by_scale
 
 
 def _convolved_backward(
@@ -260,22 +252,21 @@ def _convolved_backward(
     flat, kernel = kernel, _unflattened(kernel, stack, rectified)
     by_kernel = None
     if stack.operation == NOR_CONV_3X3:
-        maps = gradient.permute(0, 3, 1, 2), rectified.permute(0, 3, 1, 2)
         wanted = [wants_rectified, wants_kernel, False]
-        found, by_kernel, _ = aten.convolution_backward(
-            *maps, kernel, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1, wanted
+        found, by_kernel, _ = aten.convolution_backward.default(
+            gradient, rectified.permute(0, 3, 1, 2), kernel, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1, wanted
         )
         if wants_rectified:
             found = found.permute(0, 2, 3, 1).contiguous()
             by_rectified = found if by_rectified is None else by_rectified.add_(found)
     else:
-        rows, matrix = _rows(gradient), kernel.flatten(1)
+        rows = _rows(gradient.permute(0, 2, 3, 1))
         if wants_kernel:
             by_kernel = rows.t() @ _rows(rectified)
         if wants_rectified and by_rectified is None:
-            by_rectified = (rows @ matrix).view(rectified.shape)
+            by_rectified = (rows @ kernel).view(rectified.shape)
         elif wants_rectified:
-            _rows(by_rectified).addmm_(rows, matrix)  # type: ignore[arg-type]
+            _rows(by_rectified).addmm_(rows, kernel)  # type: ignore[arg-type]
     return by_rectified, None if by_kernel is None else by_kernel.reshape(-1).to(flat.dtype)
 
 
@@ -285,12 +276,7 @@ def _rows(maps: Tensor) -> Tensor:
 
 
 def _unflattened(kernel: Tensor, stack: Stack, rectified: Tensor) -> Tensor:
-    """A stack's kernels [count · C, C, k, k] in the maps' type."""
-    channels, size = rectified.shape[3], 3 if stack.operation == NOR_CONV_3X3 else 1
-    return kernel.view(stack.run[1] * channels, channels, size, size).to(rectified.dtype)
-
-
-def _scale(per_channel: Tensor, stack: Stack, channels: int) -> Tensor:
-    """The stack's part of all convolutions' [12 · C]."""
-    begin, count = stack.run
-    return per_channel[begin * channels : (begin + count) * channels]
+    """A stack's kernels in the maps' type: [count · C, C, 3, 3], of 1x1 convolutions [count · C, C]."""
+    channels = rectified.shape[3]
+    kernel = kernel.view((-1, channels, 3, 3) if stack.operation == NOR_CONV_3X3 else (-1, channels))
+    return kernel if kernel.dtype == rectified.dtype else kernel.to(rectified.dtype)

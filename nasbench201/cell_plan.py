@@ -47,12 +47,18 @@ class Stack:
     target: int
     run: Run
 
+    def part(self, per_channel: Tensor, channels: int) -> Tensor:
+        """The stack's part of all convolutions' [12 · C]."""
+        begin, count = self.run
+        return per_channel[begin * channels : (begin + count) * channels]
+
 
 @dataclass(frozen=True)
 class SourcePlan:
-    """The work on one node: its convolutions, and whether an edge takes it as it is, or pooled."""
+    """The work on one node: the places of its convolutions in :attr:`Plan.stacks`, and whether an edge takes it as it is,
+    or pooled."""
 
-    stacks: tuple[Stack, ...]
+    stacks: tuple[int, ...]
     skips: bool
     pools: bool
 
@@ -89,7 +95,7 @@ def plan(active: ActiveOperations) -> Plan:
     sources = []
     for source in range(LAST):
         leaving = [edge for edge in BY_SOURCE if EDGES[edge].source == source]
-        own = tuple(stack for stack in stacks if CONVOLUTIONS[stack.run[0]][0] in leaving)
+        own = tuple(place for place, stack in enumerate(stacks) if CONVOLUTIONS[stack.run[0]][0] in leaving)
         sources.append(SourcePlan(own, on_any(leaving, SKIP_CONNECT), on_any(leaving, AVG_POOL_3X3)))
     pooled = frozenset(
         target for target in (1, 2, 3) if on_any([EDGE_OF[s, target] for s in range(target)], AVG_POOL_3X3)
@@ -158,8 +164,9 @@ class Mixture:
         count = len(CONVOLUTIONS)
         self._convolutions, forward, self.backward = reads.split([count, count, len(places) - 2 * count])
         self._forward = forward.detach().to(dtype).view(-1, 1)
-        self._scales: dict[int, Tensor] = {}
+        self._scales: dict[int, tuple[Tensor, list[Tensor]]] = {}
         self._matrices: dict[int, Tensor] = {}
+        self._spreadings: dict[tuple[int, int], Tensor] = {}
         self._shared: dict[tuple[int, torch.Size], Tensor] = {}
 
     def reordered(self, edges: Sequence[int]) -> Mixture:
@@ -167,10 +174,12 @@ class Mixture:
         weights, active, dtype = self._given
         return Mixture(weights[list(edges)], tuple(active[edge] for edge in edges), dtype)
 
-    def scales(self, channels: int) -> Tensor:
-        """[12 · C]: the weights of the convolutions as the scales of their batch norms."""
+    def scales(self, channels: int) -> tuple[Tensor, list[Tensor]]:
+        """The weights of the convolutions as the scales of their batch norms: all [12 · C], through which their gradient
+        comes, and those of every stack without gradient."""
         if channels not in self._scales:
-            self._scales[channels] = self._convolutions.unsqueeze(1).repeat(1, channels).flatten()
+            every = self._convolutions.unsqueeze(1).repeat(1, channels).flatten()
+            self._scales[channels] = every, [stack.part(every.detach(), channels) for stack in self.plan.stacks]
         return self._scales[channels]
 
     def skips(self, source: int, channels: int) -> Tensor:
@@ -187,13 +196,17 @@ class Mixture:
         return self._shared[key]
 
     def _spreading(self, part: int, channels: int) -> Tensor:
-        weights = self._forward[FORWARD[part]]
+        if (part, channels) not in self._spreadings:
+            self._spreadings[part, channels] = self._made_spreading(FORWARD[part], channels)
+        return self._spreadings[part, channels]
+
+    def _made_spreading(self, place: slice, channels: int) -> Tensor:
+        weights = self._forward[place]
         if not is_product(len(weights), channels, weights):
             return weights
         if channels not in self._matrices:
             self._matrices[channels] = spreading(self._forward, channels)
-        begin, end = FORWARD[part].start, FORWARD[part].stop
-        return self._matrices[channels][:, begin * channels : end * channels]
+        return self._matrices[channels][:, place.start * channels : place.stop * channels]
 
 
 @lru_cache(maxsize=1024)

@@ -44,6 +44,7 @@ class Bank:
         self._name = name
         self.sizes = [tensor.numel() for tensor in self.members()]
         self._place_of: dict[Run, tuple[int, int]] = {}
+        self._part_of: dict[Run, Tensor] = {}
         self.store()
 
     def members(self) -> list[Tensor]:
@@ -57,6 +58,7 @@ class Bank:
             self._flat = self._and_zero[:-1]
         for member, part in zip(members, self._flat.split(self.sizes), strict=True):
             member.data = part.view(member.shape)
+        self._part_of.clear()
         self._storage = members[0].untyped_storage()._cdata
 
     def is_stored(self) -> bool:
@@ -78,13 +80,22 @@ class Bank:
 
         Tensors outside the runs get no gradient, not even zeros.
         """
-        flat, members = self.flat(), self.members()
-        parts = tuple(flat.narrow(0, *self._place(run)) for run in runs)
+        flat = self.flat()
+        parts = tuple(self._part(flat, run) for run in runs)
         if not torch.is_grad_enabled():
             return parts
+        members = self.members()
         named = [members[begin : begin + count] for begin, count in runs]
         shapes = [[member.shape for member in run] for run in named]
         return _Parts.apply(shapes, *parts, *(member for run in named for member in run))  # type: ignore[return-value]
+
+    def _part(self, flat: Tensor, run: Run) -> Tensor:
+        """A run of :meth:`flat`'s result; the views of the storage are made once."""
+        if flat is not self._flat:
+            return flat.narrow(0, *self._place(run))
+        if run not in self._part_of:
+            self._part_of[run] = flat.narrow(0, *self._place(run))
+        return self._part_of[run]
 
     def _place(self, run: Run) -> tuple[int, int]:
         """Where a run begins in :meth:`flat`, and its length."""
@@ -107,6 +118,7 @@ class Statistics(NamedTuple):
     Attributes:
         mean, variance: the running statistics of all in one dimension; None leaves them alone.
         counters: the calls of each; None leaves them alone.
+        views: what :meth:`running` has made of these tensors so far; None makes it each time.
     """
 
     mean: Tensor | None
@@ -115,6 +127,7 @@ class Statistics(NamedTuple):
     training: bool
     momentum: float
     eps: float
+    views: dict[tuple[Run, int], tuple[Tensor, Tensor]] | None = None
 
     def normalise(self, maps: Tensor, scale: Tensor | None, run: Run) -> Tensor:
         """The batch norms of a run, times `scale` [count · C]; where gradients are off they may overwrite `maps`.
@@ -123,13 +136,13 @@ class Statistics(NamedTuple):
             maps: [batch, count · C, H, W].
         """
         if torch.is_grad_enabled():
-            return F.batch_norm(maps, *self.running(run, maps.shape[1] // run[1]), scale, None, *self[3:])
+            return F.batch_norm(maps, *self.running(run, maps.shape[1] // run[1]), scale, None, *self[3:6])
         running = self.running(run, maps.shape[1] // run[1])
         # The statistics of the batch, which nobody asks for, have the type of these; on a GPU never less than float32.
         like = scale if scale is not None else maps if running[0] is None else running[0]
         dtype = torch.promote_types(like.dtype, torch.float32) if maps.device.type == "cuda" else like.dtype
         unused = like.new_empty(0, dtype=dtype), like.new_empty(0, dtype=dtype)
-        return torch.native_batch_norm(maps, scale, None, *running, *self[3:], out=(maps, *unused))[0]  # type: ignore[call-overload]
+        return torch.native_batch_norm(maps, scale, None, *running, *self[3:6], out=(maps, *unused))[0]  # type: ignore[call-overload]
 
     def normalise_once(self, maps: Tensor, run: Run) -> Tensor:
         """In train mode: the one output [batch, C, H, W] that all batch norms of a run have for the same input."""
@@ -147,9 +160,13 @@ class Statistics(NamedTuple):
         """Running mean and variance of a run."""
         if self.mean is None or self.variance is None:
             return None, None
-        place = slice(run[0] * channels, (run[0] + run[1]) * channels)
+        views = {} if self.views is None else self.views
+        if (run, channels) not in views:
+            place = slice(run[0] * channels, (run[0] + run[1]) * channels)
+            views[run, channels] = self.mean[place], self.variance[place]
+        mean, variance = views[run, channels]
         # .data: autograd sees each run as a tensor of its own, though others of the same storage move.
-        return self.mean[place].data, self.variance[place].data
+        return mean.data, variance.data
 
 
 class NormBank:
@@ -158,8 +175,10 @@ class NormBank:
     def __init__(self, norms: Sequence[nn.BatchNorm2d]) -> None:
         self._norm = norms[0]
         self._banks = [Bank(norms, name) for name in ("running_mean", "running_var", "num_batches_tracked")]
+        self._views: dict[tuple[Run, int], tuple[Tensor, Tensor]] = {}
 
     def store(self) -> None:
+        self._views = {}
         for bank in self._banks:
             bank.store()
 
@@ -169,7 +188,8 @@ class NormBank:
         if norm.training and momentum == 0.0:
             return Statistics(None, None, None, True, 0.0, norm.eps)
         mean, variance, counters = (bank.flat() for bank in self._banks)
-        return Statistics(mean, variance, counters, norm.training, momentum, norm.eps)
+        views = self._views if all(bank.is_stored() for bank in self._banks) else None
+        return Statistics(mean, variance, counters, norm.training, momentum, norm.eps, views)
 
     def called(self, statistics: Statistics, runs: Sequence[Run]) -> None:
         """After a forward pass in which the batch norms of these runs normalised by :meth:`statistics`."""
@@ -197,6 +217,9 @@ class _Parts(torch.autograd.Function):
         for gradient, shapes in zip(gradients, ctx.shapes, strict=True):
             if gradient is None:
                 found += [None] * len(shapes)
+                continue
+            if shapes.count(shapes[0]) == len(shapes):
+                found += gradient.view(len(shapes), *shapes[0]).unbind()
                 continue
             parts = gradient.split([shape.numel() for shape in shapes])
             found += [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]

@@ -1,5 +1,6 @@
 """3x3 windows: average pooling of stride 1 that does not count the padding, forwards and backwards, and convolution on
-tiny maps; maps are [batch, H, W, C].
+tiny maps; maps are [batch, H, W, C] where nothing
+else is said.
 
 On the CPU torch's pooling is slow. Small maps are multiplied there by a matrix [pixels, pixels]. Larger ones go through a
 depthwise convolution with ones, divided by the number of pixels in each window; that division is left to whoever multiplies
@@ -67,13 +68,16 @@ def average_pool_backward(gradient: Tensor) -> Tensor:
 
 
 def convolution(maps: Tensor, kernel: Tensor) -> Tensor:
-    """[batch, H, W, n]: a convolution with kernels [n, C, 3, 3] and padding 1; without gradient."""
-    batch, height, width, channels = maps.shape
+    """A convolution with kernels [n, C, 3, 3] and padding 1 of channels-last maps, both [batch, channels, H, W]; without
+    gradient."""
+    batch, channels, height, width = maps.shape
     if maps.device.type != "cpu" or height * width > TINY_MAP:
-        return torch.conv2d(maps.permute(0, 3, 1, 2), kernel, padding=1).permute(0, 2, 3, 1)
-    padded = torch.cat([maps.flatten(1, 2), maps.new_zeros(batch, 1, channels)], dim=1)
+        return torch.conv2d(maps, kernel, padding=1)
+    rows = maps.permute(0, 2, 3, 1).flatten(1, 2)
+    padded = torch.cat([rows, maps.new_zeros(batch, 1, channels)], dim=1)
     windows = padded.index_select(1, _windows(height, width)).view(-1, 9 * channels)
-    return (windows @ kernel.permute(2, 3, 1, 0).reshape(9 * channels, -1)).view(batch, height, width, -1)
+    convolved = windows @ kernel.permute(2, 3, 1, 0).reshape(9 * channels, -1)
+    return convolved.view(batch, height, width, -1).permute(0, 3, 1, 2)
 
 
 @lru_cache(maxsize=64)

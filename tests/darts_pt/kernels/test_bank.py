@@ -8,7 +8,9 @@ import torch
 from torch import nn
 
 from darts_pt.kernels.bank import Bank, merged
+from darts_pt.supernet import Decisions, initial_alpha
 from nasbench201.supernet import NasBench201Supernet
+from tests.helpers.oracle import mixing_weights
 
 
 def modules() -> list[nn.Module]:
@@ -64,6 +66,20 @@ def test_a_supernet_of_another_type_is_stored_again() -> None:
     supernet = NasBench201Supernet(2, 1).double()
     assert supernet.cells[0]._kernels.is_stored()  # type: ignore[union-attr]
     assert supernet.cells[0]._kernels.flat().dtype == torch.float64  # type: ignore[union-attr]
+
+
+def test_a_supernet_of_another_type_moves_the_statistics_that_it_has_now() -> None:
+    supernet = NasBench201Supernet(2, 1)
+    alpha = initial_alpha(supernet.cell_types, torch.Generator().manual_seed(0))
+    mixing = mixing_weights(supernet.cell_types, alpha, Decisions())
+    images = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        supernet.train()(images, mixing)
+        supernet.double()
+        before = {name: value.clone() for name, value in supernet.named_buffers()}
+        supernet(images.double(), mixing.with_tensors([value.double() for value in mixing.tensors()]))
+    unmoved = [name for name, value in supernet.named_buffers() if torch.equal(value, before[name])]
+    assert not unmoved
 
 
 def test_runs_that_touch_are_one() -> None:
