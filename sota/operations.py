@@ -57,9 +57,7 @@ class ReLUConvBN(nn.Module):
         )
 
     def forward(self, inputs: Tensor, is_rectified: bool = False) -> Tensor:
-        """Args:
-        is_rectified: the inputs come out of a ReLU, and need no other.
-        """
+        """The cell's input [batch, C_out, H, W]; inputs that come out of a ReLU (`is_rectified`) get no other."""
         relu, convolution, norm = self.op
         return norm(convolution(inputs if is_rectified else relu(inputs)))
 

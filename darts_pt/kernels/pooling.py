@@ -1,6 +1,5 @@
 """3x3 windows: average pooling of stride 1 that does not count the padding, forwards and backwards, and convolution on
-tiny maps; maps are [batch, H, W, C] where nothing
-else is said.
+tiny maps; maps are [batch, H, W, C] where nothing else is said.
 
 On the CPU torch's pooling is slow. Small maps are multiplied there by a matrix [pixels, pixels]. Larger ones go through a
 depthwise convolution with ones, divided by the number of pixels in each window; that division is left to whoever multiplies
