@@ -104,7 +104,7 @@ def _normalised(
     """The batch norms of a stack, times the mixing weights; in place if nothing is to be saved."""
     if saved is None:
         return statistics.normalise(maps, scale, stack.run)
-    running = statistics.running(stack.run, maps.shape[1] // stack.run[1])
+    running = statistics.running(stack.run)
     output, mean, inverse_std = torch.native_batch_norm(maps, scale, None, *running, *statistics[3:6])
     saved.append((maps, mean, inverse_std))
     return output
@@ -229,7 +229,7 @@ def _normalised_backward(
         gradient,
         maps,
         ctx.scales[1][place],
-        *statistics.running(run, gradient.shape[1] // run[1]),
+        *statistics.running(run),
         mean,
         inverse_std,
         statistics.training,

@@ -81,7 +81,7 @@ class Bank:
         Tensors outside the runs get no gradient, not even zeros.
         """
         flat = self.flat()
-        parts = tuple(self._part(flat, run) for run in runs)
+        parts = tuple(self.part(flat, run) for run in runs)
         if not torch.is_grad_enabled():
             return parts
         members = self.members()
@@ -89,8 +89,8 @@ class Bank:
         shapes = [[member.shape for member in run] for run in named]
         return _Parts.apply(shapes, *parts, *(member for run in named for member in run))  # type: ignore[return-value]
 
-    def _part(self, flat: Tensor, run: Run) -> Tensor:
-        """A run of :meth:`flat`'s result; the views of the storage are made once."""
+    def part(self, flat: Tensor, run: Run) -> Tensor:
+        """A run of :meth:`flat`'s result, without gradient; the views of the storage are made once."""
         if flat is not self._flat:
             return flat.narrow(0, *self._place(run))
         if run not in self._part_of:
@@ -118,7 +118,7 @@ class Statistics(NamedTuple):
     Attributes:
         mean, variance: the running statistics of all in one dimension; None leaves them alone.
         counters: the calls of each; None leaves them alone.
-        views: what :meth:`running` has made of these tensors so far; None makes it each time.
+        banks: of which `mean` and `variance` are the tensors.
     """
 
     mean: Tensor | None
@@ -127,7 +127,7 @@ class Statistics(NamedTuple):
     training: bool
     momentum: float
     eps: float
-    views: dict[tuple[Run, int], tuple[Tensor, Tensor]] | None = None
+    banks: Sequence[Bank] = ()
 
     def normalise(self, maps: Tensor, scale: Tensor | None, run: Run) -> Tensor:
         """The batch norms of a run, times `scale` [count · C]; where gradients are off they may overwrite `maps`.
@@ -136,8 +136,8 @@ class Statistics(NamedTuple):
             maps: [batch, count · C, H, W].
         """
         if torch.is_grad_enabled():
-            return F.batch_norm(maps, *self.running(run, maps.shape[1] // run[1]), scale, None, *self[3:6])
-        running = self.running(run, maps.shape[1] // run[1])
+            return F.batch_norm(maps, *self.running(run), scale, None, *self[3:6])
+        running = self.running(run)
         # The statistics of the batch, which nobody asks for, have the type of these; on a GPU never less than float32.
         like = scale if scale is not None else maps if running[0] is None else running[0]
         dtype = torch.promote_types(like.dtype, torch.float32) if maps.device.type == "cuda" else like.dtype
@@ -152,21 +152,17 @@ class Statistics(NamedTuple):
         # With momentum 1 the running statistics become those of the batch.
         found = self.mean.new_zeros(2, channels)
         output = F.batch_norm(maps, found[0], found[1], training=True, momentum=1.0, eps=self.eps)
-        for running, of_batch in zip(self.running(run, channels), found, strict=True):
+        for running, of_batch in zip(self.running(run), found, strict=True):
             running.view(-1, channels).lerp_(of_batch, self.momentum)  # type: ignore[union-attr]
         return output
 
-    def running(self, run: Run, channels: int) -> tuple[Tensor | None, Tensor | None]:
+    def running(self, run: Run) -> tuple[Tensor | None, Tensor | None]:
         """Running mean and variance of a run."""
         if self.mean is None or self.variance is None:
             return None, None
-        views = {} if self.views is None else self.views
-        if (run, channels) not in views:
-            place = slice(run[0] * channels, (run[0] + run[1]) * channels)
-            views[run, channels] = self.mean[place], self.variance[place]
-        mean, variance = views[run, channels]
+        means, variances = self.banks
         # .data: autograd sees each run as a tensor of its own, though others of the same storage move.
-        return mean.data, variance.data
+        return means.part(self.mean, run).data, variances.part(self.variance, run).data
 
 
 class NormBank:
@@ -175,10 +171,8 @@ class NormBank:
     def __init__(self, norms: Sequence[nn.BatchNorm2d]) -> None:
         self._norm = norms[0]
         self._banks = [Bank(norms, name) for name in ("running_mean", "running_var", "num_batches_tracked")]
-        self._views: dict[tuple[Run, int], tuple[Tensor, Tensor]] = {}
 
     def store(self) -> None:
-        self._views = {}
         for bank in self._banks:
             bank.store()
 
@@ -188,8 +182,7 @@ class NormBank:
         if norm.training and momentum == 0.0:
             return Statistics(None, None, None, True, 0.0, norm.eps)
         mean, variance, counters = (bank.flat() for bank in self._banks)
-        views = self._views if all(bank.is_stored() for bank in self._banks) else None
-        return Statistics(mean, variance, counters, norm.training, momentum, norm.eps, views)
+        return Statistics(mean, variance, counters, norm.training, momentum, norm.eps, self._banks[:2])
 
     def called(self, statistics: Statistics, runs: Sequence[Run]) -> None:
         """After a forward pass in which the batch norms of these runs normalised by :meth:`statistics`."""
