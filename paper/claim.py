@@ -1,22 +1,19 @@
-"""The paper's claim on CIFAR-10 at the laptop's size: the generated parts of docs/results.md.
-
-    python -m paper.claim
-
-rewrites the page between its marks and draws the figures, from the records of the runs (paper/records.py) in
-docs/results/laptop, and in docs/results/pilot for the runs by which the size was chosen. Accuracies are looked up in the
-current benchmark table.
-"""
+"""The paper's claim on CIFAR-10 at the laptop's size: the generated parts of docs/results.md."""
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated
 
+import tyro
+
+from darts_pt.commands.command_line import run_command
+from darts_pt.run.errors import UserError
 from darts_pt.run.files import atomic_write
 from darts_pt.run.provenance import PROJECT_ROOT
 from darts_pt.selections import SELECTIONS
@@ -24,9 +21,9 @@ from darts_pt.space import SPACES
 from paper import figures
 from paper.numbers import MORE_SPACES
 from paper.options import LAPTOP_SPACE
-from paper.records import read
+from paper.records import Outcome, accuracy, outcomes, read
 from paper.results import SELECTED, TUNED
-from paper.study import SCALES
+from paper.study import SCALES, planned
 from report.comparison import aggregate
 from report.content import duration
 from report.edges import mixing_weights
@@ -52,47 +49,9 @@ PAIRS: tuple[tuple[Key, Key], ...] = (
     (("darts", "pt-mag"), ("darts", "magnitude")),
     (("darts", "pt"), ("darts", "pt-mag")),
     (("blank", "pt"), ("darts", "magnitude")),
+    (("blank", "pt"), ("darts", "pt")),
 )
 """Pairs that are compared seed by seed; each of ROWS is also compared with a random architecture."""
-
-
-class Outcome(NamedTuple):
-    """The result of a selection; magnitude's needs no run, since a search records it after every epoch."""
-
-    method: str
-    selection: str
-    seed: int
-    epoch: int
-    architecture: str
-    last: bool
-
-    def accuracy(self, dataset: str) -> float:
-        return accuracy(self.architecture, dataset)
-
-
-def accuracy(architecture: str, dataset: str) -> float:
-    """Test accuracy (%) by the benchmark table."""
-    return SPACES[LAPTOP_SPACE].look_up(architecture, dataset)[f"{dataset} test"]
-
-
-def outcomes(runs: Sequence[Recorded]) -> list[Outcome]:
-    """The results of finished searches and of the finished selections from them."""
-    searches = {run.name: run for run in runs if run.kind == "search" and run.genotype}
-    found = []
-    for run in searches.values():
-        method, seed, last = run.options["method"], run.seed or 0, run.epochs[-1].epoch
-        found += [
-            Outcome(method, "magnitude", seed, record.epoch, record.values["genotype"], record.epoch == last)
-            for record in run.epochs
-        ]
-    for run in runs:
-        source = searches.get(run.folder.parent.name)
-        selection = run.options.get("selection", "pt")
-        if run.kind == "selection" and source and run.architecture and run.snapshot and selection != "magnitude":
-            last = run.snapshot == source.epochs[-1].epoch
-            method = source.options["method"]
-            found.append(Outcome(method, selection, run.seed or 0, run.snapshot, run.architecture, last))
-    return found
 
 
 # Tables ----------------------------------------------------------------------------------------------------------
@@ -112,9 +71,9 @@ def accuracy_table(found: Sequence[Outcome]) -> str:
             [label, published, *cells, f"{statistics.median(ranks):,.0f}" if ranks else "", seeds or "not run yet"]
         )
     chance = [SPACES[LAPTOP_SPACE].true_accuracies(dataset) for dataset in DATASETS]
-    rows.append(
-        ["an architecture at random", "", *(str(aggregate(values)) for values in chance), "7,813", "the whole table"]
-    )
+    spread = [f"{statistics.fmean(values):.2f} ± {statistics.pstdev(values):.2f}" for values in chance]
+    middle = f"{(len(chance[0]) + 1) / 2:,.0f}"
+    rows.append(["an architecture at random", "", *spread, middle, "the whole table"])
     rows.append(["the best there is", "", *(f"{max(values):.2f}" for values in chance), "1", "the whole table"])
     return table(header, rows)
 
@@ -170,16 +129,10 @@ def pictures(runs: Sequence[Recorded], found: Sequence[Outcome]) -> dict[str, Pi
     gap = figures.gap_against_accuracy(searches) if searches else None
     if gap:
         drawn["Figure 3: skip connections against convolutions as the supernet learns."] = gap
-    curves: dict[str, dict[str, dict[int, list[float]]]] = {}
-    for one in found:
-        if one.method == "darts" and one.selection in SELECTED:
-            for dataset in DATASETS:
-                by_epoch = curves.setdefault(dataset, {}).setdefault(SELECTIONS[one.selection].title, defaultdict(list))
-                by_epoch[one.epoch].append(one.accuracy(dataset))
+    seeds, curves = _trajectories(found)
     if curves:
-        drawn["Figure 4: what magnitude and PT select from the same supernets; the band is one standard deviation."] = (
-            figures.trajectories(curves)
-        )
+        caption = "Figure 4: what magnitude and PT select from the same supernets; the band is one standard deviation."
+        drawn[f"{caption} {_seeds(seeds)}"] = figures.trajectories(curves)
     tuned: dict[str, list[Recorded]] = defaultdict(list)
     names = {run.name for run in searches}
     for run in ended:
@@ -194,38 +147,65 @@ def pictures(runs: Sequence[Recorded], found: Sequence[Outcome]) -> dict[str, Pi
     return drawn
 
 
+def _trajectories(found: Sequence[Outcome]) -> tuple[set[int], Mapping[str, figures.Trajectory]]:
+    """Figure 4's seeds, and its curves by data set: of the same seeds at every point, those of PT as soon as it has any."""
+    values: dict[str, dict[int, dict[int, Outcome]]] = defaultdict(lambda: defaultdict(dict))
+    for one in found:
+        if one.method == "darts" and one.selection in SELECTED:
+            values[one.selection][one.epoch][one.seed] = one
+    last = max((one.epoch for one in found if one.last), default=0)
+    seeds = set.intersection(*(set(by_epoch[last]) for by_epoch in values.values())) if values else set()
+    curves = {
+        dataset: {
+            SELECTIONS[name].title: {
+                epoch: [by_seed[seed].accuracy(dataset) for seed in sorted(seeds)]
+                for epoch, by_seed in by_epoch.items()
+                if seeds <= by_seed.keys()
+            }
+            for name, by_epoch in values.items()
+        }
+        for dataset in DATASETS
+    }
+    return seeds, curves if seeds else {}
+
+
+def _seeds(seeds: Iterable[int]) -> str:
+    numbers = sorted(seeds)
+    return f"Seed{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}."
+
+
 # The page --------------------------------------------------------------------------------------------------------
 
 
 def claim(runs: Sequence[Recorded], folder: Path) -> str:
     """The part of the page about the result; writes its figures into `folder`."""
+    everything, runs = runs, planned(runs)
     found = outcomes(runs)
-    seeds = SCALES["laptop"].seeds
-    ended = sorted({one.seed for one in found if one.method == "darts"})
-    planned = f"The seeds are {', '.join(map(str, seeds))}; the pilot's seed 0 is not among them."
-    if not ended:
-        status = (
-            f"**Not run yet.** {planned} No search has come to its end: the numbers are the paper's and the table's."
-        )
+    status = (
+        f"The study's seeds are {', '.join(map(str, SCALES['laptop'].seeds))}; the pilot's seed 0 is not among them."
+    )
+    if not found:
+        status = f"**Not run yet.** {status} The numbers are the paper's and the table's."
     else:
         times = [time for run in runs if run.genotype for line in run.timing if (time := line["processor_seconds"])]
-        status = (
-            f"{planned} Searches that have come to their end: {', '.join(map(str, ended))}. All runs that have ended took "
-            f"{duration(sum(times))} of processor time."
-        )
+        status += f" All runs that have ended took {duration(sum(times))} of processor time."
+    if len(everything) > len(runs):
+        status += f" Left out, as trials or of other options or seeds: {len(everything) - len(runs)} records."
     begun = [_progress(run) for run in runs if not run.genotype]
     parts = [status, *([f"Under way, and in no number here: {'; '.join(begun)}."] if begun else [])]
     parts += [accuracy_table(found), pair_table(found)]
     for caption, picture in pictures(runs, found).items():
         name = f"laptop-figure-{re.findall('[0-9]+', caption)[0]}"
-        save(dataclasses.replace(picture, name=name), folder, ("svg",))
+        save(replace(picture, name=name), folder, ("svg",))
         parts.append(f"![{picture.alt}]({folder.name}/{name}.svg)\n\n{caption}")
     return "\n\n".join(part for part in parts if part)
 
 
 def _progress(run: Recorded) -> str:
     done = f"{run.epochs[-1].epoch if run.epochs else 0} epochs"
-    return f"{run.name.split('/')[0]}{' and a selection from it' if run.kind == 'selection' else ''} ({done})"
+    if run.kind == "search":
+        return f"{run.label}, seed {run.seed} ({done} of {run.options['epochs']})"
+    return f"{run.label}, from epoch {run.snapshot} of {run.folder.parent.name} ({done} of tuning)"
 
 
 def pilot(runs: Sequence[Recorded], folder: Path) -> str:
@@ -241,18 +221,44 @@ PARTS: dict[str, tuple[str, Callable[[Sequence[Recorded], Path], str]]] = {
 
 
 def made(text: str, results: Path) -> str:
-    """The page's text with its parts regenerated; `results` holds the records and gets the figures."""
+    """The page's text with its parts regenerated; `results` holds the records and gets the figures.
+
+    Raises:
+        UserError: the page lacks a mark, or a record is damaged.
+    """
     for name, (folder, make) in PARTS.items():
         begin, end = f"<!-- {name}: python -m paper.claim -->", f"<!-- end of {name} -->"
-        before, _, rest = text.partition(begin)
-        _, _, after = rest.partition(end)
+        before, begins, rest = text.partition(begin)
+        _, ends, after = rest.partition(end)
+        if not (begins and ends):
+            raise UserError(f"expected the marks {begin} and {end} in the page, in this order")
         text = f"{before}{begin}\n\n{make(read(results / folder), results)}\n\n{end}{after}"
     return text
 
 
-def main() -> None:
-    atomic_write(PAGE, made(PAGE.read_text(encoding="utf-8"), PAGE.with_suffix("")))
+@dataclass(frozen=True, kw_only=True)
+class ClaimOptions:
+    """Make the tables and figures of docs/results.md again, from the records of runs that are committed beside it; or the
+    same from records of your own.
+
+    Accuracies are looked up in the benchmark table of now.
+    """
+
+    records: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="[DIR]")] = None
+    """Folder of your records, which python -m paper.records writes; DIR/claim.md and its figures are made."""
+
+
+def main(options: ClaimOptions) -> None:
+    if options.records is None:
+        page, text = PAGE, made(PAGE.read_text(encoding="utf-8"), PAGE.with_suffix(""))
+    else:
+        runs = read(options.records)
+        if not runs:
+            raise UserError(f"{options.records}: expected records, JSON files that python -m paper.records has written")
+        page, text = options.records / "claim.md", f"# The claim\n\n{claim(runs, options.records)}\n"
+    atomic_write(page, text)
+    print(page)
 
 
 if __name__ == "__main__":
-    main()
+    run_command(ClaimOptions, main)

@@ -196,10 +196,14 @@ def gap_against_accuracy(runs: Sequence[Recorded]) -> Picture | None:
             axes.axhline(0, color=theme.muted, linewidth=0.8)
         return figure
 
-    (began, gap, accuracy), (ended, last_gap, last_accuracy) = series[0][0], series[0][-1]
+    (began, gap, accuracy), (ended, last_gap, last_accuracy) = (
+        [statistics.fmean(values) for values in zip(*(kept[place] for kept in series), strict=True)]
+        for place in (0, -1)
+    )
     alt = (
-        f"From epoch {began} to {ended} the supernet's valid accuracy goes from {accuracy:.2f} to {last_accuracy:.2f} %, "
-        f"and the mean gap between skip connections and convolutions from {gap:+.4f} to {last_gap:+.4f}."
+        f"From epoch {began:g} to {ended:g} the supernet's valid accuracy goes from {accuracy:.2f} to "
+        f"{last_accuracy:.2f} %, and the mean gap between skip connections and convolutions from {gap:+.4f} to "
+        f"{last_gap:+.4f}{f' (means of {len(series)} searches)' if len(series) > 1 else ''}."
     )
     return Picture("figure", "Skip connections against convolutions as the supernet learns", alt, draw, wide=True)
 
@@ -266,18 +270,27 @@ def accuracy_during_selection(runs: Mapping[str, Sequence[Recorded]]) -> Picture
         xlabel, ylabel = "tuning epoch; a mark: after a selection event", "supernet's valid accuracy (%)"
         figure, axes = epoch_figure(xlabel, ylabel, height=2.4)
         looks = dict(zip(runs, zip(theme.cycle, MARKERS, strict=True), strict=False))
+        labels = {label: _at_the_end(label, [values for name, *_, values in curves if name == label]) for label in runs}
         for label, run, epochs, values in curves:
             colour, marker = looks[label]
             events = {record.epoch for record in run.events}
             marked = [place for place, epoch in enumerate(epochs) if epoch - 1 in events]
-            named = f"{label}, {values[-1]:.2f} % at the end" if run is runs[label][0] and values else None
+            named = labels.pop(label, None)
             axes.plot(epochs, values, marker=marker, markevery=marked, markersize=3, color=colour, label=named)
         axes.legend(loc="best")
         return figure
 
     words = "; ".join(
-        f"{label}: from {values[0]:.2f} to {values[-1]:.2f} %, lowest {min(values):.2f} %"
-        for label, _, _, values in curves
+        f"{label}{f', seed {run.seed}' if len(runs[label]) > 1 else ''}: from {values[0]:.2f} to {values[-1]:.2f} %, "
+        f"lowest {min(values):.2f} %"
+        for label, run, _, values in curves
         if values
     )
     return Picture("figure", "Valid accuracy during selection", f"{words}.", draw)
+
+
+def _at_the_end(label: str, curves: Sequence[Sequence[float]]) -> str | None:
+    """The entry of a legend."""
+    ends = [values[-1] for values in curves if values]
+    mean = f", mean of {len(ends)}" if len(ends) > 1 else ""
+    return f"{label}, {statistics.fmean(ends):.2f} % at the end{mean}" if ends else None

@@ -1,22 +1,20 @@
-"""Small records of runs to commit with the code: what figures and tables need, without checkpoints.
-
-    python -m paper.records EXPERIMENT… --into docs/results/laptop
-
-writes a JSON file for each search and each selection, finished or not; :func:`read` reads them as runs.
-"""
+"""Small records of runs to commit with the code: what figures and tables need, without checkpoints."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NamedTuple
 
-from darts_pt.commands.command_line import USER_ERROR_CODE
-from darts_pt.run.errors import UserError
+import tyro
+
+from darts_pt.commands.command_line import run_command
+from darts_pt.run.errors import UserError, first_line
 from darts_pt.run.files import atomic_write
+from darts_pt.space import SPACES
+from paper.options import LAPTOP_SPACE
 from runs.costs import added
 from runs.reading import find_runs, read_run
 from runs.recorded import Record, Recorded
@@ -64,34 +62,105 @@ def _short(value: Any) -> Any:
 
 
 def read(folder: Path) -> list[Recorded]:
-    """The runs whose records are in `folder`, sorted by name; unfinished ones have no genotype."""
+    """The runs whose records are in `folder`, sorted by name; unfinished ones have no genotype.
+
+    Raises:
+        UserError: a file holds something else.
+    """
     return [_read(path) for path in sorted(folder.glob("*.json"))]
 
 
 def _read(path: Path) -> Recorded:
-    content = json.loads(path.read_text(encoding="utf-8"))
-    records = tuple(Record(**record) for record in content["records"])
-    return Recorded(
-        Path(content["run"]), content["config"], records, content["genotype"], timing=tuple(content["timing"])
-    )
-
-
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", nargs="+", metavar="EXPERIMENT", help="folders of searches, or of experiments")
-    parser.add_argument("--into", type=Path, required=True, metavar="DIR")
-    options = parser.parse_args()
     try:
-        folders = find_runs(options.runs, Path())
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(USER_ERROR_CODE)
-    for folder in folders:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        records = tuple(Record(**record) for record in content["records"])
+        genotype, timing = content["genotype"], tuple(content["timing"])
+        return Recorded(Path(content["run"]), content["config"], records, genotype, timing=timing)
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is no record of a run, or a damaged one ({first_line(error)})") from None
+
+
+# What was found -------------------------------------------------------------------------------------------------------
+
+
+class Outcome(NamedTuple):
+    """The result of a selection; magnitude's needs no run, since a search records it after every epoch.
+
+    Attributes:
+        seed: of the search.
+        run: the selection, or the search for magnitude's.
+    """
+
+    method: str
+    selection: str
+    seed: int
+    epoch: int
+    architecture: str
+    last: bool
+    run: Recorded
+
+    def accuracy(self, dataset: str) -> float:
+        return accuracy(self.architecture, dataset)
+
+
+def accuracy(architecture: str, dataset: str) -> float:
+    """Test accuracy (%) by the benchmark table."""
+    return SPACES[LAPTOP_SPACE].look_up(architecture, dataset)[f"{dataset} test"]
+
+
+def outcomes(runs: Sequence[Recorded]) -> list[Outcome]:
+    """The results of finished searches and of the finished selections from them.
+
+    Raises:
+        UserError: there are two for the same seed, method, selection and epoch.
+    """
+    searches = {run.name: run for run in runs if run.kind == "search" and run.genotype}
+    found = []
+    for run in searches.values():
+        method, seed, last = run.options["method"], run.seed or 0, run.epochs[-1].epoch
+        found += [
+            Outcome(method, "magnitude", seed, record.epoch, record.values["genotype"], record.epoch == last, run)
+            for record in run.epochs
+        ]
+    for run in runs:
+        source = searches.get(run.folder.parent.name)
+        selection = run.options.get("selection", "pt")
+        if run.kind == "selection" and source and run.architecture and run.snapshot and selection != "magnitude":
+            last, method = run.snapshot == source.epochs[-1].epoch, source.options["method"]
+            found.append(Outcome(method, selection, source.seed or 0, run.snapshot, run.architecture, last, run))
+    first: dict[tuple[str, str, int, int], Outcome] = {}
+    for one in found:
+        other = first.setdefault(one[:4], one)
+        if other is not one:
+            what = f"{one.selection} from epoch {one.epoch} of {one.method}, seed {one.seed}"
+            raise UserError(f"{one.run.name} and {other.run.name} are both {what}: leave one record out")
+    return found
+
+
+# The command ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordsOptions:
+    """Write small records of searches and their selections, finished or not: a JSON file each, without checkpoints.
+
+    Trials (--fast) are left out.
+    """
+
+    runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="EXPERIMENT …")]
+    """Folders of searches, or of experiments."""
+    into: Annotated[Path, tyro.conf.arg(metavar="DIR")]
+    """Where the records go, such as docs/results/laptop."""
+
+
+def main(options: RecordsOptions) -> None:
+    for folder in find_runs(options.runs, Path()):
         run = read_run(folder)
-        if run.kind in ("search", "selection") and run.records:
+        if run.is_trial:
+            print(f"{run.name} is a trial (--fast): left out")
+        elif run.kind in ("search", "selection") and run.records:
             print(write(run, options.into))
 
 
 if __name__ == "__main__":
-    main()
+    run_command(RecordsOptions, main)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from darts_pt.commands.options import FREE_OPTIONS, with_preset
+from darts_pt.methods import METHODS
+from darts_pt.run.config import as_json
 from darts_pt.run.errors import UserError
 from darts_pt.space import SPACES
 from runs import run as runs
 from runs.make import Runner
 from runs.reading import read_run
+from runs.recorded import Recorded
 from runs.run import Run
 
 
@@ -167,6 +171,33 @@ class Study:
     def _options(self, kind: Any, seed: int, **values: Any) -> Any:
         options: Any = SPACES[self.space].commands[kind].options
         return options(**{"dataset": self.dataset, **self.common}, seed=seed, **values)
+
+
+def planned(runs: Sequence[Recorded]) -> list[Recorded]:
+    """Of recorded runs the searches and selections, finished or not, that the preset `laptop` plans; no trials."""
+    searches = {run.name: run for run in runs if run.kind == "search" and _is_planned(run)}
+    selections = [
+        run
+        for run in runs
+        if run.kind == "selection"
+        and run.folder.parent.name in searches
+        and not (run.options.get("fast") or run.options.get("change_method") or run.variant)
+    ]
+    return [*searches.values(), *selections]
+
+
+def _is_planned(searched: Recorded) -> bool:
+    """Whether a search has the seed and the options of the preset `laptop`, as far as they change what it finds."""
+    space, options, scale = SPACES["nasbench201"], searched.options, SCALES["laptop"]
+    method, dataset = options.get("method"), options.get("table_dataset") or searched.dataset
+    if method not in METHODS or searched.seed not in scale.seeds or dataset != "cifar10":
+        return False
+    options_type: Any = space.commands["search"].options
+    plan = options_type(dataset=dataset, size=scale.size, method=method, seed=searched.seed)
+    plan = with_preset(plan, {**space.preset(plan), **METHODS[method].defaults})
+    wanted = as_json(asdict(plan))
+    ignored = FREE_OPTIONS | {"dataset"}
+    return all(wanted.get(name) == value for name, value in options.items() if name not in ignored and name in wanted)
 
 
 def missing(what: str) -> UserError:

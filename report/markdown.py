@@ -28,7 +28,7 @@ def difference_table(title: Sequence[str], compared: Mapping[tuple[str, ...], Di
             f"{found.mean:+.2f}",
             found.span or "one seed",
             found.signs,
-            "–" if p is None else f"{p:.3f}",
+            "–" if p is None else f"{p:.3f}" if p >= 0.001 else "< 0.001",
         ]
         for (names, found), p in zip(known.items(), holm([each.p for each in known.values()]), strict=True)
     ]

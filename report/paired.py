@@ -31,8 +31,11 @@ class Difference(NamedTuple):
 
     @property
     def span(self) -> str:
-        """The interval in words, `+0.35 to +2.05`; empty if there is none."""
-        return "{:+.2f} to {:+.2f}".format(*self.interval) if self.interval else ""
+        """The interval in words, `+0.35 to +2.05`; empty for a single pair, and there is none if all are equal."""
+        if self.interval is None:
+            return ""
+        low, high = self.interval
+        return f"{low:+.2f} to {high:+.2f}" if low < high else "all equal"
 
     @property
     def signs(self) -> str:

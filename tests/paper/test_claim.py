@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from darts_pt.run.errors import UserError
 from darts_pt.space import SPACES
 from paper import claim, records
 from runs.reading import read_run
@@ -28,13 +31,14 @@ def searched(root: Path, seed: int, method: str = "darts", epochs: int = 4, ende
         })
         for epoch in range(1, epochs + 1)
     )  # fmt: skip
-    options = {"seed": seed, "method": method, "epochs": 4, "size": "laptop", "image_size": 16, "init_channels": 8}
+    options = {"seed": seed, "method": method, "dataset": "cifar10", "epochs": 50, "size": "laptop", "image_size": 16}
+    options |= {"init_channels": 8}
     folder = root / "nasbench201" / f"search-{method}-201-{seed}-laptop"
     return Recorded(folder, {"options": options}, epochs_done, {"genotype": ALL_SKIP} if ended else None)
 
 
 def selected(source: Recorded, selection: str, epoch: int, genotype: str | None) -> Recorded:
-    options = {**source.options, "selection": selection}
+    options = {**source.options, "seed": 1, "selection": selection}  # The command's own seed is 1 by default.
     folder = source.folder / f"log_resume-{epoch}-{selection}-seed-{source.seed}"
     tuned = (Record("epoch", 1, {"valid_accuracy": 40.0}), Record("epoch", 2, {"valid_accuracy": 45.0}))
     return Recorded(folder, {"options": options}, tuned, {"genotype": genotype} if genotype else None)
@@ -70,15 +74,63 @@ def test_only_what_has_ended_counts(results: Path) -> None:
     assert row(text, "DARTS + PT")[:2] == ["88.11", f"{worth[GOOD]:.2f} ± 0.00"]
     assert row(text, "DARTS + PT-Mag")[-1] == "1"
     assert row(text, r"DARTS + PT (fix alpha)")[-1] == "not run yet"
-    assert "search-darts-201-3-laptop (2 epochs)" in text
-    assert "search-darts-201-2-laptop and a selection from it (2 epochs)" in text
+    assert "DARTS, seed 3 (2 epochs of 50)" in text
+    assert "DARTS + PT-Mag, from epoch 4 of search-darts-201-2-laptop (2 epochs of tuning)" in text
+    assert row(text, "DARTS + PT − DARTS, by magnitude")[1:3] == ["all equal", "2, 0, 0"]
     gain = worth[GOOD] - worth[ALL_SKIP]
     assert row(text, "DARTS + PT − DARTS, by magnitude")[0] == f"{gain:+.2f}"
     assert row(text, "DARTS + PT-Mag − DARTS, by magnitude")[:3] == ["+0.00", "one seed", "0, 0, 1"]
     assert f"cifar10, magnitude: {worth[GOOD]:.2f} at epoch 1, {worth[ALL_SKIP]:.2f} at epochs 2 to 4" in text
-    assert f"cifar10, PT: {worth[GOOD]:.2f} at epochs 2 to 4" in text
+    assert f"cifar10, PT: {worth[GOOD]:.2f} at epoch 4" in text, "the second seed has no PT from epoch 2"
+    assert "one standard deviation. Seeds 1, 2." in text
     drawn = {path.name for path in results.glob("*.svg")}
     assert drawn == {"laptop-figure-3.svg", "laptop-figure-4.svg", "laptop-figure-6.svg"}
+
+
+def others(root: Path) -> Iterator[Recorded]:
+    """Runs that are not the study's."""
+    for name, value in {"fast": True, "seed": 9, "epochs": 10, "dataset": "digits", "learning_rate": 0.1}.items():
+        run = searched(root / name, 4)
+        yield replace(run, config={"options": {**run.options, name: value}})
+    source = searched(root, 1)
+    for number, (name, value) in enumerate({"fast": True, "proj_crit": "loss", "change_method": True}.items()):
+        run = selected(source, "pt", 4, ALL_SKIP)
+        folder = run.folder.with_name(f"{run.folder.name}-{number}")
+        yield replace(run, folder=folder, config={"options": {**run.options, name: value}})
+
+
+def test_runs_that_the_preset_does_not_plan_are_left_out_and_counted(tmp_path: Path, results: Path) -> None:
+    runs = records.read(results / "laptop")
+    expected = claim.claim(runs, results).splitlines()
+    text = claim.claim([*runs, *others(tmp_path)], results)
+    assert "Left out, as trials or of other options or seeds: 8 records." in text
+    assert text.splitlines()[1:] == expected[1:]
+
+
+def test_two_results_of_one_thing_are_an_error(tmp_path: Path) -> None:
+    source = searched(tmp_path, 2)
+    one = selected(source, "pt", 4, GOOD)
+    other = replace(one, folder=one.folder.with_name(f"{one.folder.name}-again"))
+    with pytest.raises(UserError, match="are both pt from epoch 4 of darts, seed 2"):
+        claim.claim([source, one, other], tmp_path)
+
+
+def test_records_of_ones_own_get_their_own_page(
+    results: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    claim.main(claim.ClaimOptions(records=results / "laptop"))
+    assert row((results / "laptop" / "claim.md").read_text(), "DARTS + PT")[-1] == "1 2"
+    assert (results / "laptop" / "laptop-figure-4.svg").exists()
+    with pytest.raises(UserError, match="expected records"):
+        claim.main(claim.ClaimOptions(records=tmp_path))
+    (results / "laptop" / "other.json").write_text('{"run": 1}')
+    with pytest.raises(UserError, match=r"other\.json is no record of a run"):
+        claim.main(claim.ClaimOptions(records=results / "laptop"))
+
+
+def test_a_page_without_its_marks_is_left_alone(results: Path) -> None:
+    with pytest.raises(UserError, match="expected the marks"):
+        claim.made("# Title\n<!-- claim: python -m paper.claim -->\n", results)
 
 
 def test_without_a_run_the_page_says_so(tmp_path: Path) -> None:
