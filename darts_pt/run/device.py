@@ -22,7 +22,7 @@ HOST_STREAMS = ("weights", "alpha", "order")
 
 
 def pick_device(gpu: str) -> torch.device:
-    """Pick the device that a user asks for; on the CPU, keep what tensors free for the next ones.
+    """Pick the device that a user asks for: a GPU becomes the current one, on the CPU what tensors free is kept.
 
     Args:
         gpu: 'auto' (the GPU with the least memory in use, the CPU if there is none), a GPU's index, or 'cpu'. Of
@@ -38,11 +38,9 @@ def pick_device(gpu: str) -> torch.device:
     if place is not None and place.local_count > 1 and (count or gpu != "auto"):
         return _own_gpu(place, gpu, count)
     if gpu == "auto":
-        if count == 0:
-            return cpu()
-        return torch.device("cuda", min(range(count), key=_memory_in_use(count).__getitem__))
+        return _gpu(min(range(count), key=_memory_in_use(count).__getitem__)) if count else cpu()
     if gpu.isdecimal() and int(gpu) < count:
-        return torch.device("cuda", int(gpu))
+        return _gpu(int(gpu))
     names = ", ".join(f"{index} ({torch.cuda.get_device_name(index)})" for index in range(count))
     found = f"GPU {names}" if count else "no usable GPU"
     raise ArgumentError("gpu", f"this machine has {found}; expected 'auto', the index of a GPU, or 'cpu', got {gpu}")
@@ -61,6 +59,13 @@ def cpu() -> torch.device:
     return torch.device("cpu")
 
 
+def _gpu(index: int) -> torch.device:
+    """A GPU, made the current one: torch makes streams and records CUDA graphs there, wherever the tensors are."""
+    device = torch.device("cuda", index)
+    torch.cuda.set_device(device)
+    return device
+
+
 def _own_gpu(place: Launch, gpu: str, count: int) -> torch.device:
     """The GPU of one of several processes on this machine."""
     if gpu != "auto":
@@ -71,9 +76,7 @@ def _own_gpu(place: Launch, gpu: str, count: int) -> torch.device:
         )
     if place.local_count > count:
         raise ArgumentError("gpu", f"{place.local_count} processes, but this machine has {count} GPUs: expected 'cpu'")
-    device = torch.device("cuda", place.local_rank)
-    torch.cuda.set_device(device)
-    return device
+    return _gpu(place.local_rank)
 
 
 def _memory_in_use(count: int) -> list[float]:

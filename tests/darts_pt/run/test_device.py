@@ -11,11 +11,15 @@ from darts_pt.run.device import Generators, pick_device, seeded, stream_seed, us
 from darts_pt.run.errors import UserError
 
 
-def fake_gpus(monkeypatch: pytest.MonkeyPatch, memory: list[float]) -> None:
+def fake_gpus(monkeypatch: pytest.MonkeyPatch, memory: list[float]) -> list[torch.device]:
+    """As if there were GPUs with that much memory in use; returns those that become the current one, in turn."""
+    current: list[torch.device] = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(memory))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: len(memory))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: f"Model {index}")
+    monkeypatch.setattr(torch.cuda, "set_device", current.append)
     monkeypatch.setattr(devices, "_memory_in_use", lambda count: memory)
+    return current
 
 
 def test_the_cpu_is_picked_where_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,6 +33,20 @@ def test_the_least_used_gpu_is_picked(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pick_device("auto") == torch.device("cuda", 1)
     assert pick_device("2") == torch.device("cuda", 2)
     assert pick_device("cpu") == torch.device("cpu")
+
+
+def test_the_picked_gpu_is_the_current_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or CUDA graphs would be recorded on GPU 0, while the kernels run elsewhere."""
+    current = fake_gpus(monkeypatch, [5e9, 1e9, 3e9])
+    picked = [pick_device("auto"), pick_device("2"), pick_device("0")]
+    for name, value in {"RANK": 2, "WORLD_SIZE": 3, "LOCAL_RANK": 2, "LOCAL_WORLD_SIZE": 3, "MASTER_PORT": 1}.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    picked.append(pick_device("auto"))
+    assert [device.index for device in picked] == [1, 2, 0, 2]
+    assert current == picked
+    pick_device("cpu")
+    assert current == picked
 
 
 @pytest.mark.parametrize("asked", ["3", "-1", "", "cuda", "0,1", "1.5", "AUTO"])
