@@ -195,7 +195,8 @@ class SearchOptions(SupernetOptions):
     method: MethodName = "darts"
     precision: Precision = "torch"
     """Arithmetic. torch: PyTorch's default, as in the original: convolutions in tf32 on GPUs that have it, all else in
-    fp32; fp32: no tf32; tf32: matrix products too; bf16: autocast; fp64."""
+    fp32, here also the candidates' 1x1 convolutions, which are matrix products; fp32: no tf32; tf32: matrix products too;
+    bf16: autocast; fp64."""
     epochs: PresetInt = None
     """Epochs of search."""
     ckpt_interval: PresetInt = None

@@ -107,7 +107,8 @@ def use_precision(precision: Precision) -> None:
     """Set torch's switches for the process.
 
     'torch' leaves its defaults, with which the original ran: on GPUs that have tf32, convolutions use it and matrix
-    products do not. With 'tf32' both do, with 'fp32', 'bf16' and 'fp64' neither.
+    products do not, which here include the 1x1 convolutions of candidate operations. With 'tf32' both do, with 'fp32',
+    'bf16' and 'fp64' neither.
     """
     torch.backends.cudnn.allow_tf32 = precision in ("torch", "tf32")
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
