@@ -173,7 +173,9 @@ class Noise(nn.Module):
     def draw(self, like: Tensor, batch: int) -> Tensor:
         """The next numbers [batch, C, H, W], for maps like `like`."""
         if self.generator is None:
-            raise RuntimeError("the operation noise needs a torch.Generator: set the network's noise_generator")
+            raise RuntimeError(
+                "the operation noise needs random numbers: set a supernet's noise_generator, or call a network's draw_from"
+            )
         return like.new_empty((batch, *like.shape[1:])).normal_(generator=self.generator)
 
 

@@ -143,7 +143,6 @@ class ImageNetOptions(SotaTrainOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         in_range("workers", self.workers, 0, 1024)
-
         if self.cutout:
             raise UserError("--cutout: training on ImageNet has no cutout; leave it out")
         if self.image_size is not None:

@@ -174,8 +174,8 @@ class SupernetOptions(MethodSettings, AlphaOptions, WeightOptions, RunOptions):
     precision: Precision | None = None
     """Arithmetic, by default that of the search."""
     cuda_graph: bool = False
-    """Record the passes through the supernet as CUDA graphs and replay them, which saves a GPU most of the time between
-    small kernels. Unverified: it has not been run on a GPU yet."""
+    """Record the passes through the supernet as CUDA graphs and replay them (docs/performance.md), which saves a GPU most
+    of the time between small kernels. Unverified: it has not been run on a GPU yet."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -194,9 +194,8 @@ class SearchOptions(SupernetOptions):
 
     method: MethodName = "darts"
     precision: Precision = "torch"
-    """Arithmetic. torch: PyTorch's default, as in the original: convolutions in tf32 on GPUs that have it, all else in
-    fp32, here also the candidates' 1x1 convolutions, which are matrix products; fp32: no tf32; tf32: matrix products too;
-    bf16: autocast; fp64."""
+    """Arithmetic. torch: PyTorch's default, as in the original: convolutions in tf32 on GPUs that have it, matrix products,
+    here also the candidates' 1x1 convolutions, in fp32; fp32: no tf32; tf32: both in it; bf16: autocast; fp64."""
     epochs: PresetInt = None
     """Epochs of search."""
     ckpt_interval: PresetInt = None

@@ -113,7 +113,11 @@ def list_train_and_test(folder: Path, test_names: Sequence[str]) -> tuple[ImageF
 
 
 def list_images(folder: Path) -> ImageFiles:
+    """The images in the class folders of `folder`.
 
+    Raises:
+        UserError: there are fewer than two classes, or one without images.
+    """
     names = tuple(_subfolders(folder))
     if len(names) < 2:
         found = f"only the class folder '{names[0]}'" if names else "no class folders"

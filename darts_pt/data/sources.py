@@ -72,7 +72,6 @@ def load(
         if data is None:
             raise ArgumentError("data", "needed for 'folder': a folder that holds train/CLASS/ and test/CLASS/")
         source = read_image_folder(Path(data), image_size)
-        # The crop's padding is an eighth of the shorter side, as on CIFAR.
         known = _BuiltIn(lambda root: source)
     else:
         check_size(image_size)

@@ -224,7 +224,6 @@ def is_wanted(ctx: Any, position: int) -> bool:
 
     Args:
         position: of the input among the inputs that are tensors.
-
     """
     # ctx.needs_input_grad only says whether it could be: alpha's step wants no gradient by weights.
     node = ctx.next_functions[position][0]

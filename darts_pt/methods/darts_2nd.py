@@ -7,7 +7,8 @@ coming step. Its gradient is
 
 the Hessian product is a central difference along ∇_w' L_valid (equations 7 and 8).
 
-Cost: four forward and backward passes for alpha where first order needs one, and two more copies of the weights.
+Cost: four forward and backward passes for alpha where first order needs one, and two more copies of the weights. They are
+never replayed from CUDA graphs (:mod:`darts_pt.kernels.passes`), which record only the weights' step.
 """
 
 from __future__ import annotations

@@ -67,7 +67,6 @@ class Adversarial(RandomSmoothing):
             return self.supernet.loss(self.supernet(images, mixing), labels)
 
     def _gradients(self, values: Mapping[str, Tensor], batch: Batch, decisions: Decisions) -> dict[str, Tensor]:
-
         with torch.enable_grad():
             leaves = {name: rows.clone().requires_grad_() for name, rows in values.items()}
             mixing = fixed_by(decisions, self.supernet.cell_types, leaves).computed()

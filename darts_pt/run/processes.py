@@ -73,11 +73,6 @@ class Share(NamedTuple):
     place: slice
     total: int
 
-    @property
-    def size(self) -> int:
-        """The number of images."""
-        return self.place.stop - self.place.start
-
 
 class Ranks:
     """The processes of a run, as seen from one of them.

@@ -93,7 +93,6 @@ def _rank_correlations(seeds: np.ndarray) -> list[float]:
 
 
 def draw(mean: np.ndarray, seeds: np.ndarray, cells: list[tuple[str, ...]], path: Path) -> None:
-
     import matplotlib
 
     matplotlib.use("Agg")

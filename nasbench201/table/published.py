@@ -88,7 +88,6 @@ def _load(path: Path, take: Take, forgets: bool) -> None:
 
 
 def _open(path: Path, opened: ExitStack) -> IO[bytes]:
-
     file = opened.enter_context(path.open("rb"))
     head = file.read(4)
     file.seek(0)
@@ -118,7 +117,6 @@ def _shrink(value: dict[Any, Any], take: Take) -> bool:
 
 
 def _last_epoch(state: dict[str, Any]) -> Training:
-
     epochs, dataset = int(state["epochs"]), str(state["name"]).lower()
     last = epochs - 1
     quantities = {

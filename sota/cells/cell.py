@@ -33,16 +33,27 @@ class MixedOperation(nn.Module):
 
 
 class Cell(nn.Module):
-    """Two inputs, four nodes; a node is the sum of its incoming edges, an edge the weighted sum of its operations."""
+    """Two inputs, four nodes; a node is the sum of its incoming edges, an edge the weighted sum of its operations.
+
+    Args:
+        candidate_channels: of the operations, if they do not compute all `channels`.
+    """
 
     def __init__(
-        self, cell_type: CellType, c_prev_prev: int, c_prev: int, channels: int, reduction: bool, reduction_prev: bool
+        self,
+        cell_type: CellType,
+        c_prev_prev: int,
+        c_prev: int,
+        channels: int,
+        reduction: bool,
+        reduction_prev: bool,
+        candidate_channels: int | None = None,
     ) -> None:
         super().__init__()
         self.cell_type = cell_type
         self.channels = channels
         self.reduction = reduction
-        self.candidate_channels = channels
+        self.candidate_channels = candidate_channels or channels
         self._is_planned = is_planned(cell_type)
         if reduction_prev:
             self.preprocess0 = FactorizedReduce(c_prev_prev, channels, affine=False)
@@ -50,7 +61,7 @@ class Cell(nn.Module):
             self.preprocess0 = ReLUConvBN(c_prev_prev, channels, affine=False)
         self.preprocess1 = ReLUConvBN(c_prev, channels, affine=False)
         self._ops = nn.ModuleList(
-            MixedOperation(names, channels, stride=2 if reduction and edge.source < INPUTS else 1)
+            MixedOperation(names, self.candidate_channels, stride=2 if reduction and edge.source < INPUTS else 1)
             for edge, names in zip(cell_type.edges, cell_type.operations, strict=True)
         )
 
@@ -74,7 +85,7 @@ class Cell(nn.Module):
         parts = iter(kernels.parts(work.kernels) if kernels else ())
         scales, nodes = mixture.scales(work, self.channels), []
         later = LaterNodes(NODES, by_target=not stacks_edges)
-        for source, here in enumerate(work.sources):
+        for source, groups in enumerate(work.sources):
             if source == 0:
                 node = self.preprocess0(previous_previous, is_rectified=True)
             elif source < INPUTS:
@@ -82,10 +93,10 @@ class Cell(nn.Module):
             else:
                 node = _next(later, previous, stride, self.channels)
                 nodes.append(node)
-            rectified = Rectified(node) if any(group.is_stack for group in here.groups) else None
+            rectified = Rectified(node) if any(group.is_stack for group in groups) else None
             terms: list[Term] = []
             weights = mixture.shares(work)[source]
-            for group in here.groups:
+            for group in groups:
                 step = stride if source < INPUTS else 1
                 if rectified is not None and group.is_stack:
                     size = len(group.places) * self.channels

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from darts_pt.kernels.mixed import channels_through, shuffled
 from darts_pt.supernet import ActiveOperations, CellType
-from sota.cells.cell import Cell, MixedOperation
+from sota.cells.cell import Cell
 from sota.spaces import INPUTS, NODES
 
 
@@ -31,16 +31,9 @@ class PartialCell(Cell):
         reduction_prev: bool,
         one_in: int,
     ) -> None:
-        super().__init__(cell_type, c_prev_prev, c_prev, channels, reduction, reduction_prev)
-        self.graph = cell_type
+        through = channels_through(channels, one_in)
+        super().__init__(cell_type, c_prev_prev, c_prev, channels, reduction, reduction_prev, through)
         self.one_in = one_in
-        self.candidate_channels = through = channels_through(channels, one_in)
-        self._ops = nn.ModuleList(
-            MixedOperation(names, through, self._stride(edge)) for edge, names in enumerate(cell_type.operations)
-        )
-
-    def _stride(self, edge: int) -> int:
-        return 2 if self.reduction and self.graph.edges[edge].source < INPUTS else 1
 
     def forward(  # type: ignore[override]
         self,
@@ -60,18 +53,18 @@ class PartialCell(Cell):
         empty = nodes[1][:, :, :: 1 + self.reduction, :: 1 + self.reduction]
         for node in range(INPUTS, INPUTS + NODES):
             total = torch.zeros_like(empty)
-            for edge in self.graph.incoming[node]:
+            for edge in self.cell_type.incoming[node]:
                 if active[edge]:
-                    source = nodes[self.graph.edges[edge].source]
+                    source = nodes[self.cell_type.edges[edge].source]
                     total = total + edge_weights[edge] * self._edge(edge, source, weights[edge], active[edge])
             nodes.append(total)
         return torch.cat(nodes[INPUTS:], dim=1)
 
     def _edge(self, edge: int, source: Tensor, row: Tensor, active: tuple[int, ...]) -> Tensor:
         """One edge's output [batch, C, H/stride, W/stride]."""
-        size = source.shape[1] // self.one_in
+        size = self.candidate_channels
         through = source[:, :size]
-        if self._stride(edge) == 2:
+        if self.reduction and self.cell_type.edges[edge].source < INPUTS:
             source = F.max_pool2d(source, 2, 2, ceil_mode=True)
         around = source[:, size:]
         candidates: nn.ModuleList = self._ops[edge]._ops  # type: ignore[assignment]

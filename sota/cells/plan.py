@@ -47,26 +47,19 @@ class Group:
         return bool(self.norms) and not self.is_pool
 
 
-@dataclass(frozen=True)
-class SourcePlan:
-    """The work on one node, which `targets` later nodes may read."""
-
-    targets: int
-    groups: tuple[Group, ...]
-
-
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """The work of a cell, node by node; equal only to itself, so that it is found quickly.
+    """The work of a cell; equal only to itself, so that it is found quickly.
 
     Attributes:
+        sources: node by node, the groups on the edges that leave it.
         scales: (place) of the mixing weights that are scales of batch norms, stack by stack.
         weights: those that multiply maps, source by source.
         norms: the runs of all batch norms that are called.
         kernels: the runs of all kernels that are used, in order.
     """
 
-    sources: tuple[SourcePlan, ...]
+    sources: tuple[tuple[Group, ...], ...]
     scales: tuple[Place, ...]
     weights: tuple[tuple[Place, ...], ...]
     norms: tuple[Run, ...]
@@ -135,7 +128,7 @@ def plan(cell_type: CellType, reduction: bool, active: ActiveOperations, stacks_
     """
     stored = layout(cell_type, reduction)
     at = [{key: index for index, key in enumerate(order)} for order in (stored.norms, stored.convolutions)]
-    sources: list[SourcePlan] = []
+    sources: list[tuple[Group, ...]] = []
     for source in range(INPUTS + NODES):
         first_target = max(source + 1, INPUTS)
         groups: list[Group] = []
@@ -148,12 +141,12 @@ def plan(cell_type: CellType, reduction: bool, active: ActiveOperations, stacks_
                     for index, count in zip(at, many, strict=True)
                 )
                 groups.append(Group(name, run, cell_type.edges[run[0][0]].target - first_target, norms, kernels))
-        sources.append(SourcePlan(INPUTS + NODES - first_target, tuple(groups)))
-    every = [group for work in sources for group in work.groups]
+        sources.append(tuple(groups))
+    every = [group for groups in sources for group in groups]
     return Plan(
         tuple(sources),
         tuple(place for group in every if group.is_stack for place in group.places),
-        tuple(tuple(p for group in work.groups if not group.is_stack for p in group.places) for work in sources),
+        tuple(tuple(p for group in groups if not group.is_stack for p in group.places) for groups in sources),
         merged(run for group in every for run in group.norms),
         tuple(run for group in every for run in group.kernels),
     )

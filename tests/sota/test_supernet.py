@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 
 from benchmarks.textbook import Noise as TextbookNoise
 from benchmarks.textbook import TextbookSota
 from darts_pt.kernels.mixed import BatchNorm2d, frozen_statistics
+from sota.cells.partial import PartialCell
 from sota.operations import Noise
 from sota.spaces import CANDIDATES, cell_types
 from sota.supernet import SotaSupernet
+from tests.helpers.equality import equal
 from tests.helpers.oracle import assert_same, random_mixing
 
 
@@ -47,6 +51,15 @@ def test_has_the_textbooks_names_in_the_textbooks_order(space: str) -> None:
     ours, theirs = supernet.state_dict(), textbook.state_dict()
     assert list(ours) == list(theirs)
     assert [value.shape for value in ours.values()] == [value.shape for value in theirs.values()]
+
+
+def test_partial_channels_change_no_weight_if_they_are_all_channels() -> None:
+    """The cell of PC-DARTS draws each weight once, in its own order: the cell's inputs, then edge by edge."""
+    states = []
+    for cells in ((), (partial(PartialCell, one_in=1),)):
+        torch.manual_seed(1)
+        states.append(SotaSupernet("s2", 2, 3, 5, *cells).state_dict())
+    assert equal(*states)
 
 
 @pytest.mark.parametrize("space", ["s1", "s3", "s4", "s5"])
