@@ -225,18 +225,24 @@ class NetworkTraining:
         loss, correct, among_five = self.ranks.sum(sums).tolist()
         return Tested(100.0 * correct / total, loss / total, 100.0 * among_five / total)
 
-    def to_checkpoint(self) -> dict[str, Any]:
-        """The state for :meth:`restore`, as plain data."""
+    def position(self) -> dict[str, Any]:
+        """The part of a checkpoint that says how far the run is; it stays as it is while the training goes on."""
         return {
             "epoch": self.epoch,
-            "state_dict": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
             "generators": self.generators.state(),
             "best_accuracy": self.best_accuracy,
             "train_loss": self.train_loss,
             "skipped": self.guard.skipped,
             "progress": self.progress.to_dict() if self.progress else None,
+        }
+
+    def to_checkpoint(self) -> dict[str, Any]:
+        """The state for :meth:`restore`, as plain data."""
+        return {
+            "state_dict": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            **self.position(),
         }
 
     def restore(self, checkpoint: dict[str, Any], path: Path) -> None:

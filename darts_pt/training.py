@@ -171,20 +171,26 @@ class SupernetTraining:
 
     # Saving ------------------------------------------------------------------------------------------------------
 
+    def position(self) -> dict[str, Any]:
+        """The part of a checkpoint that says how far the run is; it stays as it is while the training goes on."""
+        return {
+            "epoch": self.epoch,
+            "scheduler": self.scheduler.state_dict() if self.scheduler else None,
+            "generators": self.generators.state(),
+            "decisions": self.decisions.to_dict(),
+            "progress": self.progress.to_dict() if self.progress else None,
+            "skipped": self.guard.skipped,
+        }
+
     def to_checkpoint(self) -> dict[str, Any]:
         """The state for :meth:`restore`, as plain data; :mod:`darts_pt.run.checkpoint` explains the keys."""
         return {
-            "epoch": self.epoch,
             "state_dict": self.supernet.state_dict(),
             "alpha": [self.architect.alpha[cell.name].detach() for cell in self.supernet.cell_types],
             "optimizer": self.weight_optimizer.state_dict(),
             "arch_optimizer": self.architect.optimizer.state_dict(),
-            "scheduler": self.scheduler.state_dict() if self.scheduler else None,
-            "generators": self.generators.state(),
-            "decisions": self.decisions.to_dict(),
             "method_state": self.architect.state(),
-            "progress": self.progress.to_dict() if self.progress else None,
-            "skipped": self.guard.skipped,
+            **self.position(),
         }
 
     def restore(self, checkpoint: dict[str, Any], path: Path) -> None:

@@ -212,9 +212,8 @@ class ModelTraining(SupernetTraining):
         super().end_epoch()
         self._steps.restore(None)
 
-    def to_checkpoint(self) -> dict[str, Any]:
-        passes = {"train": self._steps.state(), "valid": self._alphas.state()}
-        return super().to_checkpoint() | {"passes": passes}
+    def position(self) -> dict[str, Any]:
+        return super().position() | {"passes": {"train": self._steps.state(), "valid": self._alphas.state()}}
 
     def restore(self, checkpoint: dict[str, Any], path: Path) -> None:
         super().restore(checkpoint, path)

@@ -61,11 +61,6 @@ def find(folder: Path, epoch: int, argument: str = "resume_epoch") -> Path:
     return folder / name(epoch)
 
 
-def save(checkpoint: dict[str, Any], folder: Path, epoch: int) -> Path:
-    """Write the checkpoint of an epoch into `folder`."""
-    return write(checkpoint, folder / name(epoch))
-
-
 def _canonical(value: Any) -> Any:
     """Copy plain data so that equal data give equal files: strings interned, no shared containers or tensor memory.
 

@@ -1,8 +1,8 @@
 """Save a run after epochs, at intervals of time, and when it is asked to stop; it always resumes exactly.
 
-A training tells its :class:`Saver` of *safe points*, from which it can go on bit by bit. Between two safe points, while it
-evaluates, only the random generators change: the last safe point can still be written from the present weights and the
-generators as they were.
+A training tells its :class:`Saver` of *safe points*, from which it can go on bit by bit: before its first step, after every
+step and after every epoch. In between it evaluates, decides and records, all of which changes no weights. So the last safe
+point can be written at any time, from the present weights and the training's position as it was.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -44,6 +45,8 @@ class Saveable(Protocol):
     def guard(self) -> FiniteGuard: ...
 
     def begin_epoch(self) -> EpochProgress: ...
+
+    def position(self) -> dict[str, Any]: ...
 
     def to_checkpoint(self) -> dict[str, Any]: ...
 
@@ -125,10 +128,7 @@ class Saver:
         Raises:
             Stopped: the run was asked to stop and has been saved.
         """
-        self._point = {
-            "generators": self._training.generators.state(),
-            "metrics_size": self.experiment.metrics_size,
-        }
+        self._mark()
         self._due = self._training.ranks.is_first and time.monotonic() - self._saved_at >= self._seconds
         self.check()
 
@@ -144,10 +144,10 @@ class Saver:
         self._due = False
         if stop == 0:
             if due:
-                self._write_point()
+                self._write(checkpoints.LAST)
             return
         if self._point:
-            self._write_point()
+            self._write(checkpoints.LAST)
         progress = self._training.progress
         step = f" and {progress.steps} steps" if progress and progress.steps else ""
         raise Stopped(
@@ -156,11 +156,17 @@ class Saver:
             f"{self._training.epoch} epochs{step}: resume it by the same command with {self._resume_option} -1",
         )
 
-    def _write_point(self) -> None:
+    def _mark(self) -> None:
+        self._point = self._training.position() | {"metrics_size": self.experiment.metrics_size}
+
+    def _write(self, name: str) -> Path:
+        """Write the last safe point to a file of this name."""
+        path = self.experiment.folder / name
         if self._training.ranks.is_first:
             self.experiment.sync()
-            checkpoints.write(self._training.to_checkpoint() | self._point, self.experiment.folder / checkpoints.LAST)
+            checkpoints.write(self._training.to_checkpoint() | self._point, path)
         self._saved_at = time.monotonic()
+        return path
 
     # Epochs ------------------------------------------------------------------------------------------------------
 
@@ -174,20 +180,18 @@ class Saver:
             self.save_epoch()
 
     def save_epoch(self) -> None:
-        """Write the checkpoint of the completed epoch, and remove those beyond `keep`."""
+        """Write the checkpoint of the completed epoch, a safe point, and remove those beyond `keep`."""
+        self._mark()
+        self._write(checkpoints.name(self._training.epoch))
         if not self._training.ranks.is_first:
             return
         folder = self.experiment.folder
-        state = self._training.to_checkpoint() | {"metrics_size": self.experiment.metrics_size}
-        self.experiment.sync()
-        checkpoints.save(state, folder, self._training.epoch)
         (folder / checkpoints.LAST).unlink(missing_ok=True)
         if self._keep is not None:
             # Later ones, left from before a run went back to an earlier epoch, do not count.
             past = [epoch for epoch in checkpoints.epochs_in(folder) if epoch <= self._training.epoch]
             for epoch in set(past[: -self._keep]) - self._needed:
                 (folder / checkpoints.name(epoch)).unlink(missing_ok=True)
-        self._saved_at = time.monotonic()
 
     # NaN -----------------------------------------------------------------------------------------------------------
 
@@ -199,9 +203,7 @@ class Saver:
         except NotFinite as error:
             progress, epoch = self._training.begin_epoch(), self._training.epoch
             step = progress.steps + 1
-            path = self.experiment.folder / f"state_dump_{epoch}_{step}.pth.tar"
-            if self._training.ranks.is_first:
-                checkpoints.write(self._training.to_checkpoint() | self._point, path)
+            path = self._write(f"state_dump_{epoch}_{step}.pth.tar")
             seed = self._training.generators["batches"].initial_seed()
             raise UserError(
                 f"{error} is not a finite number in step {step} of epoch {epoch + 1} (batch seed {seed}); the state at "

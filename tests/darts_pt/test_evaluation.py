@@ -207,7 +207,7 @@ def test_a_finished_training_only_tests(few_digits: DataSet, tmp_path: Path) -> 
 def test_checkpoints_that_do_not_fit_are_refused(few_digits: DataSet, tmp_path: Path, key: str, value: Any) -> None:
     train(training_of(few_digits, options=dataclasses.replace(OPTIONS, epochs=1)), tmp_path / "run")
     path = tmp_path / "run" / checkpoints.name(1)
-    checkpoints.save(torch.load(path, weights_only=True) | {key: value}, path.parent, 1)
+    checkpoints.write(torch.load(path, weights_only=True) | {key: value}, path.parent / checkpoints.name(1))
     with pytest.raises(UserError) as raised:
         restore(training_of(few_digits), path)
     assert "\n" not in str(raised.value)

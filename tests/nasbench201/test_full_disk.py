@@ -45,7 +45,7 @@ def test_a_full_disk_while_logging_is_one_line_and_the_run_goes_on_later(
     metrics = (folder / "metrics.jsonl").read_bytes()
     size = pad(folder / name)
     if name == "metrics.jsonl":  # a resumed run forgets what came after its checkpoint
-        checkpoints.save(checkpoints.read(first) | {"metrics_size": size}, folder, 1)
+        checkpoints.write(checkpoints.read(first) | {"metrics_size": size}, folder / checkpoints.name(1))
     before = first.read_bytes()
     with disk_of(LIMIT), warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -38,7 +38,7 @@ def test_a_trial_goes_by_the_name_of_the_run_that_it_tries(tmp_path: Path) -> No
 
 
 def test_the_originals_folders_are_experiments_by_their_checkpoints(tmp_path: Path) -> None:
-    checkpoints.save({}, tmp_path / "theirs", 100)
+    checkpoints.write({}, tmp_path / "theirs" / checkpoints.name(100))
     assert find_experiment(tmp_path, "theirs") == tmp_path / "theirs"
     assert options_of(tmp_path / "theirs") == {}
 

@@ -48,7 +48,7 @@ def refused(path: Path, match: str = ".") -> None:
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
-    return checkpoints.save(CONTENT, tmp_path, 7)
+    return checkpoints.write(CONTENT, tmp_path / checkpoints.name(7))
 
 
 def test_what_is_saved_is_read(saved: Path) -> None:
@@ -58,7 +58,7 @@ def test_what_is_saved_is_read(saved: Path) -> None:
 
 
 def test_equal_checkpoints_are_equal_files(tmp_path: Path) -> None:
-    first, second = (checkpoints.save(CONTENT, tmp_path / name, 7) for name in ("first", "second"))
+    first, second = (checkpoints.write(CONTENT, tmp_path / name) for name in ("first", "second"))
     assert first.read_bytes() == second.read_bytes()
 
 
@@ -68,7 +68,7 @@ def test_weights_that_are_parts_of_one_tensor_leave_the_same_file(tmp_path: Path
     parts = {"a": whole[:12].view(3, 4), "b": whole[12:].view(4, 3).mT}
     apart = {name: part.clone() for name, part in parts.items()}
     first, second = (
-        checkpoints.save(CONTENT | {"state_dict": state}, tmp_path / str(n), 7)
+        checkpoints.write(CONTENT | {"state_dict": state}, tmp_path / str(n) / checkpoints.name(7))
         for n, state in enumerate((parts, apart))
     )
     assert first.read_bytes() == second.read_bytes()
@@ -83,14 +83,14 @@ def test_the_original_can_read_ours(saved: Path) -> None:
 
 def test_a_failed_save_keeps_the_old_checkpoint(saved: Path) -> None:
     with pytest.raises((AttributeError, pickle.PicklingError, TypeError)):
-        checkpoints.save({"epoch": lambda: 0}, saved.parent, 7)
+        checkpoints.write({"epoch": lambda: 0}, saved.parent / checkpoints.name(7))
     assert equal(checkpoints.read(saved), CONTENT)
     assert os.listdir(saved.parent) == [saved.name]
 
 
 def test_finding_checkpoints(tmp_path: Path) -> None:
     for epoch in (2, 10, 4):
-        checkpoints.save(CONTENT, tmp_path, epoch)
+        checkpoints.write(CONTENT, tmp_path / checkpoints.name(epoch))
     (tmp_path / "checkpoint_best.pth.tar").touch()
     (tmp_path / "checkpoint_12.pth").touch()
     assert checkpoints.epochs_in(tmp_path) == [2, 4, 10]

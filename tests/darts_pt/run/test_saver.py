@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -12,25 +13,57 @@ import pytest
 import torch
 
 from darts_pt.data.data_set import DataSet
+from darts_pt.methods.sgas import SequentialGreedy
 from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.errors import UserError
 from darts_pt.run.experiment import Experiment
 from darts_pt.run.saver import Saver
 from darts_pt.search_loop import search
-from darts_pt.selection import select
+from darts_pt.selection import select, select_at_once
 from darts_pt.selections.pt import PerturbationRule
 from darts_pt.training import SupernetTraining
 from tests.helpers.interrupted import Loop, contents, disk_of, run
 from tests.helpers.toy import EVERY_EDGE, TWO_EDGES_EACH, criteria, toy_training
 
 
+def finish(training: SupernetTraining, experiment: Experiment) -> None:
+    """The end of a run, as the commands have it: an evaluation after the last checkpoint."""
+    experiment.record("end", training.evaluate(training.valid_batches())._asdict(), epoch=training.epoch)
+
+
 def search_two_epochs(training: SupernetTraining, experiment: Experiment, saver: Saver) -> None:
     search(training, saver, 2, evaluate=("test",))
+    finish(training, experiment)
+
+
+def by_pt(training: SupernetTraining) -> PerturbationRule:
+    return PerturbationRule(batches=training.valid_batches, criteria=criteria(training.supernet.cell_types, "loss"))
 
 
 def select_all(training: SupernetTraining, experiment: Experiment, saver: Saver) -> None:
-    rule = PerturbationRule(batches=training.valid_batches, criteria=criteria(training.supernet.cell_types, "loss"))
-    select(training, rule, saver, 1)
+    select(training, by_pt(training), saver, 1)
+    finish(training, experiment)
+
+
+def select_at_once_by_pt(training: SupernetTraining, experiment: Experiment, saver: Saver) -> None:
+    select_at_once(training, by_pt(training), saver)
+    finish(training, experiment)
+
+
+def decide_while_searching(training: SupernetTraining, experiment: Experiment, saver: Saver) -> None:
+    search(training, saver, 2, rule=by_pt(training))
+    finish(training, experiment)
+
+
+def training_for(
+    loop: Loop, few_digits: DataSet, cell_types: Any = EVERY_EDGE, batch_size: int = 24
+) -> SupernetTraining:
+    epochs = 2 if loop in (search_two_epochs, decide_while_searching) else None
+    if loop is not decide_while_searching:
+        return toy_training(few_digits, cell_types, epochs=epochs, batch_size=batch_size)
+    training = toy_training(few_digits, TWO_EDGES_EACH, SequentialGreedy, epochs=epochs, batch_size=batch_size)
+    training.architect.settings |= {"sgas_warmup": 1, "sgas_interval": 1}
+    return training
 
 
 @pytest.mark.parametrize("cell_types", [EVERY_EDGE, TWO_EDGES_EACH])
@@ -39,7 +72,7 @@ def test_a_run_stopped_at_any_moment_goes_on_to_the_same_bits(
     few_digits: DataSet, tmp_path: Path, cell_types: Any, loop: Loop
 ) -> None:
     def training() -> SupernetTraining:
-        return toy_training(few_digits, cell_types, epochs=2 if loop is search_two_epochs else None, batch_size=20)
+        return training_for(loop, few_digits, cell_types, batch_size=20)
 
     assert run(training(), tmp_path / "whole", loop)
     stops = [3, 1, 7, 12, 2, 9, 17]
@@ -48,17 +81,17 @@ def test_a_run_stopped_at_any_moment_goes_on_to_the_same_bits(
     assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("loop", [search_two_epochs, select_all])
-def test_every_moment_of_an_epoch_is_one_to_go_on_from(few_digits: DataSet, tmp_path: Path, loop: Loop) -> None:
-    def training() -> SupernetTraining:
-        return toy_training(few_digits, EVERY_EDGE, epochs=2 if loop is search_two_epochs else None, batch_size=24)
-
-    assert run(training(), tmp_path / "whole", loop)
-    for moment in range(1, 15 if loop is search_two_epochs else 14):
+@pytest.mark.parametrize("loop", [search_two_epochs, select_all, select_at_once_by_pt, decide_while_searching])
+def test_every_moment_is_one_to_go_on_from(few_digits: DataSet, tmp_path: Path, loop: Loop) -> None:
+    assert run(training_for(loop, few_digits), tmp_path / "whole", loop)
+    expected = contents(tmp_path / "whole")
+    for moment in itertools.count(1):
         folder = tmp_path / f"stopped at {moment}"
-        assert not run(training(), folder, loop, moment)
-        assert run(training(), folder, loop)
-        assert contents(folder) == contents(tmp_path / "whole"), moment
+        if run(training_for(loop, few_digits), folder, loop, moment):
+            assert moment > 10
+            break
+        assert run(training_for(loop, few_digits), folder, loop)
+        assert contents(folder) == expected, moment
 
 
 def test_time_saves_within_epochs(few_digits: DataSet, tmp_path: Path) -> None:
@@ -150,10 +183,10 @@ def test_a_checkpoint_within_an_older_epoch_is_not_the_latest(few_digits: DataSe
 
 def test_a_full_disk_leaves_the_last_good_checkpoint(few_digits: DataSet, tmp_path: Path) -> None:
     training = toy_training(few_digits)
-    path = checkpoints.save(training.to_checkpoint(), tmp_path, 1)
+    path = checkpoints.write(training.to_checkpoint(), tmp_path / checkpoints.name(1))
     before = path.read_bytes()
     with disk_of(len(before) // 2), pytest.raises(OSError, match="File too large"):
-        checkpoints.save(training.to_checkpoint(), tmp_path, 1)
+        checkpoints.write(training.to_checkpoint(), tmp_path / checkpoints.name(1))
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
@@ -197,8 +230,8 @@ class TestNumbers:
         with caplog.at_level("WARNING", logger="darts_pt"):
             assert run(training, tmp_path / "run", search_two_epochs)
         assert training.guard.skipped == 1
-        lines = [json.loads(line)["values"] for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
-        assert all(math.isfinite(line["train_loss"]) for line in lines), "the step is left out of the means"
+        *epochs, _ = map(json.loads, (tmp_path / "run" / "metrics.jsonl").read_text().splitlines())
+        assert all(math.isfinite(line["values"]["train_loss"]) for line in epochs), "the step is left out of the means"
         resumed, path = toy_training(few_digits), tmp_path / "run" / checkpoints.name(2)
         resumed.restore(checkpoints.read(path), path)
         assert resumed.guard.skipped == 1, "the count goes on"
