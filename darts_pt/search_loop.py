@@ -70,10 +70,10 @@ def decide_during_search(training: SupernetTraining, rule: SelectionRule, saver:
 
     The state is saved just before: a selection by another rule starts before the first decision.
     """
+    training.synchronise()  # All processes must find the same edges due.
     due = training.architect.edges_due(training.epoch, epochs, training.decisions)
     if due:
         saver.save_epoch()
-        training.synchronise()
     for cell_type, edge in due:
         event = Event(sum(map(len, training.decisions.operations.values())), training.epoch, "operation")
         decide_operation(event, training, rule, saver.experiment, cell_type, edge)

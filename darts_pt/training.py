@@ -161,8 +161,8 @@ class SupernetTraining:
         self.progress = None
 
     def synchronise(self) -> None:
-        """Copy the first process's weights, statistics and alpha: rounding may differ between machines."""
-        self.ranks.take_from_first([*self.supernet.state_dict().values(), *self.architect.alpha.values()])
+        """Copy the first process's weights, statistics and alpha (or more): rounding may differ between machines."""
+        self.ranks.take_from_first([*self.supernet.state_dict().values(), *self.architect.parameters()])
 
     def evaluate(self, batches: Iterable[Batch]) -> Metrics:
         """Accuracy and loss of the supernet in eval mode under its present mixing weights."""

@@ -30,7 +30,6 @@ from darts_pt.run.errors import one_of
 from darts_pt.run.saver import Saver
 from darts_pt.selection import Criteria, SelectionRule
 from darts_pt.selections import SELECTIONS
-from darts_pt.supernet import Decisions
 from darts_pt.training import TUNING_FRACTION
 
 
@@ -215,7 +214,7 @@ def select(
             if declared.tunes:
                 model.__dict__["tuned"] = True
                 selection_loop.select(training, rule, saver, interval, order, search_loop.architecture)
-            elif training.decisions == Decisions():
+            else:
                 selection_loop.select_at_once(training, rule, saver, order)
                 saver.save_epoch()
 

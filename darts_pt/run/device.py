@@ -180,6 +180,16 @@ class Generators:
                     "on another kind of device (CPU or CUDA); resume it on that kind"
                 ) from error
 
+    @contextmanager
+    def rewound(self) -> Iterator[None]:
+        """Inside, every stream starts from its seed again; at the end each goes on where it was."""
+        now = self.state()
+        self.restore({})
+        try:
+            yield
+        finally:
+            self.restore(now)
+
 
 @contextmanager
 def seeded(generator: torch.Generator) -> Iterator[None]:

@@ -8,6 +8,7 @@ between events are those of PT.
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ from typing import Any
 
 from darts_pt.architect import Architect
 from darts_pt.hyperparameters import Criterion
-from darts_pt.run.epoch import Judged, Metrics
+from darts_pt.run.epoch import Judged, Metrics, NotFinite
+from darts_pt.run.errors import UserError
 from darts_pt.selection import Criteria, OperationChoice
 from darts_pt.selections import Option, Selection
 from darts_pt.selections.pt import CANDIDATES, PerturbationRule, compared, least_important, score
@@ -30,6 +32,8 @@ SELECTION = Selection(
     options=(Option("oneshot_epochs", 0, "tuning epochs before a candidate is scored", low=0, in_name="epochs-{}"),),
     compares=True,
 )
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,32 +50,47 @@ class DiscretisationRule(PerturbationRule):
 
     def operation(self, architect: Architect, decisions: Decisions, cell_type: CellType, edge: int) -> OperationChoice:
         """Keep the operation that alone gives the best supernet; on ties the first."""
-        operations = range(len(cell_type.operations[edge]))
         criterion = self.criteria.operations[cell_type.name]
-        scores = self._strengths(
-            [decisions.with_operation(cell_type.name, edge, kept) for kept in operations], criterion
-        )
+        scores = self._strengths(decisions, cell_type, edge, criterion)
         reverse = scores[::-1]  # least_important takes the last on ties.
         best = len(scores) - 1 - least_important(reverse, criterion)
         return OperationChoice(best, scores, compared(criterion), "supernet with nothing but …")
 
-    def _strengths(self, candidates: list[Decisions], criterion: Criterion) -> list[Metrics | Judged]:
-        """Accuracy and loss of the supernet under each of `candidates`, after tuning."""
+    def _strengths(
+        self, decisions: Decisions, cell_type: CellType, edge: int, criterion: Criterion
+    ) -> list[Metrics | Judged]:
+        """Accuracy and loss of the supernet with each operation alone on `edge`, after tuning."""
         supernet, architect, batches = self.training.supernet, self.training.architect, self.batch_source()
+        names, guard = cell_type.operations[edge], self.training.guard
+        candidates = [decisions.with_operation(cell_type.name, edge, kept) for kept in range(len(names))]
         if self.epochs == 0:
             shown = self.show(candidates, CANDIDATES)
             return score(supernet, map(architect.mixing, shown), batches, self.ranks, criterion)
 
-        def tuned(decisions: Decisions) -> tuple[float, ...]:
+        def tuned(operation: int) -> tuple[tuple[float, ...], int]:
+            before = guard.skipped
             with restored(self.training) as training:
-                training.decisions = decisions
-                for _ in range(self.epochs):
-                    training.tune()
-                return tuple(score(supernet, [architect.mixing(decisions)], batches, criterion=criterion)[0])
+                training.decisions = candidates[operation]
+                try:
+                    for _ in range(self.epochs):
+                        training.tune()
+                except NotFinite as error:
+                    raise UserError(
+                        f"{error} is not a finite number while the supernet is tuned with nothing but {names[operation]} "
+                        f"on {cell_type.edge_label(edge)}: try a smaller learning rate, or skip such steps (on_nan: skip)"
+                    ) from None
+                mixing = architect.mixing(training.decisions)
+                return tuple(score(supernet, [mixing], batches, criterion=criterion)[0]), guard.skipped - before
 
         # The random streams are restored too, so there is nothing to skip for candidates of other processes.
-        kind = Judged if callable(criterion) else Metrics
-        return [kind(*numbers) for numbers in self.ranks.spread(self.show(candidates, CANDIDATES), tuned)]
+        found = self.ranks.spread(self.show(range(len(names)), CANDIDATES), tuned)
+        skipped = sum(count for _, count in found)
+        guard.skipped += skipped
+        if skipped and self.ranks.is_first:
+            logger.warning(
+                "skipped %d steps with a NaN or infinite loss or gradient; %d so far", skipped, guard.skipped
+            )
+        return [(Judged if callable(criterion) else Metrics)(*numbers) for numbers, _ in found]
 
 
 @contextmanager

@@ -61,6 +61,11 @@ class ZeroCostRule:
         values = self.ranks.spread(
             removals, lambda mixing: self.score(supernet, mixing), lambda mixing: self.skip(supernet, mixing)
         )
+        wrong = next((value for value in values if not value < math.inf), None)
+        if wrong is not None:
+            raise UserError(
+                f"a zero-cost score is {wrong}, so candidates cannot be compared: use another score, or a smaller supernet"
+            )
         return [Score(value) for value in values]
 
     def operation(self, architect: Architect, decisions: Decisions, cell_type: CellType, edge: int) -> OperationChoice:
@@ -83,7 +88,8 @@ class ZeroCostRule:
 
 def by_zero_cost(training: SupernetTraining, criteria: Criteria, settings: Mapping[str, Any]) -> ZeroCostRule:
     """The rule, with scores on one batch of the train half."""
-    images, _ = training.random_train_batch()
+    with training.generators.rewound():  # A resumed selection scores on the same batch.
+        images, _ = training.random_train_batch()
     if not isinstance(images, Tensor):
         raise UserError(f"zero-cost-pt scores networks with one tensor as their input, not a {type(images).__name__}")
     score, seen = {"synflow": (synflow, images[:1]), "nwot": (nwot, images)}[settings["zero_cost_score"]]
@@ -102,12 +108,14 @@ def synflow(supernet: Supernet, mixing: MixingWeights, images: Tensor) -> float:
 
     Tanaka et al., *Pruning neural networks without any data by iteratively conserving synaptic flow*, NeurIPS 2020; as a
     score of networks after Abdelfattah et al., ICLR 2021: weights by their absolute values, batch norms left out. The
-    logarithm does not change which is larger and keeps the numbers readable.
+    logarithm does not change which is larger and keeps the numbers readable. All is in float64: at the paper's size the
+    sums of S1–S5 are beyond the largest float32.
 
     Args:
-        images: only their shape, device and dtype matter.
+        images: only their shape and device matter.
     """
-    ones = torch.ones_like(images[:1])
+    ones = torch.ones_like(images[:1], dtype=torch.float64)
+    mixing = mixing.with_tensors([tensor.double() for tensor in mixing.tensors()])
     with _linear(supernet), torch.enable_grad():
         weights = [
             weight
@@ -119,7 +127,7 @@ def synflow(supernet: Supernet, mixing: MixingWeights, images: Tensor) -> float:
         total = supernet(ones, mixing).sum()
         gradients = torch.autograd.grad(total, weights, allow_unused=True)
         flows = [
-            (weight.detach() * gradient).abs().double().sum()
+            (weight.detach() * gradient).abs().sum()
             for weight, gradient in zip(weights, gradients, strict=True)
             if gradient is not None
         ]
@@ -128,11 +136,14 @@ def synflow(supernet: Supernet, mixing: MixingWeights, images: Tensor) -> float:
 
 @contextmanager
 def _linear(supernet: nn.Module) -> Iterator[None]:
-    """Inside, weights are absolute and batch norms are identities: eval mode with mean 0 and variance 1 − eps."""
-    saved = {name: tensor.detach().clone() for name, tensor in supernet.state_dict().items()}
+    """Inside, weights are absolute and batch norms are identities (eval mode, mean 0, variance 1 − eps), all in float64."""
+    tensors = [tensor for tensor in (*supernet.parameters(), *supernet.buffers()) if tensor.is_floating_point()]
+    saved = [tensor.data for tensor in tensors]
     was_training = supernet.training
     supernet.eval()
     try:
+        for tensor in tensors:
+            tensor.data = tensor.data.double()
         with torch.no_grad():
             for weight in supernet.parameters():
                 weight.abs_()
@@ -146,7 +157,8 @@ def _linear(supernet: nn.Module) -> Iterator[None]:
                         norm.bias.zero_()
         yield
     finally:
-        supernet.load_state_dict(saved)
+        for tensor, data in zip(tensors, saved, strict=True):
+            tensor.data = data
         supernet.train(was_training)
 
 

@@ -11,9 +11,13 @@ import torch
 
 from darts_pt.data.data_set import DataSet
 from darts_pt.methods.blank import FixedAlpha
+from darts_pt.methods.pc_darts import PartialChannels
+from darts_pt.methods.sgas import SequentialGreedy
 from darts_pt.run import checkpoint as checkpoints
 from darts_pt.run.experiment import Experiment
+from darts_pt.run.processes import Ranks
 from darts_pt.run.saver import Saver
+from darts_pt.search_loop import decide_during_search
 from darts_pt.selection import EdgesChoice, OperationChoice, select, select_at_once
 from darts_pt.selections.magnitude import MagnitudeRule
 from darts_pt.selections.pt import PerturbationRule
@@ -210,3 +214,45 @@ def test_the_log_tells_every_score(few_digits: DataSet, tmp_path: Path) -> None:
     assert "normal edge 3 (3<-1): supernet without …" in log
     assert "event 11/11" in log
     assert "normal node 4 drops" in log
+
+
+class Led(Ranks):
+    """A process that takes the tensors of another one, in this process, which is the first."""
+
+    def __init__(self, leader: SupernetTraining) -> None:
+        super().__init__()
+        self.leader = leader
+
+    def take_from_first(self, tensors: Any) -> None:
+        sent: list[torch.Tensor] = []
+        self.leader.ranks = Ranks()
+        self.leader.ranks.take_from_first = sent.extend  # type: ignore[method-assign]
+        self.leader.synchronise()
+        with torch.no_grad():
+            for own, first in zip(tensors, sent, strict=True):
+                own.copy_(first)
+
+
+def test_processes_agree_on_all_that_a_method_learns_about_the_architecture(few_digits: DataSet) -> None:
+    first, second = (training_of(few_digits, TWO_EDGES_EACH, method=PartialChannels, seed=seed) for seed in (0, 1))
+    second.ranks = Led(first)
+    second.synchronise()
+    assert all(map(torch.equal, first.architect.parameters(), second.architect.parameters()))
+    assert len(first.architect.parameters()) == 4, "alpha and beta of both cell types"
+
+
+def test_processes_agree_on_the_edge_that_is_decided_while_searching(
+    few_digits: DataSet, experiment: Experiment
+) -> None:
+    edges = []
+    for led in (False, True):
+        first, second = (training_of(few_digits, TWO_EDGES_EACH, method=SequentialGreedy, seed=seed) for seed in (0, 1))
+        if led:
+            second.ranks = Led(first)
+        for training in (first, second):
+            training.epoch = 10
+            decide_during_search(training, MagnitudeRule(), Saver(training, experiment, ""), 50)
+        edges.append([training.decisions.operations for training in (first, second)])
+    alone, together = edges
+    assert alone[0] != alone[1], "each by its own alpha"
+    assert together[0] == together[1]

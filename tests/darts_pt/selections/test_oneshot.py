@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from darts_pt.data.data_set import DataSet
 from darts_pt.run.epoch import Metrics
+from darts_pt.run.errors import UserError
 from darts_pt.selections import oneshot
 from darts_pt.selections.oneshot import DiscretisationRule
 from darts_pt.selections.pt import score
@@ -64,3 +66,29 @@ def test_tuning_changes_the_scores_and_is_undone(few_digits: DataSet) -> None:
         assert torch.equal(state["momentum_buffer"], momentum)
     assert training.decisions == Decisions()
     assert torch.equal(generator, training.generators["batches"].get_state())
+
+
+def diverging(few_digits: DataSet) -> SupernetTraining:
+    """A training whose first step makes the weights so large that the second has no finite loss."""
+    training = toy_training(few_digits, batch_size=24)
+    training.weight_optimizer.param_groups[0]["lr"] = 1e30
+    return training
+
+
+def test_a_candidate_that_diverges_is_named(few_digits: DataSet) -> None:
+    training = diverging(few_digits)
+    before = {name: tensor.clone() for name, tensor in training.supernet.state_dict().items()}
+    with pytest.raises(UserError, match=r"with nothing but none on cell edge 1 \(2<-0\): try a smaller learning rate"):
+        rule_of(training, 2).operation(training.architect, Decisions(), CELL, 1)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in training.supernet.state_dict().items())
+
+
+def test_skipped_steps_of_candidates_are_counted_and_logged(
+    few_digits: DataSet, caplog: pytest.LogCaptureFixture
+) -> None:
+    training = diverging(few_digits)
+    training.guard.on_nan = "skip"
+    with caplog.at_level("WARNING", logger="darts_pt"), pytest.raises(UserError, match="NaN on the valid half"):
+        rule_of(training, 2).operation(training.architect, Decisions(), CELL, 1)
+    assert training.guard.skipped > 0
+    assert f"skipped {training.guard.skipped} steps" in caplog.text

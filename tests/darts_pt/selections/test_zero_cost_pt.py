@@ -11,6 +11,7 @@ from torch import nn
 
 from darts_pt.architect import Architect
 from darts_pt.kernels.mixed import BatchNorm2d
+from darts_pt.run.errors import UserError
 from darts_pt.selections.zero_cost_pt import ZeroCostRule, nwot, synflow
 from darts_pt.supernet import Decisions, MixingWeights, Supernet, initial_alpha
 from nasbench201.supernet import NasBench201Supernet
@@ -44,6 +45,20 @@ def test_synflow_of_two_layers() -> None:
     assert network.training
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, before[name]), f"{name} is left as it was"
+
+
+def test_synflow_does_not_overflow() -> None:
+    network = Chain([[1e30, 0.0, 0.0]], [[1e30]])
+    assert synflow(network, NO_MIXING, torch.randn(4, 3, 1, 1)) == pytest.approx(
+        math.log(2) + 60 * math.log(10), abs=1e-4
+    )
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_scores_that_cannot_be_compared_are_refused(value: float) -> None:
+    rule = ZeroCostRule(lambda supernet, mixing: value)
+    with pytest.raises(UserError, match=f"a zero-cost score is {value}"):
+        rule.operation(toy_architect(), Decisions(), EVERY_EDGE[0], 0)
 
 
 class Rectifiers(Supernet):
