@@ -189,7 +189,7 @@ def planned(runs: Sequence[Recorded]) -> list[Recorded]:
 def _is_planned(searched: Recorded) -> bool:
     """Whether a search has the seed and the options of the preset `laptop`, as far as they change what it finds."""
     space, options, scale = SPACES["nasbench201"], searched.options, SCALES["laptop"]
-    method, dataset = options.get("method"), options.get("table_dataset") or searched.dataset
+    method, dataset = str(options.get("method")), options.get("table_dataset") or searched.dataset
     if method not in METHODS or searched.seed not in scale.seeds or dataset != "cifar10":
         return False
     options_type: Any = space.commands["search"].options
